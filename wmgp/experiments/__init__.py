@@ -1,0 +1,1 @@
+"""Data, networks, training and results: the only part of the package that trains."""
