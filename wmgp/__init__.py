@@ -17,8 +17,8 @@ _HOMES = {
     "safe_amount": "pareto",
     "Front": "pareto",
     "Point": "pareto",
-    "kurtosis": "kurtosis",
-    "kurtosis_of_kurtoses": "kurtosis",
+    "kurtosis": "moments",
+    "kurtosis_of_kurtoses": "moments",
     "cosine_similarity": "similarity",
     "global_masks": "pruning",
     "apply_masks": "pruning",
@@ -31,7 +31,7 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
     from .errors import InputError
-    from .kurtosis import kurtosis, kurtosis_of_kurtoses
+    from .moments import kurtosis, kurtosis_of_kurtoses
     from .pareto import Front, Point, optimal_amount, pareto_front, safe_amount
     from .pruning import apply_masks, global_masks, prune
     from .similarity import cosine_similarity
