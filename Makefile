@@ -1,0 +1,42 @@
+# The whole project from one place: `make help` lists the targets.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+COPY := _build/source
+
+.DEFAULT_GOAL := help
+.PHONY: book notebooks test bench lint clean help
+
+# Installed again only when pyproject.toml or constraints.txt has changed since.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@touch $@
+
+book: $(INSTALLED)  ## run every notebook in a copy of the book's sources, and build the book from there
+	@rm -rf $(COPY) _build/html _build/.doctrees && mkdir -p $(COPY)
+	@cp -R book notebooks results README.md _config.yml _toc.yml $(COPY)/
+	$(BIN)/python $(COPY)/notebooks/run.py
+	cd $(COPY) && $(CURDIR)/$(BIN)/jupyter-book build . --path-output ../.. -W -n --keep-going
+	@echo "The book's first page: file://$(CURDIR)/_build/html/index.html"
+
+notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sources (ONLY=02_how_much for one of them)
+	$(BIN)/python notebooks/run.py $(ONLY)
+
+test: $(INSTALLED)  ## run all the tests
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)  ## measure the speed against the published method, into results/benchmark.csv
+	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv
+
+lint: $(INSTALLED)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+clean:  ## remove what was built; the environment in .venv stays
+	rm -rf _build build dist .pytest_cache .ruff_cache .hypothesis
+	find wmgp notebooks book tests -name __pycache__ -prune -exec rm -rf {} +
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,113 @@
+"""Run the notebooks through papermill: ``python notebooks/run.py [NAME ...] [-p NAME VALUE] [--out FOLDER]``.
+
+A notebook is written as ``NN_name.py`` and published as ``NN_name.ipynb``, the same cells with their outputs. Without
+``--out`` the published file is refreshed, at the default parameters. What changes from run to run by itself (times, cell ids, versions of Python)
+is left out of what is written, so that two runs differ by nothing.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+import yaml
+
+HERE = Path(__file__).resolve().parent
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def sources(names: list[str] | None = None) -> list[Path]:
+    """The notebooks' ``.py`` sources in the book's order, or those whose names are given; a wrong name is an error."""
+    found = {path.stem: path for path in sorted(HERE.glob("[0-9][0-9]_*.py"))}
+    for name in names or []:
+        if name not in found:
+            raise ValueError(f"no notebook is called {name!r}: there are {', '.join(found)}")
+    return [found[name] for name in names or found]
+
+
+def read_source(source: Path) -> nbformat.NotebookNode:
+    """The notebook of a ``.py`` source, without outputs, for the standard kernel."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    return notebook
+
+
+def parameters(notebook: Path) -> dict[str, dict[str, str]]:
+    """What papermill finds in the cell tagged ``parameters`` of an ``.ipynb``: name -> inferred type, default, help."""
+    return {name: dict(found) for name, found in papermill.inspect_notebook(str(notebook)).items()}
+
+
+def run(source: Path, out: Path, values: dict[str, Any] | None = None, progress: bool = False) -> None:
+    """Run ``source`` (``.py``) in its own folder and write the executed, stripped notebook to ``out`` (``.ipynb``).
+
+    ``values`` replace the parameters of the same name. papermill passes a misspelt name over; here it is a ValueError.
+    A cell that fails raises papermill's PapermillExecutionError, and ``out`` stays as it was.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder, source.stem + ".ipynb"), Path(folder, source.stem + ".out.ipynb")
+        nbformat.write(read_source(source), before)
+        known = parameters(before)
+        for name in values or {}:
+            if name not in known:
+                raise ValueError(f"{source.stem} has no parameter {name!r}: it has {', '.join(known)}")
+        papermill.execute_notebook(before, after, values, cwd=source.parent, progress_bar=progress)
+        notebook = strip(nbformat.read(after, as_version=4))
+    temporary = out.with_suffix(".part")
+    nbformat.write(notebook, temporary)
+    temporary.replace(out)
+
+
+def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without what differs between two runs of the same cells on two machines."""
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{i}"
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        if cell.cell_type == "code":
+            cell.outputs = join_streams(cell.outputs)
+    return notebook
+
+
+def join_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Neighbouring pieces of printed text as one: where the pieces were cut depends on the machine's speed."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else None
+        if before and output.output_type == before.output_type == "stream" and output.name == before.name:
+            before.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Run the notebooks and write them with their outputs.")
+    parser.add_argument("names", nargs="*", help="01_l1_is_optimal, ...; all of them where none is named")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    parser.add_argument("--out", type=Path, default=HERE, help="the folder to write to (default: beside the sources)")
+    options = parser.parse_args(arguments)
+    if options.p and options.out == HERE:
+        parser.error("-p needs --out: the published notebooks are the ones at the default parameters")
+    values = {name: yaml.safe_load(value) for name, value in options.p}
+    try:
+        chosen = sources(options.names)
+        options.out.mkdir(parents=True, exist_ok=True)
+        for i, source in enumerate(chosen, 1):
+            print(f"[{i}/{len(chosen)}] {source.stem}", flush=True)
+            run(source, options.out / f"{source.stem}.ipynb", values, progress=True)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except papermill.PapermillExecutionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
