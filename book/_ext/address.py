@@ -1,0 +1,54 @@
+"""The project's address in one setting: launch buttons, a link to the sources and Open Graph, or none of them.
+
+``project_address`` is ``https://github.com/OWNER/NAME``; the site is then ``https://OWNER.github.io/NAME/``. While the
+setting is empty, so is everything that needs it.
+"""
+
+from html import escape
+
+from docutils import nodes
+from sphinx.errors import ConfigError
+
+
+def site_of(address: str) -> str:
+    """Where GitHub publishes the pages of the repository at ``address``; ConfigError for an address that is not one."""
+    host, _, path = address.removeprefix("https://").partition("/")
+    owner, _, name = path.strip("/").partition("/")
+    if not address.startswith("https://") or host != "github.com" or not owner or not name or "/" in name:
+        raise ConfigError(f"project_address should be https://github.com/OWNER/NAME or empty, not {address!r}")
+    return f"https://{owner.lower()}.github.io/{name}/"
+
+
+def set_options(app, config) -> None:
+    """Tell the theme the address, before the theme reads its options."""
+    if config.project_address:
+        config.html_baseurl = site_of(config.project_address)
+        config.html_theme_options |= {
+            "repository_url": config.project_address,
+            "repository_branch": "main",
+            "use_repository_button": True,
+            "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
+        }
+
+
+def add_open_graph(app, pagename, templatename, context, doctree) -> None:
+    """Title, description and address of a page for whoever shows a link to it."""
+    if app.config.project_address and doctree is not None:
+        paragraph = doctree.next_node(nodes.paragraph)
+        said = {
+            "og:title": context["title"],
+            "og:type": "article",
+            "og:site_name": app.config.html_title,
+            "og:url": app.config.html_baseurl + pagename + ".html",
+            "og:description": " ".join(paragraph.astext().split())[:200] if paragraph else "",
+        }
+        lines = [f'<meta property="{name}" content="{escape(value)}" />' for name, value in said.items() if value]
+        context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
+
+
+def setup(app):
+    """Register the setting and the two steps."""
+    app.add_config_value("project_address", "", "html", str)
+    app.connect("config-inited", set_options, priority=100)
+    app.connect("html-page-context", add_open_graph)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

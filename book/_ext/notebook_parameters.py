@@ -1,0 +1,53 @@
+"""``{notebook-parameters}``: a table of every notebook's parameters, read from the notebooks themselves.
+
+Without an argument, all notebooks under their titles; with a name such as ``02_how_much``, that one alone.
+"""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+from tables import table
+
+HEAD = ["Name", "Type", "Default", "What it is"]
+
+
+def parameters(notebook: Path) -> list[list[nodes.Node]]:
+    """Name, type, default and comment of each parameter, in the order in which papermill finds them."""
+    found = papermill.inspect_notebook(str(notebook)).values()
+    code = ("name", "inferred_type_name", "default")
+    return [[*(nodes.literal("", str(p[key])) for key in code), nodes.Text(p["help"])] for p in found]
+
+
+def title(notebook: Path) -> str:
+    """The text of a notebook's first heading."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    return next((line.lstrip("# ") for line in lines if line.startswith("# ")), notebook.stem)
+
+
+class NotebookParameters(SphinxDirective):
+    """The directive."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """A table for each notebook; the page is built again when a notebook changes."""
+        folder = Path(self.env.srcdir, "notebooks")
+        found = sorted(folder.glob(f"{self.arguments[0] if self.arguments else '[0-9][0-9]_*'}.ipynb"))
+        if not found:
+            raise self.error(f"no notebook {' '.join(self.arguments)} in {folder.name}")
+        tables = []
+        for notebook in found:
+            self.env.note_dependency(str(notebook))
+            caption = [nodes.literal("", notebook.stem), nodes.Text(f": {title(notebook)}")]
+            tables.append(table(caption, HEAD, parameters(notebook), "parameters"))
+        return tables
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_directive("notebook-parameters", NotebookParameters)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
