@@ -1,0 +1,200 @@
+"""`analyze`: one report on how much of a network can be pruned, from its weights alone."""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import InputError
+from .magnitudes import Magnitudes, Measurement, measure
+from .moments import kurtosis_of
+from .pareto import Front, Point, check_amount, front, grid, most_amount, rank, safe_amount
+from .parameters import Pool, collect, label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyze` found. Counts are of values; kurtoses are Pearson's (normal = 3), nan where undefined."""
+
+    source: str
+    pool: str
+    n_parameters: int
+    n_prunable: int
+    kurtosis: float
+    kurtosis_of_kurtoses: float
+    front: Front
+    optimal: Point
+    safe: Point | None
+    warnings: list[str]
+    _rows: dict[str, list] = field(repr=False)
+    _magnitudes: Magnitudes = field(repr=False)
+    _frozen_energy: float = field(repr=False)
+
+    def at_amount(self, amount: float) -> Point:
+        """The prune of this amount in [0, 1]; between grid points its cosine is exact to 1e-6."""
+        amounts = np.array([check_amount(amount)])
+        return front(self._magnitudes, amounts, self._frozen_energy).point(0)
+
+    def at_cosine(self, cosine: float) -> Point:
+        """The largest prune whose cosine to the parent is at least this one, in [0, 1]."""
+        return self.at_amount(most_amount(self._magnitudes, cosine, self._frozen_energy))
+
+    @cached_property
+    def tensors(self) -> "DataFrame":
+        """A row a tensor: name, shape, dtype, n, kurtosis, energy (sum of squares), counts pruned at optimal and safe."""
+        from pandas import DataFrame
+
+        return DataFrame(self._rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in plain lists, dicts, numbers and strings; what is undefined is None."""
+        rows = [dict(zip(self._rows, row, strict=True)) for row in zip(*self._rows.values(), strict=True)]
+        return {
+            "n_parameters": self.n_parameters,
+            "n_prunable": self.n_prunable,
+            "kurtosis": _defined(self.kurtosis),
+            "kurtosis_of_kurtoses": _defined(self.kurtosis_of_kurtoses),
+            "front": {
+                "amount": _defined(self.front.amount.tolist()),
+                "cosine": _defined(self.front.cosine.tolist()),
+            },
+            "optimal": _defined(asdict(self.optimal)),
+            "safe": _defined(asdict(self.safe)) if self.safe else None,
+            "tensors": _defined(rows),
+            "warnings": self.warnings,
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """`to_dict` as one JSON object."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def plot(self) -> "Figure":
+        """The front with utopia, the optimum and the safe prune."""
+        from .plotting import front_figure
+
+        return front_figure(self)
+
+    def __str__(self) -> str:
+        from .report import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from .report import html
+
+        return html(self)
+
+
+def analyze(
+    source,
+    amounts: int | Iterable[float] = 101,
+    pool: Pool = "weight_bias",
+    key: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Analysis:
+    """How much of a network can be pruned, and at which cosine similarity to its parent, from its weights alone.
+
+    `source`: an `nn.Module`, a mapping from names to tensors (torch or numpy), or a path: `.safetensors`, `.pt`, `.pth`,
+    `.bin`, a `*.index.json` or a folder of shards; files are read as weights only and never run code.
+    `amounts`: a number of grid points on [0, 1], or the amounts themselves.
+    `pool`: what may be pruned: "weight_bias" (every tensor called weight or bias, the paper's), "weights" (2 dimensions
+    or more), "all", or a function of (name, tensor) that says so.
+    `key`: where a torch file nests its state dict, if it has several.
+    `progress`: called with (values done, values in all) as the first pass goes on.
+
+    Grid points are exact to 1e-9. Raises `InputError`, in one line, naming the file, tensor or argument at fault.
+    """
+    amounts = grid(amounts)
+    parameters = collect(source, pool, key)
+    n = sum(p.n for p in parameters if p.prunable)
+    if n == 0:
+        raise InputError(f"{label(source)}: no prunable tensor in pool {_pool_name(pool)!r}")
+    measurement = measure(parameters, progress)
+    k2 = kurtosis_of(measurement.tensors.take(measurement.pool))
+    # Every safe amount the rule could answer is made exact too, so that two passes do for both.
+    factor = safe_amount(1.0, k2)
+    levels = measurement.levels(np.concatenate([rank(amounts, n), rank(amounts * (factor or 0.0), n)]))
+    _refuse_zeros(levels, measurement, label(source))
+    whole = front(levels, amounts, measurement.frozen_energy)
+    optimal = whole.optimal
+    safe = None
+    if factor is not None:
+        safe = front(levels, np.array([optimal.amount * factor]), measurement.frozen_energy).point(0)
+    rows = _rows(measurement, levels, optimal, safe)
+    return Analysis(
+        source=label(source),
+        pool=_pool_name(pool),
+        n_parameters=sum(p.n for p in parameters),
+        n_prunable=n,
+        kurtosis=float(measurement.pooled.kurtosis[0]),
+        kurtosis_of_kurtoses=k2,
+        front=whole,
+        optimal=optimal,
+        safe=safe,
+        warnings=_warnings(measurement, k2, rows, safe),
+        _rows=rows,
+        _magnitudes=levels,
+        _frozen_energy=measurement.frozen_energy,
+    )
+
+
+def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None) -> dict[str, list]:
+    """The per-tensor table by columns."""
+    parameters = measurement.parameters
+    at_safe = measurement.pruned(levels, safe.n_pruned).tolist() if safe else [None] * len(parameters)
+    return {
+        "name": [p.name for p in parameters],
+        "shape": [list(p.shape) for p in parameters],
+        "dtype": [p.dtype for p in parameters],
+        "n": [p.n for p in parameters],
+        "kurtosis": measurement.tensors.kurtosis.tolist(),
+        "energy": measurement.tensors.energy.tolist(),
+        "pruned_at_optimal": measurement.pruned(levels, optimal.n_pruned).tolist(),
+        "pruned_at_safe": at_safe,
+    }
+
+
+def _warnings(measurement: Measurement, k2: float, rows: dict[str, list], safe: Point | None) -> list[str]:
+    found = []
+    pool = measurement.pool
+    undefined = int(np.isnan(measurement.tensors.kurtosis[pool]).sum())
+    if undefined:
+        found.append(f"{_tensors(undefined)} constant or of a single element: left out of the kurtosis of kurtoses")
+    if safe is None:
+        why = f"only {_tensors(pool.size - undefined)} left" if math.isnan(k2) else f"it is {k2:.6g}"
+        found.append(f"no safe amount: the kurtosis of kurtoses is undefined ({why})")
+    for point, counts in (("optimal", rows["pruned_at_optimal"]), ("safe", rows["pruned_at_safe"])):
+        lost = [rows["name"][i] for i in pool if rows["n"][i] and counts[i] == rows["n"][i]]
+        if lost:
+            found.append(f"the {point} amount prunes all of {', '.join(lost)}")
+    return found
+
+
+def _tensors(n: int) -> str:
+    return f"{n} tensor" if n == 1 else f"{n} tensors"
+
+
+def _refuse_zeros(levels: Magnitudes, measurement: Measurement, name: str) -> None:
+    if levels.above[0] + measurement.frozen_energy == 0:
+        raise InputError(f"{name}: all weights are zero, and a zero vector has no cosine similarity")
+
+
+def _pool_name(pool: Pool) -> str:
+    return pool if isinstance(pool, str) else getattr(pool, "__name__", "custom")
+
+
+def _defined(x: Any) -> Any:
+    """The same with None for nan, all the way down."""
+    if isinstance(x, dict):
+        return {key: _defined(value) for key, value in x.items()}
+    if isinstance(x, list):
+        return [_defined(value) for value in x]
+    return None if isinstance(x, float) and math.isnan(x) else x

@@ -1,0 +1,115 @@
+"""The compiled inner loops over a block of float32 values, seen as their bits.
+
+The magnitudes of finite floats order as their bits do, so a magnitude *is* the integer of its 31 low bits. The upper 19
+of them name a bin, the lower 12 a slot within it.
+"""
+
+import numba
+import numpy as np
+
+BINS = 1 << 19
+SLOTS = 1 << 12
+SIGNLESS = np.uint32(0x7FFFFFFF)
+INFINITE = np.uint32(0x7F800000)  # this magnitude and all above it are infinite or not a number
+FLUSH = 1 << 26  # values a packed counter holds before its count could overflow
+
+_SHIFT, _LOW = np.uint32(12), np.uint32(0xFFF)
+_ONE = np.uint64(1 << 38)  # a count in the upper 26 bits of a packed counter, the sum of the slots in the lower 38
+_CACHED = 4096  # values worked on while they are in the first-level cache
+_LANES = 16  # fixed partial sums: the compiler fills vectors with them, and the order of addition never changes
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_bins(bits, packed):
+    """Add each magnitude to its bin: count and sum of slots packed into one integer, sum of squared slots in another."""
+    largest = np.uint32(0)
+    for i in range(bits.size):
+        magnitude = bits[i] & SIGNLESS
+        largest = max(largest, magnitude)
+        low = np.uint64(magnitude & _LOW)
+        packed[magnitude >> _SHIFT, 0] += _ONE | low
+        packed[magnitude >> _SHIFT, 1] += low * low
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _largest(bits):
+    largest = np.uint32(0)
+    for i in range(bits.size):
+        largest = max(largest, bits[i] & SIGNLESS)
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_powers(values, centre, sums):
+    """Add the first four powers of `values - centre` to `sums`, lane by lane."""
+    whole = values.size // _LANES * _LANES
+    for i in range(0, whole, _LANES):
+        for j in range(_LANES):
+            d = np.float64(values[i + j]) - centre
+            square = d * d
+            sums[0, j] += d
+            sums[1, j] += square
+            sums[2, j] += square * d
+            sums[3, j] += square * square
+    for i in range(whole, values.size):
+        d = np.float64(values[i]) - centre
+        square = d * d
+        sums[0, 0] += d
+        sums[1, 0] += square
+        sums[2, 0] += square * d
+        sums[3, 0] += square * square
+
+
+@numba.njit(nogil=True, cache=True)
+def _near_mean(values):
+    """The mean of the first values, taken about the first one so that a constant block has exactly no variance."""
+    head = values[:_CACHED]
+    total = 0.0
+    for i in range(head.size):
+        total += np.float64(head[i]) - np.float64(values[0])
+    return np.float64(values[0]) + total / head.size
+
+
+@numba.njit(nogil=True, cache=True)
+def first_pass(values, bits, packed, row):
+    """Count a block's magnitudes, and fill `row` with (n, centre, sums of the first four powers about the centre).
+
+    Each piece is read from memory once. With `packed` of no rows only `row` is filled. Returns the largest magnitude.
+    """
+    centre = _near_mean(values)
+    sums = np.zeros((4, _LANES))
+    largest = np.uint32(0)
+    for start in range(0, values.size, _CACHED):
+        piece = slice(start, start + _CACHED)
+        largest = max(largest, _count_bins(bits[piece], packed) if packed.size else _largest(bits[piece]))
+        _add_powers(values[piece], centre, sums)
+    row[0] = values.size
+    row[1] = centre
+    row[2:6] = sums.sum(axis=1)
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def count_slots(bits, wanted, rows, found, counts):
+    """Count the slots of the values whose bin is `wanted`: collected without a branch first, for few of them are."""
+    for start in range(0, bits.size, _CACHED):
+        piece = bits[start : start + _CACHED]
+        n = 0
+        for i in range(piece.size):
+            magnitude = piece[i] & SIGNLESS
+            found[n] = magnitude
+            n += wanted[magnitude >> _SHIFT]
+        for i in range(n):
+            counts[rows[found[i] >> _SHIFT], found[i] & _LOW] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def count_below(bits, threshold):
+    """How many magnitudes lie below the threshold's bits, and how many equal them."""
+    below, equal = 0, 0
+    for i in range(bits.size):
+        magnitude = bits[i] & SIGNLESS
+        below += magnitude < threshold
+        equal += magnitude == threshold
+    return below, equal

@@ -1,0 +1,224 @@
+"""A source of weights -> its named parameters, read a block at a time.
+
+A source is an `nn.Module`, a mapping from names to tensors or arrays, or the path of a checkpoint. Neither torch nor a
+whole file is loaded before it is needed.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+POOLS = ("weight_bias", "weights", "all")
+# Buffers that checkpoints carry among their parameters: state, not weights.
+BUFFERS = frozenset(
+    "running_mean running_var num_batches_tracked inv_freq freqs_cis cos_cached sin_cached masked_bias "
+    "attn_mask relative_position_index position_ids".split()
+)
+Pool = str | Callable[[str, Any], bool]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of floating-point weights; `values` is an array, a torch tensor or a `StoredTensor` of a file."""
+
+    name: str
+    values: Any
+    prunable: bool = True
+    mask: Any = None  # of the same shape: zero where torch's prune holds the weight at zero
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape)
+
+    @cached_property
+    def dtype(self) -> str:
+        return dtype_name(self.values)
+
+    @cached_property
+    def n(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the values lie on an accelerator, and are to be worked on there."""
+        return is_torch(self.values) and self.values.device.type != "cpu"
+
+    def tensor(self) -> Any:
+        """The values as a torch tensor of the parameter's shape and dtype."""
+        import torch
+
+        values = self.values
+        if isinstance(values, np.ndarray):
+            bits = values.view(np.int16) if self.dtype == "bfloat16" else values
+            values = torch.from_numpy(np.ascontiguousarray(bits)).reshape(self.shape)
+            values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
+        elif not is_torch(values):
+            values = values.tensor()
+        return values.detach() if self.mask is None else values.detach() * self.mask.to(values.device)
+
+    @cached_property
+    def _flat(self) -> Any:
+        """All values in a row: a torch tensor on its device, or an array of floats or of bfloat16's bits."""
+        values = self.values if self.mask is None else self.tensor()
+        if not is_torch(values):
+            return values.reshape(-1).view(np.uint16) if self.dtype == "bfloat16" else values.reshape(-1)
+        flat = values.detach().reshape(-1)
+        return flat if self.on_device else torch_to_numpy(flat)
+
+    def block(self, start: int, stop: int) -> Any:
+        """Values start to stop, in the order of the flattened tensor: float64 for float64, else float32, exactly.
+
+        An array, contiguous, perhaps a read-only view; for values on an accelerator a torch tensor there.
+        """
+        if isinstance(self.values, np.ndarray) or self.mask is not None or is_torch(self.values):
+            block = self._flat[start:stop]
+        else:
+            block = self.values.bits(start, stop)
+            block = block if self.dtype == "bfloat16" else block.view(self.dtype)
+        if self.on_device:
+            return block.double() if self.dtype == "float64" else block.float()
+        if self.dtype == "bfloat16":
+            return np.left_shift(block, 16, dtype=np.uint32).view(np.float32)
+        return np.ascontiguousarray(block, dtype=np.float64 if self.dtype == "float64" else np.float32)
+
+    def release(self) -> None:
+        """Let go of what the blocks read so far hold in memory."""
+        if hasattr(self.values, "release"):
+            self.values.release()
+
+
+def is_torch(x: Any) -> bool:
+    """Whether x is a torch tensor, without importing torch to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def dtype_name(x: Any) -> str:
+    """The dtype's name as numpy and torch both spell it, such as "float32" or "bfloat16"."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def torch_to_numpy(tensor: Any) -> np.ndarray:
+    """A CPU tensor's values as an array sharing its memory; bfloat16 as its bits in uint16."""
+    import torch
+
+    tensor = tensor.detach().resolve_neg()
+    return tensor.view(torch.int16).numpy().view(np.uint16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Values of a tensor, array or list as an array; half precisions are widened to float32, exactly."""
+    if is_torch(x):
+        x = x.detach().cpu()
+        return (x.float() if dtype_name(x) == "bfloat16" else x).numpy()
+    x = np.asarray(x)
+    return x.astype(np.float32) if dtype_name(x) == "bfloat16" else x
+
+
+def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> list[Parameter]:
+    """The floating-point parameters of a source in its own order: buffers left out, tied tensors once.
+
+    Raises `InputError` naming the tensor or file where there is nothing to read, where a dtype or layout cannot be
+    analysed, and for an unknown pool.
+    """
+    if isinstance(pool, str) and pool not in POOLS:
+        raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
+    if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
+        return source
+    return [
+        Parameter(p.name, p.values, _is_prunable(p, pool), p.mask) for p in _untied(_named(_tensors(source, key)))
+    ]
+
+
+def label(source: Any) -> str:
+    """A short name for a source: the file's, or the class's."""
+    return Path(source).name if isinstance(source, str | Path) else type(source).__name__
+
+
+def _tensors(source: Any, key: str | None) -> dict[str, Any]:
+    """Name -> tensor, as the source has them."""
+    if isinstance(source, str | Path):
+        from .checkpoints import open_checkpoint
+
+        return open_checkpoint(source, key).tensors
+    if isinstance(source, Mapping):
+        return {str(name): value for name, value in source.items()}
+    if hasattr(source, "named_parameters"):
+        masks = {name: b for name, b in source.named_buffers() if name.endswith("weight_mask") or "_mask" in name}
+        return {**dict(source.named_parameters()), **masks}
+    raise InputError(
+        f"source {type(source).__name__}: expected a module, a mapping from names to tensors, or the path of a checkpoint"
+    )
+
+
+def _named(tensors: Mapping[str, Any]) -> Iterator[Parameter]:
+    """The floating parameters; NAME_orig with NAME_mask, as torch's prune leaves them, become one masked NAME."""
+    found = False
+    for name, values in tensors.items():
+        if not hasattr(values, "dtype") or not hasattr(values, "shape"):
+            raise InputError(f"{name}: expected a tensor, found {type(values).__name__}")
+        stem = name.removesuffix("_orig")
+        if name.endswith("_mask") and name.removesuffix("_mask") + "_orig" in tensors or _is_buffer(name, values):
+            continue
+        if not dtype_name(values).startswith(("float", "bfloat", "complex")):
+            continue
+        found = True
+        _check(name, values)
+        if stem != name and stem + "_mask" in tensors:
+            yield Parameter(stem, _as_tensor(values), mask=_as_tensor(tensors[stem + "_mask"]))
+        else:
+            yield Parameter(name, values)
+    if not found:
+        raise InputError("no floating-point parameters: expected at least one weight in float16, bfloat16, float32 or float64")
+
+
+def _as_tensor(values: Any) -> Any:
+    return Parameter("", values).tensor()
+
+
+def _is_buffer(name: str, values: Any) -> bool:
+    """Whether a checkpoint's entry is a buffer: by its name, or because it is the causal mask that old GPTs store."""
+    last = name.rpartition(".")[2]
+    shape = tuple(values.shape)
+    causal = name.endswith("attn.bias") and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
+    return last in BUFFERS or causal
+
+
+def _check(name: str, values: Any) -> None:
+    if dtype_name(values) not in FLOATS:
+        raise InputError(f"{name}: {dtype_name(values)} cannot be analysed, expected one of {', '.join(FLOATS)}")
+    if is_torch(values) and (values.is_meta or values.layout is not sys.modules["torch"].strided):
+        raise InputError(f"{name}: expected a dense tensor with values, found {values.device.type} {values.layout}")
+
+
+def _untied(parameters: Iterator[Parameter]) -> Iterator[Parameter]:
+    """Leave out whatever shares its memory with one before it."""
+    seen = set()
+    for p in parameters:
+        memory = _memory(p.values)
+        if memory is None or p.n == 0 or (memory, p.n) not in seen:
+            seen.add((memory, p.n))
+            yield p
+
+
+def _memory(values: Any) -> tuple | None:
+    if is_torch(values):
+        return str(values.device), values.data_ptr()
+    return ("cpu", values.__array_interface__["data"][0]) if isinstance(values, np.ndarray) else None
+
+
+def _is_prunable(p: Parameter, pool: Pool) -> bool:
+    if callable(pool):
+        return bool(pool(p.name, p.tensor()))
+    if pool == "weight_bias":
+        return p.name.rpartition(".")[2] in ("weight", "bias")
+    return pool == "all" or len(p.shape) >= 2

@@ -1,0 +1,135 @@
+"""The magnitude distribution -> the L1 Pareto front of amount and cosine, its utopia optimum, and the safe amount.
+
+Pruning the smallest magnitudes leaves cos = sqrt(kept energy / energy), energy being the sum of squares over all
+parameters: so one ordering of the magnitudes is the whole front.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .errors import InputError
+from .magnitudes import Magnitudes, measure
+from .moments import UNDEFINED_K2
+from .parameters import Pool, collect
+
+
+@dataclass(frozen=True)
+class Point:
+    """One prune: amount in [0, 1], cosine in [0, 1], largest magnitude pruned (nan: none is), count, distance."""
+
+    amount: float
+    cosine: float
+    threshold: float
+    n_pruned: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class Front:
+    """The prunes of a grid of amounts; `distance` is the Euclidean one to utopia, (amount, cosine) = (1, 1)."""
+
+    amount: Float[np.ndarray, " grid"]
+    cosine: Float[np.ndarray, " grid"]
+    threshold: Float[np.ndarray, " grid"]
+    n_pruned: Int[np.ndarray, " grid"]
+    distance: Float[np.ndarray, " grid"]
+
+    def __len__(self) -> int:
+        return self.amount.size
+
+    def point(self, i: int) -> Point:
+        """The i-th point of the grid."""
+        return Point(
+            float(self.amount[i]),
+            float(self.cosine[i]),
+            float(self.threshold[i]),
+            int(self.n_pruned[i]),
+            float(self.distance[i]),
+        )
+
+    @property
+    def optimal(self) -> Point:
+        """The point nearest to utopia; of equals the smallest amount."""
+        return self.point(int(np.argmin(self.distance)))
+
+
+def grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
+    """That many equally spaced amounts on [0, 1], or the given ones, checked and sorted."""
+    if isinstance(amounts, int | np.integer) and not isinstance(amounts, bool):
+        if amounts < 2:
+            raise InputError(f"amounts {amounts}: expected at least 2 grid points")
+        return np.arange(amounts) / (amounts - 1)
+    values = np.sort(np.atleast_1d(np.asarray(amounts, dtype=np.float64)).ravel())
+    if values.size == 0:
+        raise InputError("amounts: expected at least one amount in [0, 1], found none")
+    for value in values:
+        check_amount(value)
+    return values
+
+
+def check_amount(amount: float) -> float:
+    """The amount as a float, or an `InputError` where it is not in [0, 1]."""
+    if isinstance(amount, bool | str) or not 0 <= amount <= 1:
+        raise InputError(f"amount {amount}: expected a share in [0, 1]")
+    return float(amount)
+
+
+def rank(amount: Float[np.ndarray, " k"] | float, n: int) -> Int[np.ndarray, " k"]:
+    """round(amount * n), halves to even: the number of values that an amount prunes."""
+    return np.rint(np.asarray(amount, dtype=np.float64) * n).astype(np.int64)
+
+
+def front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], frozen_energy: float = 0.0) -> Front:
+    """The front of a pool beside parameters of `frozen_energy` that cannot be pruned. nan where all weights are zero."""
+    n_pruned = rank(amounts, magnitudes.n)
+    with np.errstate(invalid="ignore"):
+        cosine = np.sqrt((magnitudes.kept_energy(n_pruned) + frozen_energy) / (magnitudes.above[0] + frozen_energy))
+    cosine = np.minimum(cosine, 1.0)
+    distance = np.hypot(1 - amounts, 1 - cosine)
+    return Front(amounts, cosine, magnitudes.threshold(n_pruned), n_pruned, distance)
+
+
+def most_amount(magnitudes: Magnitudes, cosine: float, frozen_energy: float = 0.0) -> float:
+    """The largest amount whose cosine is at least this one, as a multiple of 1/n."""
+    if not 0 <= cosine <= 1:
+        raise InputError(f"cosine {cosine}: expected a value in [0, 1]")
+    energy = magnitudes.above[0] + frozen_energy
+    return magnitudes.most_pruned(max(cosine**2 * energy - frozen_energy, 0.0)) / magnitudes.n
+
+
+def pareto_front(source, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:
+    """The L1 Pareto front of a source on a grid of amounts (see `wmgp.analyze`): cosine exact to 1e-9.
+
+    The authors' method computes the same from a prune for each amount (paper, section 3).
+    """
+    amounts = grid(amounts)
+    measurement = measure(collect(source, pool))
+    if measurement.pooled.n.size == 0:
+        raise InputError(f"pool {pool!r}: no prunable tensor")
+    levels = measurement.levels(rank(amounts, int(measurement.pooled.n[0])))
+    return front(levels, amounts, measurement.frozen_energy)
+
+
+def optimal_amount(front: Front) -> float:
+    """The amount of the front's point nearest to utopia (amount 1, cosine 1), the paper's maximal prune."""
+    return front.optimal.amount
+
+
+def safe_modifier(k2: float) -> float:
+    """The authors' factor on the optimal amount: 1/ln(k2), and 1/log2(k2) where k2 < e. nan where k2 <= 1 or undefined.
+
+    As published it jumps from 0.69 to 1 at e and exceeds 1 below 2; `safe_amount` limits it to 1.
+    """
+    if not k2 > UNDEFINED_K2:
+        return math.nan
+    return 1 / math.log(k2) if k2 >= math.e else 1 / math.log2(k2)
+
+
+def safe_amount(amount: float, k2: float) -> float | None:
+    """The safe prune's amount: `amount * min(1, modifier)`; None where the kurtosis of kurtoses k2 is undefined."""
+    modifier = safe_modifier(math.nan if k2 is None else k2)
+    return None if math.isnan(modifier) else check_amount(amount) * min(1.0, modifier)

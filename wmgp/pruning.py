@@ -1,0 +1,176 @@
+"""Masks as data: which weights a prune keeps, as a dict from names to bool tensors (True = kept), and applying them.
+
+A method is a function from the prunable parameters, an amount and a random generator to masks, one tensor at a time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from .errors import InputError
+from .magnitudes import measure
+from .parameters import Parameter, Pool, collect, label
+from .pareto import check_amount, rank
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    Masks = dict[str, Bool[torch.Tensor, "..."]]
+
+RANDOM_LIMIT = 10**9  # values: numpy draws the share of each tensor exactly up to here
+Flat = Iterator[tuple[str, Bool[np.ndarray, " n"]]]
+
+
+def l1(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
+    """Global L1: the smallest magnitudes of the whole pool go; equal ones in the order of the tensors."""
+    n_pruned = int(rank(amount, sum(p.n for p in pool)))
+    levels = measure(pool).levels(np.array([n_pruned]))
+    threshold = levels.threshold(np.array([n_pruned]))[0]
+    ties = levels.ties_pruned(n_pruned)
+    for p in pool:
+        magnitude = _magnitude(p)
+        equal = np.flatnonzero(magnitude == threshold)[:ties]
+        ties -= equal.size
+        kept = ~(magnitude < threshold)
+        kept[equal] = False
+        yield p.name, kept
+
+
+def l1_local(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
+    """Per-tensor L1: the smallest magnitudes of each tensor go, round(amount * n) of its n values."""
+    for p in pool:
+        kept = np.ones(p.n, dtype=bool)
+        kept[np.argsort(_magnitude(p), kind="stable")[: int(rank(amount, p.n))]] = False
+        yield p.name, kept
+
+
+def random(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
+    """Random: every choice of round(amount * n) of the pool's n values is equally likely."""
+    left = sum(p.n for p in pool)
+    if left >= RANDOM_LIMIT:
+        raise InputError(f"method random: expected fewer than {RANDOM_LIMIT:,} prunable values, found {left:,}")
+    n_pruned = int(rank(amount, left))
+    for p in pool:
+        here = int(rng.hypergeometric(n_pruned, left - n_pruned, p.n)) if p.n else 0
+        left, n_pruned = left - p.n, n_pruned - here
+        kept = np.ones(p.n, dtype=bool)
+        kept[rng.choice(p.n, here, replace=False, shuffle=False)] = False
+        yield p.name, kept
+
+
+METHODS: dict[str, Callable[[Sequence[Parameter], float, np.random.Generator], Flat]] = {
+    "l1": l1,
+    "l1_local": l1_local,
+    "random": random,
+}
+
+
+def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1", generator: Any = None) -> Flat:
+    """The masks of the prunable parameters, flat and one at a time, for what does not fit in memory at once."""
+    if method not in METHODS:
+        raise InputError(f"method {method!r}: expected one of {', '.join(METHODS)}")
+    pool = [p for p in parameters if p.prunable]
+    if not any(p.n for p in pool):
+        raise InputError("no prunable tensor in the pool")
+    return METHODS[method](pool, check_amount(amount), _rng(generator))
+
+
+def global_masks(source, amount: float, method: str = "l1", pool: Pool = "weight_bias", generator=None) -> "Masks":
+    """Masks that prune a share of a source's pool: name -> bool tensor of the parameter's shape, True = kept.
+
+    `amount` in [0, 1]; round(amount * n_prunable) values are pruned, exactly (with "l1_local", round(amount * n) of
+    each tensor). `method`: "l1", "l1_local" or "random". `generator`: a `torch.Generator`, a numpy Generator or a seed;
+    the same one gives the same random masks. Source and pool as for `wmgp.analyze`. Changes nothing in the source.
+    """
+    import torch
+
+    parameters = collect(source, pool)
+    by_name = {p.name: p for p in parameters}
+    masks = {}
+    for name, kept in iter_masks(parameters, amount, method, generator):
+        values = by_name[name].values
+        mask = torch.from_numpy(kept).reshape(by_name[name].shape)
+        masks[name] = mask.to(values.device) if isinstance(values, torch.Tensor) else mask
+    return masks
+
+
+def apply_masks(model: "nn.Module", masks: "Masks") -> None:
+    """Set what the masks do not keep to zero, in place. Raises `InputError` for a name or shape the model does not have.
+
+    Nothing holds the zeros afterwards: there are no hooks. Apply again after each step of a fine-tuning, or use
+    `to_torch_prune`.
+    """
+    import torch
+
+    parameters = _checked(model, masks)
+    with torch.no_grad():
+        for name, mask in masks.items():
+            parameters[name].masked_fill_(~mask.to(parameters[name].device), 0)
+
+
+def prune(
+    model: "nn.Module",
+    amount: float | str,
+    method: str = "l1",
+    pool: Pool = "weight_bias",
+    generator=None,
+) -> "Masks":
+    """Prune a module in place and return the masks (see `global_masks`); `amount` may be "optimal" or "safe"."""
+    if isinstance(amount, str):
+        amount = _recommended(model, amount, pool)
+    masks = global_masks(model, amount, method, pool, generator)
+    apply_masks(model, masks)
+    return masks
+
+
+def to_torch_prune(model: "nn.Module", masks: "Masks") -> None:
+    """Hand the masks over to `torch.nn.utils.prune`, whose hooks then hold the zeros while the module is trained."""
+    from torch.nn.utils.prune import custom_from_mask
+
+    parameters = _checked(model, masks)
+    for name, mask in masks.items():
+        module, _, parameter = name.rpartition(".")
+        custom_from_mask(model.get_submodule(module), parameter, mask.to(parameters[name].device))
+
+
+def _recommended(model: "nn.Module", which: str, pool: Pool) -> float:
+    from .analysis import analyze
+
+    if which not in ("optimal", "safe"):
+        raise InputError(f'amount {which!r}: expected a share in [0, 1], "optimal" or "safe"')
+    point = getattr(analyze(model, pool=pool), which)
+    if point is None:
+        raise InputError(f"amount 'safe': {label(model)} has no safe amount, its kurtosis of kurtoses is undefined")
+    return point.amount
+
+
+def _checked(model: "nn.Module", masks: "Masks") -> "dict[str, torch.Tensor]":
+    """The model's parameters by name, once every mask is known to fit; a pruned weight's is its NAME_orig."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    pruned = {name.removesuffix("_orig"): p for name, p in parameters.items() if name.endswith("_orig")}
+    parameters = {**pruned, **parameters}
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise InputError(f"{name}: the model has no such parameter")
+        if mask.shape != parameters[name].shape:
+            raise InputError(
+                f"{name}: expected a mask of shape {tuple(parameters[name].shape)}, found {tuple(mask.shape)}"
+            )
+    return parameters
+
+
+def _magnitude(p: Parameter) -> Float[np.ndarray, " n"]:
+    block = p.block(0, p.n)
+    return np.abs(block if isinstance(block, np.ndarray) else block.cpu().numpy())
+
+
+def _rng(generator: Any) -> np.random.Generator:
+    if hasattr(generator, "get_state") and hasattr(generator, "initial_seed"):  # torch's
+        import torch
+
+        where = generator.device
+        return np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=where)))
+    return np.random.default_rng(generator)
