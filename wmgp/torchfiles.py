@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,13 +22,16 @@ def load_torch(path: Path) -> Any:
     zipped = _is_torch_zip(path)
     import torch
 
+    mapped = zipped and path.suffix.lower() != ".safetensors"  # torch would believe the ending
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # torch's advice to the file's author, not to its reader
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: {_refusal(error)}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, struct.error) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
         raise InputError(f"{path}: not a whole file of torch.save; it may be truncated or damaged") from error
 
 
@@ -46,7 +48,7 @@ def _is_torch_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise InputError(f"{path}: not a whole zip archive; it may be truncated or damaged") from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise InputError(f"{path}: refused: a TorchScript archive is a program; save the module's state_dict instead")
