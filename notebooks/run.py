@@ -1,8 +1,8 @@
 """Run the notebooks through papermill: ``python notebooks/run.py [NAME ...] [-p NAME VALUE] [--out FOLDER]``.
 
 A notebook is written as ``NN_name.py`` and published as ``NN_name.ipynb``, the same cells with their outputs. Without
-``--out`` the published file is refreshed, at the default parameters. What changes from run to run by itself (times, cell ids, versions of Python)
-is left out of what is written, so that two runs differ by nothing.
+``--out`` the published file is refreshed, at the default parameters. What changes from run to run by itself (times,
+cell ids, versions of Python) is left out of what is written, so that two runs differ by nothing.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+KEPT = ("tags", "mystnb")  # of a cell's metadata, as in jupytext.toml
 
 
 def sources(names: list[str] | None = None) -> list[Path]:
@@ -66,7 +67,7 @@ def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i}"
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in KEPT if cell.metadata.get(key)})
         if cell.cell_type == "code":
             cell.outputs = join_streams(cell.outputs)
     return notebook

@@ -1,0 +1,201 @@
+"""The book: both ways of building it, and every page opened in a browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ["book", "notebooks", "results", "README.md", "_config.yml", "_toc.yml"]
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+def build(folder: Path) -> Path:
+    """Build the book in ``folder`` with warnings as errors; returns the folder of its pages."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    return folder / "_build" / "html"
+
+
+def copy_sources(folder: Path) -> Path:
+    """A clean copy of what the book is built from."""
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    """The pages of a plain build: the committed notebooks as they are."""
+    return build(copy_sources(tmp_path_factory.mktemp("plain")))
+
+
+@pytest.fixture(scope="module")
+def made() -> Path:
+    """The pages that ``make book`` left, if it has been run on these sources."""
+    pages = ROOT / "_build" / "html"
+    if not (pages / "index.html").is_file():
+        pytest.skip("no book in _build: `make book` has not been run")
+    sources = [f for name in SOURCES for f in [ROOT / name, *(ROOT / name).rglob("*")] if f.is_file()]
+    written = (pages / "index.html").stat().st_mtime
+    if any(f.stat().st_mtime > written for f in sources if "__pycache__" not in f.parts):
+        pytest.skip("the book in _build is older than its sources: run `make book` again")
+    return pages
+
+
+@pytest.fixture
+def pages(request) -> Path:
+    """The pages of the build that a test is parametrised with."""
+    return request.getfixturevalue(request.param)
+
+
+both = pytest.mark.parametrize("pages", ["plain", "made"], indirect=True)
+
+
+def documents() -> list[str]:
+    """The pages that the table of contents names."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+@both
+def test_every_page_of_the_contents_is_there(pages):
+    assert [name for name in documents() if not (pages / f"{name}.html").is_file()] == []
+    assert f"{documents()[0]}.html" in (pages / "index.html").read_text()
+
+
+@both
+def test_every_notebook_is_published_with_its_outputs(pages):
+    for name in [name for name in documents() if name.startswith("notebooks/")]:
+        notebook = nbformat.read(pages / "_sources" / f"{name}.ipynb", as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code), name
+        html = (pages / f"{name}.html").read_text()
+        images = sum("image/png" in out.get("data", {}) for cell in code for out in cell.outputs)
+        assert html.count("_images/") >= images > 0, name
+
+
+def test_a_plain_build_publishes_the_committed_notebooks_as_they_are(plain):
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        assert (plain / "_sources" / "notebooks" / notebook.name).read_bytes() == notebook.read_bytes()
+
+
+def test_the_parameters_table_is_the_notebooks_own(plain):
+    text = re.sub("<[^>]+>", "", (plain / "book" / "papermill.html").read_text())
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = nbformat.read(notebook, as_version=4).cells
+        cell = next(cell for cell in cells if "parameters" in cell.metadata.get("tags", []))
+        names = re.findall(r"^(\w+)(?::[^=]+)? =", cell.source, re.MULTILINE)
+        assert names and all(name in text.partition(notebook.stem)[2] for name in names), notebook.stem
+
+
+def test_no_page_names_another_host_for_a_script_style_or_image(plain):
+    loads = re.compile(r"""<(?:script|img|iframe)[^>]+src=["'](?:https?:)?//|<link[^>]+href=["'](?:https?:)?//""")
+    found = {page.name: loads.findall(page.read_text()) for page in plain.rglob("*.html")}
+    assert {name: what for name, what in found.items() if what} == {}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = next(filter(None, map(shutil.which, BROWSERS)), own if Path(own).is_file() else None)
+        if found is None:
+            pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
+        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
+        yield browser
+        browser.close()
+
+
+def visit(browser, files: list[Path], viewport: dict, look) -> dict[str, list[str]]:
+    """Open each file; what went wrong while it loaded, and what ``look(page)`` finds, by the file's name."""
+    context = browser.new_context(viewport=viewport)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"asks for {r.url}"))
+    page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
+    page.on("console", lambda m: m.type == "error" and wrong.append(f"console: {m.text}"))
+    page.on("pageerror", lambda e: wrong.append(f"error: {e}"))
+    report = {}
+    for file in files:
+        page.goto(file.as_uri(), wait_until="load")
+        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
+        page.wait_for_timeout(50)
+        report[file.stem] = [*wrong, *look(page)]
+        wrong.clear()
+    context.close()
+    return {name: found for name, found in report.items() if found}
+
+
+def html_files(pages: Path) -> list[Path]:
+    """Every page but the first, which only leads to the home page."""
+    files = sorted(f for f in pages.rglob("*.html") if "_static" not in f.parts and f != pages / "index.html")
+    assert len(files) >= len(documents())
+    return files
+
+
+@both
+def test_pages_load_and_fit_a_phone(browser, pages):
+    def look(page):
+        width = page.evaluate("document.scrollingElement.scrollWidth")
+        return [f"{width} pixels wide"] if width > PHONE["width"] else []
+
+    assert visit(browser, html_files(pages), PHONE, look) == {}
+
+
+@both
+def test_pages_load_on_a_desk_and_their_figures_have_words(browser, pages):
+    def look(page):
+        alts = page.eval_on_selector_all(".bd-article img", "images => images.map(i => i.alt)")
+        return [f"a figure without words: {alt!r}" for alt in alts if not alt.strip() or alt.endswith((".png", ".svg"))]
+
+    assert visit(browser, html_files(pages), DESK, look) == {}
+
+
+def test_the_first_page_leads_home_and_search_works_offline(browser, plain):
+    page = browser.new_page()
+    page.goto((plain / "index.html").as_uri())
+    page.wait_for_url(f"**/{documents()[0]}.html")
+    page.goto((plain / "search.html").as_uri() + "?q=kurtosis")
+    page.wait_for_selector("#search-results li")
+    page.close()
+
+
+def test_a_wide_page_and_a_missing_image_are_found(browser, tmp_path):
+    (tmp_path / "bad.html").write_text("<div style='width: 900px'>x</div><img src='gone.png'>")
+    width = "document.scrollingElement.scrollWidth"
+    found = visit(browser, [tmp_path / "bad.html"], PHONE, lambda page: [page.evaluate(width)])
+    assert found["bad"][-1] >= 900 and any("gone.png" in str(line) for line in found["bad"])
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/Someone/wmgp"])
+def test_the_address_is_one_setting(tmp_path, address):
+    (tmp_path / "book").mkdir()
+    shutil.copytree(ROOT / "book" / "_ext", tmp_path / "book" / "_ext")
+    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A page\n\nIts first words.")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "page.ipynb")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert config["sphinx"]["config"]["project_address"] == ""
+    config["sphinx"]["config"]["project_address"] = address
+    (tmp_path / "book" / "references.bib").touch()
+    (tmp_path / "_config.yml").write_text(json.dumps(config))
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    html = (build(tmp_path) / "page.html").read_text()
+    needed = ['property="og:title"', "https://someone.github.io/wmgp/page.html", "mybinder.org/v2/gh/Someone/wmgp/main"]
+    assert [text in html for text in needed] == [bool(address)] * 3
