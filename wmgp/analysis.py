@@ -12,8 +12,8 @@ import numpy as np
 from .errors import InputError
 from .magnitudes import Magnitudes, Measurement, measure
 from .moments import kurtosis_of
-from .pareto import Front, Point, check_amount, front, grid, most_amount, rank, safe_amount
 from .parameters import Pool, collect, label
+from .pareto import Front, Point, check_amount, front, grid, most_amount, rank, safe_amount
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class Analysis:
 
     @cached_property
     def tensors(self) -> "DataFrame":
-        """A row a tensor: name, shape, dtype, n, kurtosis, energy (sum of squares), counts pruned at optimal and safe."""
+        """One row a tensor: name, shape, dtype, n, kurtosis, energy (sum of squares), pruned at optimal and safe."""
         from pandas import DataFrame
 
         return DataFrame(self._rows)
@@ -102,8 +102,8 @@ def analyze(
 ) -> Analysis:
     """How much of a network can be pruned, and at which cosine similarity to its parent, from its weights alone.
 
-    `source`: an `nn.Module`, a mapping from names to tensors (torch or numpy), or a path: `.safetensors`, `.pt`, `.pth`,
-    `.bin`, a `*.index.json` or a folder of shards; files are read as weights only and never run code.
+    `source`: an `nn.Module`, a mapping from names to tensors (torch or numpy), or a path: `.safetensors`, `.pt`,
+    `.pth`, `.bin`, a `*.index.json` or a folder of shards; files are read as weights only and never run code.
     `amounts`: a number of grid points on [0, 1], or the amounts themselves.
     `pool`: what may be pruned: "weight_bias" (every tensor called weight or bias, the paper's), "weights" (2 dimensions
     or more), "all", or a function of (name, tensor) that says so.

@@ -12,7 +12,7 @@ from .kernels import BINS, SIGNLESS, SLOTS
 
 
 def first_pass(values: Tensor, histogram) -> tuple[np.ndarray, np.uint32]:
-    """Add the float32 values' magnitudes to the histogram (None: do not); returns (n, centre, powers) and the largest."""
+    """Add the float32 values' magnitudes to the histogram (None: do not); gives (n, centre, powers), largest."""
     row = np.zeros(6)
     if values.numel() == 0:
         return row, np.uint32(0)

@@ -21,7 +21,7 @@ _LANES = 16  # fixed partial sums: the compiler fills vectors with them, and the
 
 @numba.njit(nogil=True, cache=True)
 def _count_bins(bits, packed):
-    """Add each magnitude to its bin: count and sum of slots packed into one integer, sum of squared slots in another."""
+    """Add each magnitude to its bin: count and sum of slots in one integer, sum of squared slots in another."""
     largest = np.uint32(0)
     for i in range(bits.size):
         magnitude = bits[i] & SIGNLESS
@@ -30,6 +30,17 @@ def _count_bins(bits, packed):
         packed[magnitude >> _SHIFT, 0] += _ONE | low
         packed[magnitude >> _SHIFT, 1] += low * low
     return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def drain(packed, count, low, square):
+    """Move what the packed counters hold over to int64 arrays of a bin each."""
+    for i in range(packed.shape[0]):
+        if packed[i, 0]:
+            count[i] += np.int64(packed[i, 0] >> np.uint64(38))
+            low[i] += np.int64(packed[i, 0] & (_ONE - np.uint64(1)))
+            square[i] += np.int64(packed[i, 1])
+            packed[i, 0] = packed[i, 1] = 0
 
 
 @numba.njit(nogil=True, cache=True)

@@ -129,7 +129,7 @@ class Measurement:
         return below + np.clip(magnitudes.ties_pruned(n_pruned) - (ties - equal), 0, equal)
 
     def _below(self, threshold: float) -> np.ndarray:
-        """For each tensor of the pool, how many magnitudes lie below a threshold and how many equal it: (2, tensors)."""
+        """How many magnitudes of each tensor lie below a threshold, and how many equal it: (2, tensors)."""
         found = np.zeros((2, len(self.parameters)), dtype=np.int64)
         for i in self.pool:  # those that lose all of it need no look
             found[0, i] = self.parameters[i].n if self.largest[i] < threshold else 0
@@ -150,7 +150,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of float32 magnitudes by the upper 19 of their 31 bits, with the sums of the lower 12 and of their squares.
+    """Counts of magnitudes by the upper 19 of their 31 bits, with the sums of the lower 12 and of their squares.
 
     All integers: histograms of the same values are equal to the bit, in whatever order or pieces they were taken.
     """
@@ -168,13 +168,6 @@ class Histogram:
     def __add__(self, other: "Histogram") -> "Histogram":
         return Histogram(self.count + other.count, self.low + other.low, self.square + other.square)
 
-    def add_packed(self, packed: np.ndarray) -> None:
-        """Take over what a kernel has counted, and set its counters to zero."""
-        self.count[:] += (packed[:, 0] >> np.uint64(38)).astype(np.int64)
-        self.low[:] += (packed[:, 0] & np.uint64((1 << 38) - 1)).astype(np.int64)
-        self.square[:] += packed[:, 1].astype(np.int64)
-        packed[:] = 0
-
     def levels(self, pool: Sequence[Parameter], ranks: Int[np.ndarray, " k"]) -> Magnitudes:
         """One level a bin, and one a value in the bins that hold a rank or a steep fall of the cosine."""
         bins, coarse, uniform = self._coarse()
@@ -186,9 +179,9 @@ class Histogram:
         if not refine.any():
             return coarse
         slots = _slots(pool, bins[refine])
-        row, slot = np.nonzero(slots)
-        values = _value(bins[refine][row], slot)
-        count = slots[row, slot]
+        places = np.flatnonzero(slots)
+        row, slot = np.divmod(places, slots.shape[1])
+        values, count = _value(bins[refine][row], slot), slots.ravel()[places]
         fine = Magnitudes(values, values, count, count * values**2)
         both = [np.concatenate([_column(coarse, f)[~refine], _column(fine, f)]) for f in Magnitudes.__annotations__]
         order = np.argsort(both[0], kind="stable")
@@ -259,14 +252,15 @@ class _Counter:
         if block.size == 0:
             return row, 0
         if self.held + block.size > self.kernels.FLUSH:
-            self.total.add_packed(self.packed)
+            self.histogram()
             self.held = 0
         self.held += block.size
         packed = self.packed if prunable else self.nothing
         return row, self.kernels.first_pass(block, block.view(np.uint32), packed, row)
 
     def histogram(self) -> Histogram:
-        self.total.add_packed(self.packed)
+        """All that was counted so far."""
+        self.kernels.drain(self.packed, self.total.count, self.total.low, self.total.square)
         return self.total
 
 

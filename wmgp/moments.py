@@ -14,7 +14,7 @@ UNDEFINED_K2 = 1 + 1e-12  # at and below this a kurtosis of kurtoses has no loga
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and sums of the 2nd to 4th powers of the deviations from it; a float64 array each, one entry a block."""
+    """Count, mean and sums of the 2nd to 4th powers of the deviations from it: float64, an entry a block."""
 
     n: Float[np.ndarray, " blocks"]
     mean: Float[np.ndarray, " blocks"]

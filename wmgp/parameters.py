@@ -134,9 +134,8 @@ def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> 
         raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
     if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
         return source
-    return [
-        Parameter(p.name, p.values, _is_prunable(p, pool), p.mask) for p in _untied(_named(_tensors(source, key)))
-    ]
+    named = _named(_tensors(source, key), label(source))
+    return [Parameter(p.name, p.values, _is_prunable(p, pool), p.mask) for p in _untied(named)]
 
 
 def label(source: Any) -> str:
@@ -156,11 +155,11 @@ def _tensors(source: Any, key: str | None) -> dict[str, Any]:
         masks = {name: b for name, b in source.named_buffers() if name.endswith("weight_mask") or "_mask" in name}
         return {**dict(source.named_parameters()), **masks}
     raise InputError(
-        f"source {type(source).__name__}: expected a module, a mapping from names to tensors, or the path of a checkpoint"
+        f"source {type(source).__name__}: expected a module, a mapping of names to tensors, or a checkpoint's path"
     )
 
 
-def _named(tensors: Mapping[str, Any]) -> Iterator[Parameter]:
+def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
     """The floating parameters; NAME_orig with NAME_mask, as torch's prune leaves them, become one masked NAME."""
     found = False
     for name, values in tensors.items():
@@ -178,7 +177,7 @@ def _named(tensors: Mapping[str, Any]) -> Iterator[Parameter]:
         else:
             yield Parameter(name, values)
     if not found:
-        raise InputError("no floating-point parameters: expected at least one weight in float16, bfloat16, float32 or float64")
+        raise InputError(f"{where}: no floating-point parameters, expected some of {', '.join(FLOATS)}")
 
 
 def _as_tensor(values: Any) -> Any:

@@ -84,7 +84,7 @@ def rank(amount: Float[np.ndarray, " k"] | float, n: int) -> Int[np.ndarray, " k
 
 
 def front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], frozen_energy: float = 0.0) -> Front:
-    """The front of a pool beside parameters of `frozen_energy` that cannot be pruned. nan where all weights are zero."""
+    """The front of a pool beside parameters of `frozen_energy` that cannot be pruned; nan if all weights are zero."""
     n_pruned = rank(amounts, magnitudes.n)
     with np.errstate(invalid="ignore"):
         cosine = np.sqrt((magnitudes.kept_energy(n_pruned) + frozen_energy) / (magnitudes.above[0] + frozen_energy))

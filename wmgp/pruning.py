@@ -3,7 +3,7 @@
 A method is a function from the prunable parameters, an amount and a random generator to masks, one tensor at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def global_masks(source, amount: float, method: str = "l1", pool: Pool = "weight
 
 
 def apply_masks(model: "nn.Module", masks: "Masks") -> None:
-    """Set what the masks do not keep to zero, in place. Raises `InputError` for a name or shape the model does not have.
+    """Set what the masks do not keep to zero, in place. Raises `InputError` for a name or shape not in the model.
 
     Nothing holds the zeros afterwards: there are no hooks. Apply again after each step of a fine-tuning, or use
     `to_torch_prune`.

@@ -1,6 +1,7 @@
 """How alike two networks are: cosine of their parameters, and agreement of what they compute."""
 
 import numpy as np
+from jaxtyping import Float
 
 from .errors import InputError
 from .magnitudes import CHUNK
@@ -41,3 +42,41 @@ def _dots(a: Parameter, b: Parameter) -> np.ndarray:
 def _float64(p: Parameter, start: int, stop: int) -> np.ndarray:
     block = p.block(start, stop)
     return (block if isinstance(block, np.ndarray) else block.cpu().numpy()).astype(np.float64)
+
+
+def agreement(a: Float[np.ndarray, "n classes"], b: Float[np.ndarray, "n classes"]) -> float:
+    """Share in [0, 1] of the inputs for which two networks' outputs have their largest value in the same class."""
+    _check_outputs(a, b)
+    return float(np.mean(np.argmax(a, axis=1) == np.argmax(b, axis=1)))
+
+
+def js_divergence(a: Float[np.ndarray, "n classes"], b: Float[np.ndarray, "n classes"]) -> float:
+    """Mean over the inputs of the Jensen-Shannon divergence of the softmax of two networks' logits, in [0, ln 2] nats.
+
+    The mean of the two divergences from the halfway distribution (Lin 1991, doi:10.1109/18.61115).
+    """
+    from scipy.special import log_softmax
+
+    _check_outputs(a, b)
+    p, q = (log_softmax(np.asarray(x, dtype=np.float64), axis=1) for x in (a, b))  # [n, classes], logarithms
+    halfway = np.logaddexp(p, q) - np.log(2)
+    divergence = np.exp(p) * (p - halfway) + np.exp(q) * (q - halfway)
+    return float(np.clip(divergence.sum(axis=1).mean() / 2, 0, np.log(2)))
+
+
+def linear_cka(a: Float[np.ndarray, "n p"], b: Float[np.ndarray, "n q"]) -> float:
+    """Linear centred kernel alignment of two networks' outputs, in [0, 1]; nan where either is the same for all inputs.
+
+    |A'B|^2 / (|A'A| |B'B|), Frobenius norms, of the outputs less their means (Kornblith et al. 2019, arXiv:1905.00414).
+    """
+    if len(a) != len(b) or len(a) == 0:
+        raise InputError(f"outputs: expected the same inputs for both, found {len(a)} and {len(b)}")
+    a, b = (np.asarray(x, dtype=np.float64) - np.mean(x, axis=0, dtype=np.float64) for x in (a, b))
+    with np.errstate(invalid="ignore"):
+        cka = np.linalg.norm(a.T @ b) ** 2 / (np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b))
+    return float(np.clip(cka, 0, 1))
+
+
+def _check_outputs(a: np.ndarray, b: np.ndarray) -> None:
+    if a.shape != b.shape or a.ndim != 2 or a.size == 0:
+        raise InputError(f"outputs: expected two tables of inputs by classes, found {a.shape} and {b.shape}")
