@@ -1,0 +1,148 @@
+"""Image classification sets, whole, as tensors: read once, kept on the device, batched by indexing.
+
+`digits` (1,797 images) ships inside scikit-learn and is always there. The others are read from the folder that the
+environment variable `WMGP_DATA` names, laid out as torchvision lays them out.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from ..errors import InputError
+
+SPLIT_SEED = 0  # the digits come without a split of their own: this one is fixed
+DIGITS_TRAIN = 1437  # four fifths of the 1,797 images
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """One split of a data set: `images` uint8 [n, c, h, w], `labels` int64 [n] in [0, `classes`).
+
+    `sha256` is that of the bytes of the images followed by those of the labels.
+    """
+
+    name: str
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    classes: int
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: Int64[Tensor, " b"]) -> tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]:
+        """The images at `index` as float32 in [0, 1], channels last in memory, and their labels."""
+        images = self.images[index].float().div_(255)  # [b, c, h, w]
+        return images.contiguous(memory_format=torch.channels_last), self.labels[index]
+
+
+def load(name: str, train: bool, device: str | torch.device = "cpu") -> ImageData:
+    """One split of `digits`, `mnist`, `fashion_mnist` or `cifar10`, whole on `device`.
+
+    The name of what is returned says what was read: `cifar10-jpeg` where only a JPEG copy of CIFAR-10 was found.
+    InputError where the name is unknown or the files are missing.
+    """
+    if name not in _READERS:
+        raise InputError(f"data {name!r}: expected one of {', '.join(_READERS)}")
+    label, images, labels = _READERS[name](train)
+    return on_device(_image_data(label, images, labels), device)
+
+
+def on_device(data: ImageData, device: str | torch.device) -> ImageData:
+    """The same data with its tensors on `device`."""
+    return replace(data, images=data.images.to(device), labels=data.labels.to(device))
+
+
+def _image_data(name: str, images: np.ndarray, labels: np.ndarray) -> ImageData:
+    """`images` uint8 [n, c, h, w] and `labels` [n], hashed and made tensors."""
+    images, labels = np.ascontiguousarray(images, dtype="uint8"), np.ascontiguousarray(labels, dtype="<i8")
+    digest = hashlib.sha256(images.data)
+    digest.update(labels.data)
+    return ImageData(name, torch.from_numpy(images), torch.from_numpy(labels), 10, digest.hexdigest())
+
+
+def _digits(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
+    """Every pixel of the 8x8 images three times each way, and a border of 2: whole numbers, the same everywhere."""
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype("uint8")  # [1797, 8, 8], from 0..16
+    images = np.pad(images.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))  # [1797, 28, 28]
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(images))
+    chosen = order[:DIGITS_TRAIN] if train else order[DIGITS_TRAIN:]
+    return "digits", images[chosen, None], bunch.target[chosen]
+
+
+def _torchvision(name: str, kind: str) -> Callable[[bool], tuple[str, np.ndarray, np.ndarray]]:
+    """A reader of one of torchvision's two MNISTs from its IDX files."""
+
+    def read(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
+        folder = _folder(name, f"{kind}/raw")
+        from torchvision import datasets
+
+        try:
+            split = getattr(datasets, kind)(folder, train=train, download=False)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise InputError(f"data {name!r}: {folder / kind / 'raw'}: {_first_line(error)}") from error
+        return name, split.data.numpy()[:, None], split.targets.numpy()
+
+    return read
+
+
+def _cifar10(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
+    """torchvision's archive, or Hugging Face parquet files (columns img {bytes, path} and label)."""
+    folder = _folder("cifar10", "cifar-10-batches-py")
+    part = "train" if train else "test"
+    for layout in ("cifar10", "cifar10-jpeg"):
+        if files := sorted((folder / layout / "plain_text").glob(f"{part}-*.parquet")):
+            return _parquet(files)
+    from torchvision.datasets import CIFAR10
+
+    try:
+        split = CIFAR10(str(folder), train=train, download=False)
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"data 'cifar10': {folder}: {_first_line(error)}") from error
+    return "cifar10", split.data.transpose(0, 3, 1, 2), np.asarray(split.targets)
+
+
+def _parquet(files: list[Path]) -> tuple[str, np.ndarray, np.ndarray]:
+    """The images of parquet files, [n, 3, 32, 32]; a JPEG copy is named as one."""
+    import pandas
+    from PIL import Image
+
+    try:
+        table = pandas.concat([pandas.read_parquet(file) for file in files], ignore_index=True)
+    except (ImportError, OSError, ValueError) as error:
+        raise InputError(f"data 'cifar10': {files[0]}: {_first_line(error)}") from error
+    pictures = [Image.open(BytesIO(cell["bytes"])) for cell in table["img"]]
+    name = "cifar10-jpeg" if any(picture.format == "JPEG" for picture in pictures) else "cifar10"
+    images = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])  # [n, 32, 32, 3]
+    return name, images.transpose(0, 3, 1, 2), table["label"].to_numpy()
+
+
+def _folder(name: str, inside: str) -> Path:
+    """The folder of WMGP_DATA, or the one line that says how to supply it."""
+    if not (folder := os.environ.get("WMGP_DATA")):
+        raise InputError(f"data {name!r}: set WMGP_DATA to a folder that holds {inside}, in torchvision's layout")
+    return Path(folder)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+_READERS: dict[str, Callable[[bool], tuple[str, np.ndarray, np.ndarray]]] = {
+    "digits": _digits,
+    "mnist": _torchvision("mnist", "MNIST"),
+    "fashion_mnist": _torchvision("fashion_mnist", "FashionMNIST"),
+    "cifar10": _cifar10,
+}

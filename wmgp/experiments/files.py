@@ -1,0 +1,29 @@
+"""Files that are whole or absent, and files that one process at a time may change."""
+
+import fcntl
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_aside(path: str | Path, data: bytes) -> None:
+    """Write `path` whole or not at all: under another name beside it, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[io.FileIO]:
+    """`path` open for reading and appending, made where absent, and held against other processes meanwhile."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with io.FileIO(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file

@@ -1,0 +1,48 @@
+"""The networks of the experiments, each a function of its seed."""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+
+NETWORKS = ("lenet5", "lenet_small", "resnet18", "vgg11_bn", "mobilenet_v2")
+
+
+def build(name: str, seed: int) -> nn.Module:
+    """A network of `NETWORKS` with 10 outputs and PyTorch's default initialisation, drawn from `seed`.
+
+    `lenet5` takes [n, 1, 28, 28] and has 61,706 parameters; `lenet_small` takes [n, 3, 32, 32] and has 62,006;
+    the others are torchvision's. The global random state is left as it was.
+    """
+    if name not in NETWORKS:
+        raise InputError(f"network {name!r}: expected one of {', '.join(NETWORKS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if name == "lenet5":
+            return _lenet(channels=1, padding=2)
+        if name == "lenet_small":
+            return _lenet(channels=3, padding=0)
+        import torchvision
+
+        return getattr(torchvision.models, name)(num_classes=10)
+
+
+def _lenet(channels: int, padding: int) -> nn.Sequential:
+    """LeNet-5 with ReLU and max-pooling (LeCun et al. 1998, doi:10.1109/5.726791, has tanh and averages)."""
+    layers: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(channels, 6, 5, padding=padding),  # [n, 6, 28, 28]
+        "relu1": nn.ReLU(),
+        "pool1": nn.MaxPool2d(2),  # [n, 6, 14, 14]
+        "conv2": nn.Conv2d(6, 16, 5),  # [n, 16, 10, 10]
+        "relu2": nn.ReLU(),
+        "pool2": nn.MaxPool2d(2),  # [n, 16, 5, 5]
+        "flatten": nn.Flatten(),  # [n, 400]
+        "fc1": nn.Linear(400, 120),
+        "relu3": nn.ReLU(),
+        "fc2": nn.Linear(120, 84),
+        "relu4": nn.ReLU(),
+        "fc3": nn.Linear(84, 10),  # [n, 10]
+    }
+    return nn.Sequential(OrderedDict(layers))

@@ -1,0 +1,119 @@
+"""How a measurement came about: kept in NAME.json beside NAME.csv, under what the column `run` holds."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .files import locked, write_aside
+
+
+def record_run(table: str | Path, settings: Mapping[str, Any], seconds: float | None = None) -> str:
+    """Record a run beside `table` and return its id, 12 hexadecimal digits.
+
+    The id is a hash of `settings`, which name all that decides the result (the data, the parent's weights and the
+    source by their hashes): the same settings are the same run. Commit, versions, machine and start are recorded
+    with them when a run is first seen; `seconds` is its wall time, once that is known.
+    """
+    run = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    with locked(table):
+        runs = provenance(table)
+        if run not in runs:
+            runs[run] = {**settings, **surroundings()}
+        if seconds is not None:
+            runs[run]["wall_seconds"] = round(seconds, 3)
+        write_aside(_record(table), json.dumps(runs, indent=1, sort_keys=True).encode() + b"\n")
+    return run
+
+
+def provenance(table: str | Path) -> dict[str, dict[str, Any]]:
+    """What is recorded beside `table`: run -> its settings and surroundings; empty where nothing is."""
+    record = _record(table)
+    try:
+        return json.loads(record.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{record}: expected a JSON object ({error})") from error
+
+
+def _record(table: str | Path) -> Path:
+    return Path(table).with_suffix(".json")
+
+
+def source_hash(modules: Iterable[str]) -> str:
+    """A sha256 of what the named modules of this package do.
+
+    It is taken over their syntax trees, so that neither comments nor docstrings nor layout count. Trees differ between
+    versions of Python, which the provenance names.
+    """
+    digest = hashlib.sha256()
+    for module in sorted(modules):
+        spec = importlib.util.find_spec(f"wmgp.{module}")
+        if spec is None or spec.origin is None:
+            raise InputError(f"module 'wmgp.{module}': not found")
+        tree = _without_docstrings(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+        digest.update(f"{module}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return tree
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """The sha256 of a state dict: names, shapes, dtypes and bytes of its values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def surroundings() -> dict[str, Any]:
+    """When, where and with what: none of it changes the id of a run."""
+    now = datetime.now(UTC)
+    return {
+        "commit": _commit(),
+        "date": now.date().isoformat(),
+        "started": now.isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in ("torch", "numpy")},
+        "cpu": _cpu(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the package's checkout, with a mark where files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    """The processor by the name it gives itself, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,145 @@
+"""Tables of measurements that grow by one row at a time: NAME.csv, with the provenance of its runs in NAME.json."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from .files import locked
+from .provenance import provenance
+
+COLUMNS = (
+    *("network", "data", "seed", "method", "amount", "epochs"),
+    *("accuracy_parent", "accuracy_pruned", "accuracy", "loss_pruned", "loss", "cosine_pruned", "cosine"),
+    *("agreement", "js", "cka", "min_survival", "seconds", "device", "run"),
+)
+TEXT = {"network", "data", "method", "rule", "device", "run"}
+WHOLE = {"seed", "epochs"}
+SHARES = {"amount", "accuracy_parent", "accuracy_pruned", "accuracy", "agreement", "min_survival"}  # in [0, 1]
+
+Cell = str | int | float
+
+
+def locate(name: str) -> Path:
+    """The recorded file results/`name`: in the working directory or the nearest folder above that has it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (path := folder / "results" / name).is_file():
+            return path
+    raise InputError(f"results/{name}: expected in {here} or in a folder above it")
+
+
+def append_row(table: str | Path, row: Mapping[str, Cell]) -> None:
+    """Add `row` (`COLUMNS` and any further ones) to the table, which is made with its header where there is none.
+
+    One write under a lock, so that processes may share a table. Where the disk is full the table is left as it was.
+    A last line without its end, which only a broken write leaves, is removed first.
+    """
+    if missing := [name for name in COLUMNS if name not in row]:
+        raise InputError(f"{table}: a row without the column {missing[0]}")
+    with locked(table) as file:
+        file.seek(0)
+        text = file.read()
+        size = text.rfind(b"\n") + 1
+        file.truncate(size)
+        if not size:
+            return _write(file, _line(row) + _line(row.values()), size)
+        header = _split(text[: text.index(b"\n")].decode(), table, 1)
+        if header != list(row):
+            raise InputError(f"{table}: expected a row of the columns {', '.join(header)}; got {', '.join(row)}")
+        _write(file, _line(row.values()), size)
+
+
+def _line(cells: Iterable[Cell]) -> str:
+    """A line of the table; floats in the shortest form that reads back as the same number."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow([repr(float(c)) if isinstance(c, float) else c for c in cells])
+    if out.getvalue().count("\n") != 1:
+        raise InputError(f"{out.getvalue()!r}: expected a row of one line")
+    return out.getvalue()
+
+
+def _write(file: io.FileIO, line: str, size: int) -> None:
+    """The whole line at the end of the file, or none of it: `size` bytes are what was there."""
+    data = line.encode()
+    try:
+        if file.write(data) != len(data):
+            raise OSError(f"{file.name}: no room for another row")
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(size)
+        raise
+
+
+def read(table: str | Path) -> pd.DataFrame:
+    """The table, a row a job: text, int64 and float64 columns.
+
+    InputError naming the line where one is corrupt, holds a share outside [0, 1] or a run without provenance. A last
+    line without its end is a row whose writing was cut off, and is left out.
+    """
+    try:
+        lines = Path(table).read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: {error}") from error
+    if not lines:
+        raise InputError(f"{table}: expected a header line")
+    header, runs = _split(lines[0], table, 1), provenance(table)
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise InputError(f"{table}, line 1: expected a column {missing[0]}")
+    rows = [_parsed(header, line, table, number) for number, line in enumerate(lines[1:], start=2)]
+    for number, row in enumerate(rows, start=2):
+        if row["run"] not in runs:
+            raise InputError(f"{table}, line {number}: run {row['run']!r} has no provenance beside the table")
+    return pd.DataFrame(rows, columns=pd.Index(header))
+
+
+def has_row(table: str | Path, **cells: Cell) -> bool:
+    """Whether the table has a row with these cells; False where there is no table yet."""
+    if not Path(table).exists() or not Path(table).stat().st_size:
+        return False
+    rows = read(table)
+    return bool(np.logical_and.reduce([rows[name] == value for name, value in cells.items()]).any())
+
+
+def _parsed(header: list[str], line: str, table: str | Path, number: int) -> dict[str, Cell]:
+    """One line as a row of typed cells."""
+    cells = _split(line, table, number)
+    if len(cells) != len(header):
+        raise InputError(f"{table}, line {number}: expected {len(header)} columns, found {len(cells)}")
+    row: dict[str, Cell] = {}
+    for name, cell in zip(header, cells, strict=True):
+        try:
+            row[name] = cell if name in TEXT else int(cell) if name in WHOLE else float(cell)
+        except ValueError:
+            raise InputError(f"{table}, line {number}: {name} is {cell!r}, expected a number") from None
+        if name in SHARES and not 0 <= float(cell) <= 1:
+            raise InputError(f"{table}, line {number}: {name} is {cell}, expected 0 to 1")
+    return row
+
+
+def _split(line: str, table: str | Path, number: int) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise InputError(f"{table}, line {number}: {error}") from error
+
+
+def mean_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of the values, and the ends of Student's t interval for it; NaN ends where there are fewer than two.
+
+    With n values, standard deviation s (n - 1) and quantile t of n - 1 degrees of freedom: mean +- t s / sqrt(n).
+    """
+    from scipy.stats import t
+
+    x = np.asarray(list(values), dtype=float)
+    if x.size == 0:
+        raise InputError("mean_interval: expected at least one value")
+    if x.size == 1:
+        return float(x[0]), float("nan"), float("nan")
+    half = t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size)
+    return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
