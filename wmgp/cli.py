@@ -1,0 +1,245 @@
+"""The command line: `wmgp analyze` and `wmgp prune`."""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import __version__
+from .errors import InputError
+from .report import number, printable
+
+if TYPE_CHECKING:
+    from .analysis import Analysis
+    from .pareto import Point
+
+PLOTS = (".png", ".pdf", ".svg", ".jpg", ".webp")
+POOL_HELP = "What may be pruned: weight_bias (tensors so named), weights (2 dimensions or more), or all."
+KEY_HELP = "Where a torch file nests its state dict; needed only when it holds several."
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A .safetensors or torch file, an index of shards, or their folder.")
+]
+PoolOption = Annotated[str, typer.Option(help=POOL_HELP)]
+KeyOption = Annotated[str | None, typer.Option(help=KEY_HELP)]
+
+app = typer.Typer(add_completion=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names come from files, and terminals differ
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="wmgp", standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except InputError as error:
+        return _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except MemoryError:
+        return _refuse("not enough memory")
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer carries a click of its own, so its classes have no one home
+            raise
+        return _refuse(f"{error.format_message().rstrip('.')}; see wmgp --help")
+
+
+def _refuse(message: str) -> int:
+    print(f"wmgp: error: {printable(message)}", file=sys.stderr)
+    return 2
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"wmgp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _wmgp(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    """How much of a neural network can be pruned, from its weights alone."""
+
+
+@app.command()
+def analyze(
+    source: Source,
+    pool: PoolOption = "weight_bias",
+    amounts: Annotated[int, typer.Option(min=2, max=1_000_001, help="Grid points on [0, 1].")] = 101,
+    key: KeyOption = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="A table of the tensors too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    plot: Annotated[Path | None, typer.Option(help=f"Draw the front to a file: {', '.join(PLOTS)}.")] = None,
+) -> None:
+    """Show how much of SOURCE can be pruned, and at which cosine similarity to what it was."""
+    if plot is not None and plot.suffix.lower() not in PLOTS:
+        raise InputError(f"{plot}: expected an ending in {', '.join(PLOTS)}")
+    analysis = _analyze(source, amounts, pool, key)
+    if plot is not None:
+        _draw(analysis, plot)
+    if json:
+        print(analysis.to_json())
+    else:
+        _show(analysis, tensors)
+
+
+@app.command()
+def prune(
+    source: Source,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The pruned checkpoint, in the same format; a folder for shards.")
+    ],
+    amount: Annotated[str, typer.Option(help="optimal, safe, a share such as 0.7, or cosine=0.99.")],
+    method: Annotated[str, typer.Option(help="l1, l1_local (each tensor by itself), or random.")] = "l1",
+    pool: PoolOption = "weight_bias",
+    key: KeyOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of random pruning.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Write SOURCE to OUT with the smallest weights at zero; names, dtypes, shapes and metadata stay."""
+    from .checkpoints import open_checkpoint
+    from .parameters import collect
+    from .pruning import iter_masks
+    from .saving import check_out, save_pruned
+    from .similarity import cosine_similarity
+
+    choose = _chooser(amount, method)
+    with _naming(source):
+        checkpoint = open_checkpoint(source, key)
+        parameters = collect(checkpoint.tensors, pool)
+    check_out(checkpoint, out, force)
+    analysis = _analyze(source, 101, pool, key)
+    point = choose(analysis)
+    pruned: list[int] = []
+    with _progress("pruning") as update:
+        masks = iter_masks(parameters, point.amount, method, seed)
+        save_pruned(checkpoint, out, _counted(masks, analysis.n_prunable, pruned, update), force)
+    if method == "l1":
+        found = f"cosine {point.cosine:.4f}, threshold {number(point.threshold, '.4g')}"
+    else:  # the analysis is of L1: measure what was written
+        found = f"cosine {cosine_similarity(checkpoint.tensors, open_checkpoint(out, key).tensors):.4f}"
+    n = sum(pruned)
+    print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {found}")
+    print(f"wrote {printable(str(out))}")
+
+
+def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis":
+    from .analysis import analyze
+
+    with _naming(source), _progress("analyzing") as update:
+        return analyze(source, amounts, pool, key, progress=update)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Put the file before an error that names only a tensor."""
+    try:
+        yield
+    except InputError as error:
+        path = Path(source)
+        named = str(error).startswith((f"{path}:", f"{path}/", f"{path.name}:"))
+        raise error if named else InputError(f"{path}: {error}") from error
+
+
+def _chooser(amount: str, method: str) -> "Callable[[Analysis], Point]":
+    """What --amount asks of an analysis; InputError at once where it is not understood."""
+    name, _, number = amount.rpartition("=")
+    if amount == "optimal":
+        return lambda analysis: analysis.optimal
+    if amount == "safe":
+        return _safe
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if name not in ("", "cosine") or not 0 <= value <= 1:
+        raise InputError(f"--amount {amount}: expected optimal, safe, a share in [0, 1] such as 0.7, or cosine=0.99")
+    if name == "cosine" and method != "l1":
+        raise InputError(f"--amount {amount}: the cosine of a prune is known beforehand for method l1 only")
+    return lambda analysis: analysis.at_cosine(value) if name else analysis.at_amount(value)
+
+
+def _safe(analysis: "Analysis") -> "Point":
+    if analysis.safe is None:
+        raise InputError(f"{analysis.source}: has no safe amount: its kurtosis of kurtoses is undefined")
+    return analysis.safe
+
+
+def _show(analysis: "Analysis", tensors: bool) -> None:
+    """Rich tables in a terminal; aligned lines in a file or a pipe, however long."""
+    from . import report
+
+    if not sys.stdout.isatty():
+        print(report.text(analysis))
+        if tensors:
+            print(f"\n{report.tensors_text(analysis)}")
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(report.summary(analysis))
+    if tensors:
+        console.print(report.tensors(analysis))
+
+
+def _draw(analysis: "Analysis", path: Path) -> None:
+    """Write the figure whole or not at all."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=".wmgp-") as aside:
+            new = Path(aside, path.name)
+            analysis.plot().savefig(new)
+            os.replace(new, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, if that is a terminal, from the second second on; it leaves no trace."""
+    began, bar, task = time.monotonic(), None, None
+
+    def update(done: int, total: int) -> None:
+        nonlocal bar, task
+        if bar is None and sys.stderr.isatty() and time.monotonic() - began > 1:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bar = Progress(console=Console(stderr=True), transient=True)
+            task = bar.add_task(what)
+            bar.start()
+        if bar is not None and task is not None:
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _counted(masks: Iterator, total: int, pruned: list[int], update: Callable[[int, int], None]) -> Iterator:
+    """The masks, with the number that each prunes put on the list and the progress told."""
+    done = 0
+    for name, kept in masks:
+        yield name, kept
+        pruned.append(int(kept.size - kept.sum()))
+        done += kept.size
+        update(done, total)
