@@ -15,6 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ["book", "notebooks", "results", "README.md", "_config.yml", "_toc.yml"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+IMAGES = {"image/svg+xml", "image/png"}
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -83,7 +84,7 @@ def test_every_notebook_is_published_with_its_outputs(pages):
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in code), name
         html = (pages / f"{name}.html").read_text()
-        images = sum("image/png" in out.get("data", {}) for cell in code for out in cell.outputs)
+        images = sum(not IMAGES.isdisjoint(out.get("data", {})) for cell in code for out in cell.outputs)
         assert html.count("_images/") >= images > 0, name
 
 

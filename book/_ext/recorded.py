@@ -22,8 +22,6 @@ from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from tables import table
 
-SHOWN = {"commit": "commit", "device": "on", "date": "of"}     # of a provenance, in a caption
-
 
 def result_file(env, name: str) -> Path:
     """The path of a file in ``results/``, on which the page depends from then on; ValueError if there is none."""
@@ -59,12 +57,21 @@ def shown(value: Any, form: str) -> str:
     return "" if value is None or value != value else format(value, form)
 
 
-def provenance(path: Path) -> str:
-    """Commit, device and date of the runs behind a table, from the JSON file beside it."""
+def short(commit: str | None) -> str:
+    """The first seven digits of a commit, with the mark of a tree that differed from it."""
+    digits, dash, mark = (commit or "unknown").partition("-")
+    return digits[:7] + dash + mark
+
+
+def provenance(path: Path, frame: pd.DataFrame) -> str:
+    """Commit, machine and date of the runs behind the rows of a table, from the JSON file beside it."""
     runs = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    runs = list(runs.values()) if all(isinstance(run, dict) for run in runs.values()) else [runs]
-    said = [f"{word} {', '.join(sorted({str(run[key]) for run in runs if key in run}))}" for key, word in SHOWN.items()]
-    return f"results/{path.name}: {'; '.join(said)}."
+    behind = [runs[run] for run in sorted(set(frame["run"]))]
+    on_gpu = "device" in frame and frame["device"].astype(str).str.startswith("cuda").any()
+    commits = {short(run["commit"]) for run in behind}
+    machines = {run["gpu"] if on_gpu else f"{run['cpu']}, {run['threads']} threads" for run in behind}
+    said = (", ".join(sorted(facts)) for facts in (commits, machines, {run["date"] for run in behind}))
+    return "From `results/{}`: commit {}, on {}, {}.".format(path.name, *said)
 
 
 class ResultsTable(SphinxDirective):
@@ -82,7 +89,7 @@ class ResultsTable(SphinxDirective):
             columns = pairs(self.options.get("columns", ", ".join(frame)))
             forms = pairs(self.options.get("format", ""))
             cells = [[nodes.Text(shown(line[c], forms.get(c, ""))) for c in columns] for _, line in frame.iterrows()]
-            said, _ = self.parse_inline(" ".join([*self.content, provenance(path)]))
+            said, _ = self.parse_inline(" ".join([*self.content, provenance(path, frame)]))
         except (KeyError, ValueError, OSError) as error:
             raise self.error(f"results-table: {error}") from error
         return [table(said, list(columns.values()), cells, "results")]

@@ -1,0 +1,179 @@
+"""What the project stands on: packaging, environment, make, CI, and that files name nothing of one machine."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import wmgp
+from notebooks import run
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # where import and name differ
+PRESENT = {"wmgp", "IPython"}  # the package itself, and what only code that runs inside a notebook imports
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """What the package asks for, with the given extras."""
+    return [Requirement(text) for text in [*PROJECT["dependencies"], *(t for e in extras for t in EXTRAS[e])]]
+
+
+def files() -> list[Path]:
+    """The project's own files: tracked, or new and not ignored."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_conda_environment_installs_what_pyproject_says_and_nothing_of_its_own():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, from_pip = environment["dependencies"]
+    assert python == f"python{PROJECT['requires-python']}" and pip == "pip"
+    constraint, project = from_pip["pip"]
+    assert (ROOT / constraint.removeprefix("-c ")).is_file()
+    extras = re.fullmatch(r"-e \.\[(.+)\]", project).group(1).split(",")
+    assert extras == ["book", "dev"] and set(extras) <= set(EXTRAS)
+    assert f"'.[{','.join(extras)}]'" in (ROOT / "Makefile").read_text()
+
+
+def test_extras_are_the_three():
+    assert set(EXTRAS) == {"book", "dev", "distributed"}
+
+
+def test_constraints_pin_everything_asked_for_within_its_range():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    for requirement in requirements("book", "dev"):
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_version_is_said_once():
+    assert PROJECT["dynamic"] == ["version"]
+    assert importlib.metadata.version("wmgp") == wmgp.__version__
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == wmgp.__version__
+
+
+def imports(path: Path) -> set[str]:
+    """The packages that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "extras"),
+    [("wmgp/*.py", ()), ("wmgp/experiments/*.py", ("book",)), ("notebooks/*.py", ("book",))],
+)
+def test_everything_imported_is_asked_for(pattern, extras):
+    asked = {MODULES.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)} | PRESENT
+    imported = {name: path.name for path in ROOT.glob(pattern) for name in imports(path)}
+    assert imported
+    missing = {name: where for name, where in imported.items() if name not in asked | set(sys.stdlib_module_names)}
+    assert missing == {}
+
+
+def test_package_is_typed_and_has_its_command():
+    assert (ROOT / "wmgp" / "py.typed").is_file()
+    [command] = importlib.metadata.entry_points(group="console_scripts", name="wmgp")
+    assert callable(command.load())
+
+
+def test_jupytext_keeps_what_the_runner_keeps():
+    told = tomllib.loads((ROOT / "jupytext.toml").read_text())
+    assert told["cell_metadata_filter"] == ",".join([*run.KEPT, "-all"])
+    assert told["formats"] == "notebooks///ipynb,notebooks///py:percent"
+
+
+def make(*arguments: str, cwd: Path = ROOT) -> str:
+    """What make prints."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", *arguments], cwd=cwd, env=clean, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_help_lists_every_target():
+    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
+    assert {"book", "notebooks", "test", "bench", "clean", "help"} <= set(targets)
+    assert sorted(re.findall(r"^make (\w+) +\w", make(), re.MULTILINE)) == sorted(targets)
+
+
+def test_make_installs_once_and_again_only_when_asked_for_something_else(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@" >> calls\n')
+    python.chmod(0o755)
+
+    def calls() -> list[str]:
+        (tmp_path / "calls").unlink(missing_ok=True)
+        make("test", cwd=tmp_path)
+        return [line.split()[1] for line in (tmp_path / "calls").read_text().splitlines()]
+
+    assert calls() == ["pip", "pytest"]
+    assert calls() == ["pytest"]
+    for name in ("pyproject.toml", "constraints.txt"):
+        os.utime(tmp_path / name, (later := (tmp_path / ".venv" / "installed").stat().st_mtime + 5, later))
+        assert calls() == ["pip", "pytest"]
+        os.utime(tmp_path / ".venv" / "installed", (later + 1, later + 1))
+
+
+def test_ci_installs_a_browser_then_makes_the_book_and_the_tests():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert re.findall(r"^make .+$", script.read_text(), re.MULTILINE) == ["make book", "make test"]
+    assert "set -euo pipefail" in script.read_text()
+
+
+def test_readme_commands_exist():
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    targets = {line.split()[1] for line in lines if line.startswith("make ")}
+    assert {"book", "test"} <= targets
+    for target in targets:
+        make("-n", target)
+    assert any(line.startswith("wmgp analyze ") for line in lines)
+    for name in re.findall(r"\b(?:notebooks|results|book|wmgp)/[\w/.-]+\.\w+", readme):
+        assert (ROOT / name).is_file(), name
+    for name in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
+        assert (ROOT / name).exists(), name
+
+
+def test_no_file_names_a_place_on_one_machine():
+    roots = "|".join(("work", "tmp", "root", "home"))
+    places = re.compile(rf"(?<![\w.<])/(?:{roots})/|\.\./sha" + "red")
+    found = {}
+    for path in files():
+        if "_static" in path.parts or path == ROOT / ".ci" / "run":
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if hits := places.findall(text):
+            found[str(path.relative_to(ROOT))] = hits
+    assert found == {}
+
+
+def test_style():
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

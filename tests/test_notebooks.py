@@ -1,0 +1,136 @@
+"""The notebooks: their pairs, their parameters, and every one of them run through papermill."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+from notebooks import run
+
+SOURCES = run.sources()
+each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+TOY = '''
+# %% [markdown]
+# # A toy
+
+# %% tags=["parameters"]
+seed: int = 3  # what is printed
+preset: str = "default"  # nothing
+
+# %%
+import os
+print(seed)
+print(preset, os.path.basename(os.getcwd()), flush=True)
+'''
+
+
+def code_cells(notebook: Path, tag: str = "") -> list[nbformat.NotebookNode]:
+    """The code cells of an ``.ipynb``, or those with a tag."""
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    return [cell for cell in cells if not tag or tag in cell.metadata.get("tags", [])]
+
+
+def outputs(notebook: Path) -> list[list[dict]]:
+    """What the cells put out, without the cell that papermill adds."""
+    return [cell.outputs for cell in code_cells(notebook) if "injected-parameters" not in cell.metadata.get("tags", [])]
+
+
+@pytest.fixture
+def toy(tmp_path) -> Path:
+    """A small notebook's source."""
+    source = tmp_path / "01_toy.py"
+    source.write_text(TOY.lstrip())
+    return source
+
+
+def test_there_are_notebooks():
+    assert len(SOURCES) >= 4
+
+
+@each
+def test_pair_has_the_same_cells(source):
+    told = [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in jupytext.read(source).cells]
+    shown = nbformat.read(source.with_suffix(".ipynb"), as_version=4).cells
+    assert told == [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in shown]
+
+
+@each
+def test_published_notebook_was_run_in_order_and_holds_nothing_of_the_machine(source):
+    published = source.with_suffix(".ipynb")
+    notebook = nbformat.read(published, as_version=4)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not [out for cell in code_cells(published) for out in cell.outputs if out.output_type == "error"]
+    assert not [out for cell in code_cells(published) for out in cell.outputs if out.get("name") == "stderr"]
+    assert published.read_text() == nbformat.writes(run.strip(notebook)) + "\n"
+    assert not code_cells(published, "injected-parameters")
+
+
+@each
+def test_parameters_are_typed_and_commented(source):
+    published = source.with_suffix(".ipynb")
+    [cell] = code_cells(published, "parameters")
+    statements = ast.parse(cell.source).body
+    assert all(isinstance(s, ast.AnnAssign) and s.value is not None for s in statements)
+    known = run.parameters(published)
+    assert [s.target.id for s in statements] == list(known), "a parameter that papermill does not find"
+    assert {"preset", "device", "seed"} <= set(known)
+    assert all(p["inferred_type_name"] not in ("", "None") and len(p["help"]) > 5 for p in known.values()), known
+    for statement in statements:
+        ast.literal_eval(statement.value)
+
+
+@each
+def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tmp_path):
+    first, second, other = tmp_path / "first.ipynb", tmp_path / "second.ipynb", tmp_path / "other.ipynb"
+    run.run(source, first, {"preset": "tiny"})
+    run.run(source, second, {"preset": "tiny"})
+    run.run(source, other, {"preset": "tiny", "seed": 12345})
+    assert first.read_text() == second.read_text()
+    assert outputs(first) != outputs(other)
+    assert outputs(first) != outputs(source.with_suffix(".ipynb"))
+
+
+def test_a_parameter_replaces_the_default(toy, tmp_path):
+    run.run(toy, tmp_path / "out.ipynb", {"seed": 7})
+    assert outputs(tmp_path / "out.ipynb")[-1][0].text == f"7\ndefault {tmp_path.name}\n"
+
+
+def test_a_misspelt_parameter_is_refused(toy, tmp_path):
+    with pytest.raises(ValueError, match="01_toy has no parameter 'sede': it has seed, preset"):
+        run.run(toy, tmp_path / "out.ipynb", {"sede": 7})
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_cell_that_fails_leaves_the_published_notebook_alone(toy, tmp_path):
+    out = tmp_path / "01_toy.ipynb"
+    out.write_text("before")
+    toy.write_text(TOY.lstrip() + "\n# %%\n1 / 0\n")
+    with pytest.raises(run.papermill.PapermillExecutionError, match="ZeroDivisionError"):
+        run.run(toy, out)
+    assert out.read_text() == "before" and sorted(p.name for p in tmp_path.iterdir()) == ["01_toy.ipynb", "01_toy.py"]
+
+
+def test_pieces_of_printed_text_are_joined():
+    out = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in [("stdout", "a"), ("stdout", "b")]]
+    out.append(nbformat.v4.new_output("stream", name="stderr", text="c"))
+    assert [piece.text for piece in run.join_streams(out)] == ["ab", "c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["05_nothing", "--out", "x"], "no notebook is called '05_nothing'"),
+        (["-p", "seed", "1"], "-p needs --out"),
+        ([SOURCES[0].stem if SOURCES else "", "-p", "sede", "1", "--out", "x"], "has no parameter 'sede'"),
+    ],
+)
+def test_command_line_refuses(arguments, said, tmp_path):
+    command = [sys.executable, str(run.HERE / "run.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
