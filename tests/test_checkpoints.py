@@ -302,7 +302,7 @@ def test_a_whole_module_is_refused_by_name(tmp_path):
 def test_torchscript_is_refused(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own notice that TorchScript is on its way out
-        torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)).save(tmp_path / "x.pt")
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "x.pt")
     refused(tmp_path / "x.pt", "TorchScript")
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # The names safetensors gives to dtypes, and numpy's (for float8, torch's); what is not here keeps the file's name.
-DTYPES = {
+DTYPES: dict[str, str] = {
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
     **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
     **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
@@ -93,7 +94,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened checkpoint: ``tensors`` by name in the file's order, of every dtype.
+    """An opened checkpoint: ``tensors`` by name in the file's order, of every dtype: StoredTensor, or torch's Tensor.
 
     ``format`` is "safetensors", "sharded safetensors" or "torch"; ``key`` is where a torch file nests the state dict
     (None at its top level); ``files`` are the files the tensors came from and ``index`` the shards' index, if any.
@@ -101,7 +102,7 @@ class Checkpoint:
 
     path: Path
     format: str
-    tensors: "dict[str, StoredTensor | Tensor]"
+    tensors: Mapping[str, Any]
     key: str | None = None
     files: tuple[Path, ...] = ()
     index: Path | None = None
@@ -168,7 +169,7 @@ def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     return {
         name: StoredTensor(
             path, start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0],
-            tuple(entry["shape"]), DTYPES.get(entry["dtype"], entry["dtype"]), mapped,
+            tuple(entry["shape"]), DTYPES.get(entry["dtype"]) or entry["dtype"], mapped,
         )
         for name, entry in header.items()
     }  # fmt: skip
@@ -202,7 +203,7 @@ def _read_index(index: Path, path: Path) -> Checkpoint:
     for name, file in table.items():
         if name not in shards[file]:
             raise InputError(f"{index}: the tensor {name!r} is promised in {file!r}, which does not have it")
-    tensors: dict[str, Any] = {name: shards[file][name] for name, file in table.items()}
+    tensors: dict[str, StoredTensor] = {name: shards[file][name] for name, file in table.items()}
     return Checkpoint(path, "sharded safetensors", tensors, None, tuple(index.parent / f for f in shards), index)
 
 
@@ -216,7 +217,7 @@ def _read_folder(folder: Path) -> Checkpoint:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise InputError(f"{folder}: the folder has no *.index.json and no *.safetensors files")
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, StoredTensor] = {}
     for file in files:
         if _kind(file) != "safetensors":
             raise InputError(f"{file}: not a safetensors file")

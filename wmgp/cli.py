@@ -56,9 +56,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if not hasattr(error, "format_message"):  # typer carries a click of its own, so its classes have no one home
+        usage = getattr(error, "format_message", None)  # click's, or that of the click inside newer typers
+        if usage is None:
             raise
-        return _refuse(f"{error.format_message().rstrip('.')}; see wmgp --help")
+        return _refuse(f"{usage().rstrip('.')}; see wmgp --help")
 
 
 def _refuse(message: str) -> int:

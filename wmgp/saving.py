@@ -97,7 +97,7 @@ def _write_safetensors(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
             file.seek(tensor.offset)
             for start in range(0, tensor.n, BLOCK):
                 kept = mask[start : start + BLOCK]
-                file.write(tensor.bits(start, start + len(kept)) * kept)
+                file.write((tensor.bits(start, start + len(kept)) * kept).data)
         tensor.release()
 
 
