@@ -1,0 +1,136 @@
+"""The report: the same figures as the analysis, on lines a person can read, in every form."""
+
+import html as markup
+import io
+import re
+
+import numpy as np
+import pytest
+
+import wmgp
+from wmgp import report
+
+
+def network(rng) -> dict[str, np.ndarray]:
+    shapes = {"a.weight": (30, 20), "a.bias": (30,), "b.weight": (10, 30), "b.bias": (10,), "c.scale": (7,)}
+    return {name: rng.standard_t(5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def analysis(rng) -> wmgp.Analysis:
+    return wmgp.analyze(network(rng))
+
+
+def shown_figures(analysis: wmgp.Analysis) -> list[str]:
+    """Every figure the summary promises, as it is written there."""
+    points = [analysis.optimal, analysis.safe, analysis.at_cosine(0.99)]
+    assert analysis.safe is not None
+    return [
+        f"{analysis.n_parameters:,}",
+        f"{analysis.n_prunable:,}",
+        f"{analysis.kurtosis:.2f}",
+        f"{analysis.kurtosis_of_kurtoses:.2f}",
+        *(f"{p.amount:.4f}" for p in points),
+        *(f"{p.cosine:.4f}" for p in points),
+        *(f"{p.threshold:.4g}" for p in points),
+        *(f"{p.n_pruned:,}" for p in points),
+    ]
+
+
+def rendered(thing, width: int = 120, colour: bool = False) -> str:
+    from rich.console import Console
+
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, color_system="standard" if colour else None
+    )
+    console.print(thing)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["text", "html", "summary"])
+def test_every_form_has_every_figure(analysis, form):
+    shown = {"text": str(analysis), "html": analysis._repr_html_(), "summary": rendered(report.summary(analysis))}[form]
+    words = set(re.split(r"\s+|<[^>]*>", markup.unescape(shown)))
+    assert [figure for figure in shown_figures(analysis) if figure not in words] == []
+    for note in report.notes():
+        assert note in markup.unescape(shown)
+
+
+def test_text_is_a_dozen_aligned_lines(analysis):
+    lines = str(analysis).splitlines()
+    assert 10 <= len(lines) <= 16 and all(line == line.rstrip() for line in lines)
+    rows = [line for line in lines if re.match(r"(optimal|safe|cosine 0\.99) ", line)]
+    assert len(rows) == 3 and len({len(row) for row in rows}) == 1
+    assert lines[lines.index(rows[0]) - 1].split() == ["amount", "cosine", "threshold", "pruned"]
+
+
+def test_html_sets_no_colours_and_loads_nothing(analysis):
+    shown = analysis._repr_html_()
+    assert not re.search(r"color|background|#[0-9a-f]{3}|https?:|src=|<script|<link", shown)
+    assert shown.count("<tr>") == shown.count("</tr>") == 8 and shown.count("<table>") == 2
+
+
+def test_what_is_undefined_is_said_not_shown_as_nan(rng):
+    """Two tensors have no kurtosis of kurtoses, so no safe amount; and at amount 0 nothing has a threshold."""
+    analysis = wmgp.analyze({"a.weight": rng.normal(size=30), "b.weight": rng.normal(size=3), "c.weight": np.ones(1)})
+    assert analysis.safe is None and analysis.warnings
+    for shown in (
+        str(analysis),
+        analysis._repr_html_(),
+        rendered(report.summary(analysis)),
+        report.tensors_text(analysis),
+    ):
+        assert "nan" not in shown and "None" not in shown
+    assert "undefined" in str(analysis)
+    assert all(warning in str(analysis) for warning in analysis.warnings)
+
+
+def test_long_warnings_are_cut_and_say_so(rng):
+    """A layer of many small tensors is pruned whole; the list of names goes on in analysis.warnings only."""
+    small = {f"small{i}.weight": rng.normal(size=20) * 1e-6 for i in range(9)}
+    analysis = wmgp.analyze({"big.weight": rng.normal(size=5000), **small})
+    whole = next(warning for warning in analysis.warnings if "optimal" in warning)
+    assert all(name in whole for name in small)
+    assert "small2.weight and 6 more" in str(analysis) and "small3" not in str(analysis)
+
+
+def test_names_from_a_file_can_neither_break_lines_nor_drive_a_terminal_nor_a_page(rng):
+    """Such a name is in the table, and in the warnings because all of it is pruned."""
+    name = "\x1b[2Jevil\n<script>alert(1)</script>[red].weight"
+    analysis = wmgp.analyze({name: rng.normal(size=20) * 1e-9, "b.weight": rng.normal(size=500)})
+    assert any(name in warning for warning in analysis.warnings)
+    shown = [str(analysis), report.tensors_text(analysis), rendered(report.summary(analysis), 300)]
+    shown.append(rendered(report.tensors(analysis), 300))
+    for text in shown:
+        assert "\x1b" not in text and "\\x1b[2Jevil\\n" in text and "[red]" in text
+    assert "<script>" not in analysis._repr_html_() and "&lt;script&gt;" in analysis._repr_html_()
+
+
+def test_tensors_have_a_row_each_with_shares(analysis):
+    lines = report.tensors_text(analysis).splitlines()
+    assert len(lines) == 1 + len(analysis.tensors) and len({len(line) for line in lines}) == 1
+    for line, row in zip(lines[1:], analysis.tensors.to_dict("records"), strict=True):
+        name, shape, dtype, n, kurtosis, energy, optimal, safe = line.split()
+        assert (name, dtype, n) == (row["name"], row["dtype"], f"{row['n']:,}")
+        assert shape == "x".join(map(str, row["shape"]))
+        assert float(kurtosis) == pytest.approx(row["kurtosis"], abs=0.005)
+        assert float(energy) == pytest.approx(row["energy"], rel=1e-3)
+        assert float(optimal) == pytest.approx(row["pruned_at_optimal"] / row["n"], abs=5e-5)
+        assert float(safe) == pytest.approx(row["pruned_at_safe"] / row["n"], abs=5e-5)
+    table = rendered(report.tensors(analysis))
+    assert [line.split() for line in table.splitlines()] == [line.split() for line in lines]
+
+
+def test_narrow_terminals_fold_names_and_lose_nothing(rng):
+    name = "a.very.long.name.of.a.tensor.deep.in.a.network.weight"
+    table = rendered(report.tensors(wmgp.analyze({name: rng.normal(size=500), "b.weight": rng.normal(size=3)})), 90)
+    first = "".join(line.split()[0] for line in table.splitlines()[1:] if not line.startswith("b.weight"))
+    assert first == name and max(map(len, table.splitlines())) <= 90
+
+
+def test_the_floor_solves_its_cubic_and_is_attained_by_equal_magnitudes():
+    x = np.sqrt(1 - report.floor())
+    assert 2 * x**3 + x - 1 == pytest.approx(0, abs=1e-12)
+    analysis = wmgp.analyze({"a.weight": np.ones(10_000)}, amounts=10_001)
+    assert analysis.optimal.amount == pytest.approx(report.floor(), abs=1e-4)
+    assert f"{report.floor():.3f}" in str(analysis)
