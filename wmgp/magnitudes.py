@@ -37,12 +37,12 @@ class Magnitudes:
     energy: Float[np.ndarray, " levels"]  # sum of squares
 
     @cached_property
-    def below(self) -> Int[np.ndarray, " levels+1"]:
+    def below(self) -> Int[np.ndarray, " edges"]:
         """Number of values in the levels before each; the last entry is the number in all."""
         return np.concatenate([[0], np.cumsum(self.count)])
 
     @cached_property
-    def above(self) -> Float[np.ndarray, " levels+1"]:
+    def above(self) -> Float[np.ndarray, " edges"]:
         """Energy of each level and those after it, summed from the top so that small remainders keep their digits."""
         return np.concatenate([np.cumsum(self.energy[::-1])[::-1], [0.0]])
 
@@ -76,7 +76,9 @@ class Magnitudes:
 
     def ties_pruned(self, n_pruned: int) -> int:
         """How many of the values equal to the threshold are pruned, at a boundary that is exact."""
-        return int(n_pruned - self.below[self._level(np.array([n_pruned]))[0]])
+        threshold = self.threshold(np.array([n_pruned]))[0]
+        smaller = self.below[np.searchsorted(self.smallest, threshold)]  # sorted values are a level each, equal or not
+        return int(n_pruned - smaller) if n_pruned else 0
 
     def _level(self, n_pruned: np.ndarray) -> np.ndarray:
         """The level that holds the last value pruned."""
@@ -131,9 +133,9 @@ class Measurement:
     def _below(self, threshold: float) -> np.ndarray:
         """How many magnitudes of each tensor lie below a threshold, and how many equal it: (2, tensors)."""
         found = np.zeros((2, len(self.parameters)), dtype=np.int64)
-        for i in self.pool:  # those that lose all of it need no look
+        for i in self.pool.tolist():  # those that lose all of it need no look
             found[0, i] = self.parameters[i].n if self.largest[i] < threshold else 0
-        look = [i for i in self.pool if self.parameters[i].n and self.largest[i] >= threshold]
+        look = [i for i in self.pool.tolist() if self.parameters[i].n and self.largest[i] >= threshold]
         chunks = list(_chunks(self.parameters, look))
         parts = np.zeros((2, len(chunks)), dtype=np.int64)
 
@@ -242,7 +244,7 @@ class _Counter:
         self.total = Histogram.empty()
         self.held = 0
 
-    def count(self, block, prunable: bool) -> tuple[np.ndarray, int]:
+    def count(self, block, prunable: bool) -> tuple[np.ndarray, int | np.uint32]:
         """The block's (n, centre, powers) and its largest magnitude's bits; counted where it is prunable."""
         row = np.zeros(6)
         if not isinstance(block, np.ndarray):

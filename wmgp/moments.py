@@ -26,7 +26,7 @@ class Moments:
     def from_powers(cls, rows: Float[np.ndarray, "blocks 6"]) -> "Moments":
         """From rows of (n, centre, sums of the powers 1 to 4 about the centre), the centre being near the mean."""
         n, centre, s1, s2, s3, s4 = rows.T
-        d = s1 / n  # from the centre to the mean
+        d = s1 / np.maximum(n, 1)  # from the centre to the mean
         return cls(
             n,
             centre + d,
@@ -46,7 +46,7 @@ class Moments:
 
         n, anchor = total(self.n), self.mean[starts]
         # From the run's first mean: equal means then merge to exactly themselves, and constants keep no variance.
-        mean = anchor + total(self.n * (self.mean - np.repeat(anchor, lengths))) / n
+        mean = anchor + total(self.n * (self.mean - np.repeat(anchor, lengths))) / np.maximum(n, 1)
         d = self.mean - np.repeat(mean, lengths)
         return Moments(
             n,

@@ -78,9 +78,9 @@ def check_amount(amount: float) -> float:
     return float(amount)
 
 
-def rank(amount: Float[np.ndarray, " k"] | float, n: int) -> Int[np.ndarray, " k"]:
+def rank(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarray, "*k"]:
     """round(amount * n), halves to even: the number of values that an amount prunes."""
-    return np.rint(np.asarray(amount, dtype=np.float64) * n).astype(np.int64)
+    return np.asarray(np.rint(np.asarray(amount, dtype=np.float64) * n), dtype=np.int64)
 
 
 def front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], frozen_energy: float = 0.0) -> Front:
@@ -129,7 +129,7 @@ def safe_modifier(k2: float) -> float:
     return 1 / math.log(k2) if k2 >= math.e else 1 / math.log2(k2)
 
 
-def safe_amount(amount: float, k2: float) -> float | None:
+def safe_amount(amount: float, k2: float | None) -> float | None:
     """The safe prune's amount: `amount * min(1, modifier)`; None where the kurtosis of kurtoses k2 is undefined."""
     modifier = safe_modifier(math.nan if k2 is None else k2)
     return None if math.isnan(modifier) else check_amount(amount) * min(1.0, modifier)

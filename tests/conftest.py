@@ -1,0 +1,48 @@
+"""What several tests need: shape checks, real and made-up networks, and the order in which tests run."""
+
+import os
+import pkgutil
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+# Every shape in the package's annotations is checked while the tests run; numba compiles its kernels undecorated.
+PACKAGE = Path(__file__).parent.parent / "wmgp"
+MODULES = [f"wmgp.{module.name}" for module in pkgutil.iter_modules([str(PACKAGE)]) if module.name != "kernels"]
+install_import_hook(MODULES, "shapes.check").__enter__()
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+# Fast and small first, whole notebooks and the built book last.
+LAST = ["test_networks", "test_cli", "test_experiments", "test_notebooks", "test_book"]
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem
+        return LAST.index(name) + 1 if name in LAST else 0
+
+    items.sort(key=place)  # stable: within a module the order stays
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240507)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real data that WMGP_DATA names."""
+    folder = os.environ.get("WMGP_DATA")
+    if not folder:
+        pytest.skip("needs real data: set WMGP_DATA to a folder that has it")
+    return folder
+
+
+@pytest.fixture
+def histogram(monkeypatch):
+    """Count even small sources in the histogram, as large ones are."""
+    from wmgp import magnitudes
+
+    monkeypatch.setattr(magnitudes, "SORTED_BELOW", 0)

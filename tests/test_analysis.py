@@ -1,0 +1,154 @@
+"""The report: its promises about names, pools, undefined figures and warnings."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import wmgp
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(72, 30), nn.Linear(30, 10, bias=False)
+    )
+
+
+def test_counts_and_pools(net):
+    tokens = {**dict(net.named_parameters()), "cls_token": torch.randn(1, 1, 7)}
+    everything = sum(p.numel() for p in tokens.values())
+    assert wmgp.analyze(tokens).n_parameters == everything
+    assert wmgp.analyze(tokens).n_prunable == everything - 7
+    assert wmgp.analyze(tokens, pool="all").n_prunable == everything
+    assert wmgp.analyze(tokens, pool="weights").n_prunable == 8 * 27 + 72 * 30 + 300 + 7
+    assert wmgp.analyze(tokens, pool=lambda name, tensor: tensor.dim() == 4).n_prunable == 8 * 27
+    with pytest.raises(wmgp.InputError, match="pool 'best': expected one of"):
+        wmgp.analyze(tokens, pool="best")
+
+
+def test_attention_weights_that_the_paper_does_not_prune():
+    attention = nn.MultiheadAttention(8, 2)
+    a = wmgp.analyze(attention)
+    assert a.n_parameters - a.n_prunable == 3 * 8 * 8 + 3 * 8  # in_proj_weight and in_proj_bias
+    assert a.at_amount(1).cosine > 0
+
+
+def test_module_state_dict_and_arrays_say_the_same(net):
+    arrays = {name: value.numpy() for name, value in net.state_dict().items()}
+    reports = [wmgp.analyze(source).to_dict() for source in (net, net.state_dict(), arrays)]
+    assert reports[0] == reports[1] == reports[2]
+    assert reports[0]["n_parameters"] == sum(p.numel() for p in net.parameters())
+
+
+def test_tied_tensors_count_once():
+    net = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 20, bias=False))
+    net[1].weight = net[0].weight
+    assert wmgp.analyze(net).n_parameters == wmgp.analyze(net.state_dict()).n_parameters == 160
+
+
+def test_layouts_and_views_do_not_matter(net):
+    last = {n: p.detach().to(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in net.named_parameters()}
+    last["3.weight"] = last["3.weight"].t().contiguous().t()
+    assert wmgp.analyze(last).front.cosine == pytest.approx(wmgp.analyze(net).front.cosine, abs=1e-14)
+    assert wmgp.global_masks(last, 0.3)["0.weight"].equal(wmgp.global_masks(net, 0.3)["0.weight"])
+
+
+def test_json_has_the_promised_names(net):
+    report = json.loads(wmgp.analyze(net).to_json())
+    assert list(report) == [
+        "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses", "front", "optimal", "safe", "tensors", "warnings",
+    ]  # fmt: skip
+    assert list(report["front"]) == ["amount", "cosine"] and len(report["front"]["amount"]) == 101
+    assert list(report["optimal"]) == ["amount", "cosine", "threshold", "n_pruned", "distance"]
+    assert list(report["tensors"][0]) == [
+        "name", "shape", "dtype", "n", "kurtosis", "energy", "pruned_at_optimal", "pruned_at_safe",
+    ]  # fmt: skip
+
+
+def test_the_table_of_tensors(net):
+    a = wmgp.analyze(net)
+    assert a.tensors.name.tolist() == [name for name, _ in net.named_parameters()]
+    for row in a.tensors.itertuples():
+        p = net.get_parameter(row.name).detach().double()
+        assert row.n == p.numel() and tuple(row.shape) == tuple(p.shape) and row.dtype == "float32"
+        assert row.energy == pytest.approx(float((p**2).sum()), rel=1e-12)
+        assert row.kurtosis == pytest.approx(wmgp.kurtosis(p), rel=1e-9, nan_ok=True)
+        assert row.pruned_at_optimal == int((p.abs() <= a.optimal.threshold).sum())
+    assert a.kurtosis == pytest.approx(wmgp.kurtosis(torch.cat([p.flatten() for p in net.parameters()])), rel=1e-12)
+
+
+def test_fresh_batch_norm_is_left_out_and_counted(net):
+    a = wmgp.analyze(net)
+    assert any(w.startswith("2 tensors constant or of a single element") for w in a.warnings)
+    assert math.isfinite(a.kurtosis_of_kurtoses)
+    assert any(w.startswith("the optimal amount prunes all of 1.bias") for w in a.warnings)
+
+
+def test_undefined_figures_are_none_in_json():
+    a = wmgp.analyze({"a.weight": np.ones(5), "b.weight": np.arange(4.0)})
+    assert a.safe is None and math.isnan(a.kurtosis_of_kurtoses)
+    assert any("no safe amount" in w for w in a.warnings)
+    report = json.loads(a.to_json())
+    assert report["safe"] is None and report["kurtosis_of_kurtoses"] is None
+    assert [t["pruned_at_safe"] for t in report["tensors"]] == [None, None]
+    assert report["tensors"][0]["kurtosis"] is None
+
+
+def test_three_alike_tensors_have_no_safe_amount(rng):
+    same = rng.standard_normal(50)
+    a = wmgp.analyze({f"{i}.weight": same * 2.0**i for i in range(3)})
+    assert a.safe is None
+
+
+def test_empty_and_single_tensors(rng):
+    a = wmgp.analyze({"e.weight": np.zeros((0, 4)), "s.bias": np.array([2.0]), "w.weight": rng.standard_normal((3, 30))})
+    assert a.n_parameters == 91 and a.tensors.n.tolist() == [0, 1, 90]
+    assert a.tensors.pruned_at_optimal.sum() == a.optimal.n_pruned
+    assert not any("e.weight" in w for w in a.warnings)
+
+
+@pytest.mark.parametrize(
+    "source, match",
+    [
+        ({}, "dict: no floating-point parameters"),
+        ({"step": np.array(3)}, "dict: no floating-point parameters"),
+        ({"a.weight": np.zeros(0)}, "no prunable tensor in pool 'weight_bias'"),
+        ({"token": np.ones(4)}, "no prunable tensor in pool 'weight_bias'"),
+        ({"a.weight": np.zeros(9)}, "all weights are zero"),
+        ({"a.weight": np.ones(4, dtype=np.complex64)}, r"^a\.weight: complex64 cannot be analysed"),
+        ({"a.weight": torch.ones(4).to(torch.float8_e4m3fn)}, r"^a\.weight: float8_e4m3fn cannot be analysed"),
+        ({"a.weight": torch.ones(4, device="meta")}, r"^a\.weight: expected a dense tensor with values, found meta"),
+        ({"a.weight": torch.eye(4).to_sparse()}, r"^a\.weight: expected a dense tensor"),
+        ({"model": {"a.weight": np.ones(4)}}, "^model: expected a tensor, found dict"),
+        (3, "expected a module, a mapping of names to tensors, or a checkpoint's path"),
+        (nn.ReLU(), "ReLU: no floating-point parameters"),
+    ],
+)
+def test_bad_sources_are_one_clear_line(source, match):
+    with pytest.raises(wmgp.InputError, match=match) as error:
+        wmgp.analyze(source)
+    assert "\n" not in str(error.value)
+
+
+def test_progress_reaches_the_end(rng):
+    seen = []
+    wmgp.analyze({"a.weight": rng.random(200_000).astype(np.float32)}, progress=lambda done, n: seen.append((done, n)))
+    assert seen[-1] == (200_000, 200_000)
+
+
+def test_importing_is_cheap():
+    heavy = "torch numba pandas scipy matplotlib torchvision".split()
+    code = f"import sys, wmgp; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = "import wmgp.moments, wmgp; print(callable(wmgp.kurtosis), sorted(wmgp.__all__) == dir(wmgp))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "True True\n"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        wmgp.nothing  # noqa: B018

@@ -1,0 +1,199 @@
+"""The one pass: equal to sorting, to the bit under reordering, and exact where it says so."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import wmgp
+from wmgp import magnitudes
+from wmgp.kernels import drain, first_pass
+from wmgp.magnitudes import Histogram, measure
+from wmgp.parameters import Parameter, collect
+
+GRID = np.arange(101) / 100
+
+
+def sorted_front(values, amounts, frozen=0.0):
+    """The oracle: sort, and sum what is kept from the top."""
+    a = np.sort(np.abs(np.asarray(values, dtype=np.float64)).ravel())
+    kept = np.append(np.cumsum((a**2)[::-1])[::-1], 0.0)
+    n_pruned = np.rint(np.asarray(amounts) * a.size).astype(int)
+    return np.sqrt((kept[n_pruned] + frozen) / (kept[0] + frozen)), np.append(np.nan, a)[n_pruned]
+
+
+WEIGHTS = {
+    "normal": lambda rng, n: rng.standard_normal(n) * 0.02,
+    "heavy tails": lambda rng, n: rng.standard_t(2.5, n) * 0.02,
+    "one value": lambda rng, n: np.full(n, 0.1),
+    "two signs": lambda rng, n: rng.choice([-0.5, 0.5], n),
+    "two neighbours": lambda rng, n: np.where(rng.random(n) < 0.5, 1.0, np.nextafter(np.float32(1), np.float32(2))),
+    "one bin": lambda rng, n: 1 + rng.random(n) * 2**-12,
+    "few levels": lambda rng, n: rng.integers(-7, 8, n) / 8,
+    "mostly zero": lambda rng, n: rng.standard_normal(n) * (rng.random(n) < 0.05),
+    "signed zeros": lambda rng, n: np.where(rng.random(n) < 0.5, -0.0, rng.standard_normal(n)),
+    "subnormal": lambda rng, n: rng.standard_normal(n) * 1e-41,
+    "all scales": lambda rng, n: rng.standard_normal(n) * 10.0 ** rng.uniform(-40, 30, n),
+    "one giant": lambda rng, n: np.append(rng.standard_normal(n - 1) * 1e-3, 1e6),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_the_grid_is_exact(kind, dtype, rng, histogram):
+    with np.errstate(over="ignore"):
+        values = torch.tensor(WEIGHTS[kind](rng, 20_011)).to(getattr(torch, dtype))
+    values = torch.nan_to_num(values)  # float16 cannot hold the giants
+    if not values.any():
+        values[0] = 1
+    front = wmgp.pareto_front({"a.weight": values[:7000], "b.weight": values[7000:]})
+    cosine, threshold = sorted_front(values.double().numpy(), GRID)
+    np.testing.assert_allclose(front.cosine, cosine, atol=1e-9, rtol=0)
+    np.testing.assert_array_equal(front.threshold, threshold)
+    assert front.n_pruned[-1] == 20_011 and front.cosine[-1] == 0 and front.cosine[0] == 1
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_between_grid_points_to_a_millionth(kind, rng, histogram):
+    values = WEIGHTS[kind](rng, 30_000).astype(np.float32)
+    a = wmgp.analyze({"w.weight": values})
+    amounts = rng.random(300)
+    expected, _ = sorted_front(values, amounts)
+    found = np.array([a.at_amount(x).cosine for x in amounts])
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("target", [0.0, 0.3, 0.8, 0.99, 1.0])
+def test_at_cosine_is_the_largest_amount_that_keeps_it(kind, target, rng, histogram):
+    values = WEIGHTS[kind](rng, 30_000).astype(np.float32)
+    found = wmgp.analyze({"w.weight": values}).at_cosine(target)
+    n = values.size
+    every, _ = sorted_front(values, np.arange(n + 1) / n)
+    assert found.cosine >= target
+    assert every[found.n_pruned] >= target - 1e-6
+    assert found.n_pruned == n or every[found.n_pruned + 1] < target + 1e-6
+
+
+def test_mixed_dtypes_share_one_pool(rng):
+    tensors = {
+        f"{dtype}.weight": torch.tensor(rng.standard_normal(30_000)).to(getattr(torch, dtype))
+        for dtype in ("float16", "bfloat16", "float32")
+    }
+    tensors["more.weight"] = torch.randn(50_000, generator=torch.Generator().manual_seed(0))
+    values = np.concatenate([t.double().numpy() for t in tensors.values()])
+    cosine, threshold = sorted_front(values, GRID)
+    front = wmgp.pareto_front(tensors)
+    np.testing.assert_allclose(front.cosine, cosine, atol=1e-9, rtol=0)
+    np.testing.assert_array_equal(front.threshold, threshold)
+    # With a float64 tensor among them everything is sorted, and says the same.
+    tensors["double.weight"] = torch.tensor(rng.standard_normal(1000))
+    values = np.concatenate([values, tensors["double.weight"].numpy()])
+    np.testing.assert_allclose(wmgp.pareto_front(tensors).cosine, sorted_front(values, GRID)[0], atol=1e-9, rtol=0)
+
+
+def test_frozen_parameters_count_in_the_cosine_only(rng, histogram):
+    weight, token = rng.standard_normal(5000).astype(np.float32), rng.standard_normal(300).astype(np.float32)
+    front = wmgp.pareto_front({"a.weight": weight, "token": token})
+    energy = float((token.astype(np.float64) ** 2).sum())
+    np.testing.assert_allclose(front.cosine, sorted_front(weight, GRID, energy)[0], atol=1e-9, rtol=0)
+    assert front.cosine[-1] > 0 and front.n_pruned[-1] == 5000
+
+
+def packed_histogram(values):
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    total, packed = Histogram.empty(), np.zeros((1 << 19, 2), dtype=np.uint64)
+    first_pass(values, values.view(np.uint32), packed, np.zeros(6))
+    drain(packed, total.count, total.low, total.square)
+    return total
+
+
+def assert_equal_bits(a, b):
+    for field in Histogram.__annotations__:
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=80), st.randoms())
+def test_shards_merge_to_the_same_bits_in_any_order(values, random):
+    whole = packed_histogram(values)
+    shuffled = list(values)
+    random.shuffle(shuffled)
+    cut = random.randrange(len(values))
+    a, b = packed_histogram(shuffled[:cut] or [0.0]), packed_histogram(shuffled[cut:])
+    merged = a + b
+    if cut == 0:
+        merged.count[0] -= 1  # the zero that stood for an empty shard
+    assert_equal_bits(merged, whole)
+
+
+def test_threads_and_order_leave_no_trace(rng, monkeypatch, histogram):
+    tensors = {f"{i}.weight": rng.standard_normal(300_000).astype(np.float32) for i in range(4)}
+    reports = []
+    for cores in ({0}, {0, 1, 2}):
+        monkeypatch.setattr(magnitudes.os, "sched_getaffinity", lambda _, cores=cores: cores)
+        monkeypatch.setattr(magnitudes, "CHUNK", 1 << 16)
+        reports.append(wmgp.analyze(tensors).to_json())
+    assert reports[0] == reports[1]
+    forward, backward = (measure(collect(dict(some))) for some in (tensors.items(), reversed(tensors.items())))
+    assert_equal_bits(forward.histogram, backward.histogram)
+
+
+def test_counters_are_drained_before_they_overflow(rng, monkeypatch, histogram):
+    from wmgp import kernels
+
+    values = {"a.weight": np.full(200_000, 0.75, dtype=np.float32), "b.weight": rng.random(9000).astype(np.float32)}
+    plain = measure(collect(values)).histogram
+    monkeypatch.setattr(kernels, "FLUSH", 70_000)
+    monkeypatch.setattr(magnitudes, "CHUNK", 1 << 16)
+    assert_equal_bits(measure(collect(values)).histogram, plain)
+
+
+def test_bounds_of_the_packed_counters():
+    """The fullest block: every slot sum at its largest still fits below the count, and the squares in 64 bits."""
+    from wmgp.kernels import FLUSH, SLOTS
+
+    assert FLUSH * (SLOTS - 1) < 1 << 38
+    assert FLUSH <= 1 << 26
+    assert FLUSH * (SLOTS - 1) ** 2 < 1 << 63
+
+
+def test_torch_operations_give_the_kernels_bits(rng, monkeypatch, histogram):
+    """The accelerator's way, run on the CPU: same histogram, same front, moments to rounding."""
+    values = {
+        "a.weight": torch.tensor(rng.standard_t(3, 40_000), dtype=torch.float32),
+        "b.bias": torch.tensor(rng.standard_normal(2000), dtype=torch.bfloat16),
+        "token": torch.ones(10),
+        "empty.weight": torch.zeros(0, 3),
+    }
+    kernels = wmgp.analyze(values)
+    bits = measure(collect(values)).histogram
+    monkeypatch.setattr(Parameter, "on_device", property(lambda self: True))
+    device = wmgp.analyze(values)
+    assert_equal_bits(measure(collect(values)).histogram, bits)
+    np.testing.assert_array_equal(device.front.cosine, kernels.front.cosine)
+    np.testing.assert_array_equal(device.front.threshold, kernels.front.threshold)
+    assert device.kurtosis == pytest.approx(kernels.kurtosis, rel=1e-12)
+    assert device.tensors.pruned_at_optimal.tolist() == kernels.tensors.pruned_at_optimal.tolist()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_cpu(rng):
+    values = {"a.weight": torch.tensor(rng.standard_t(3, 400_000), dtype=torch.float32), "b.bias": torch.randn(500)}
+    cpu, cuda = wmgp.analyze(values), wmgp.analyze({k: v.cuda() for k, v in values.items()})
+    np.testing.assert_array_equal(cuda.front.cosine, cpu.front.cosine)
+    masks = wmgp.global_masks({k: v.cuda() for k, v in values.items()}, 0.5)
+    assert all(mask.is_cuda for mask in masks.values())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("size", [10, 200_000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_is_refused_by_name(bad, size, dtype, rng):
+    good, wrong = rng.standard_normal((2, size)).astype(dtype)
+    wrong[size // 2] = bad
+    with pytest.raises(wmgp.InputError, match=r"^layer\.weight: .*NaN or infinity$"):
+        wmgp.analyze({"first.weight": good, "layer.weight": wrong})
+    with pytest.raises(wmgp.InputError, match=r"^token: "):  # also where it could not be pruned
+        wmgp.analyze({"first.weight": good, "token": wrong})

@@ -1,0 +1,160 @@
+"""Masks: exactly as many as promised, the same as torch's prune, and changing nothing but what they prune."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+import wmgp
+from wmgp.experiments.published import pool
+from wmgp.pruning import to_torch_prune
+
+
+def small_net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 10))
+
+
+def n_pruned(masks):
+    return sum(int((~mask).sum()) for mask in masks.values())
+
+
+@pytest.mark.parametrize("method", ["l1", "random"])
+@pytest.mark.parametrize("amount", [0, 0.01, 0.333, 0.5, 0.99, 1])
+def test_masks_prune_exactly(method, amount):
+    net = small_net()
+    n = sum(p.numel() for p in net.parameters())
+    masks = wmgp.global_masks(net, amount, method)
+    assert n_pruned(masks) == round(amount * n)
+    assert {name: mask.shape for name, mask in masks.items()} == {n: p.shape for n, p in net.named_parameters()}
+    assert all(mask.dtype == torch.bool for mask in masks.values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]), min_size=1, max_size=60), st.floats(0, 1))
+def test_ties_are_pruned_exactly_too(values, amount):
+    half = len(values) // 2
+    source = {"a.weight": np.array(values[:half]), "b.weight": np.array(values[half:])}
+    if not any(values):
+        return
+    masks = wmgp.global_masks(source, amount)
+    assert n_pruned(masks) == round(amount * len(values))
+    magnitudes = np.abs(values)
+    kept = np.concatenate([mask.numpy() for mask in masks.values()])
+    assert magnitudes[~kept].max(initial=0) <= magnitudes[kept].min(initial=np.inf)
+
+
+def test_masks_and_the_report_agree_per_tensor(rng):
+    tensors = {f"{i}.weight": rng.integers(-20, 21, 50_000).astype(np.float32) for i in range(4)}
+    a = wmgp.analyze(tensors)
+    masks = wmgp.global_masks(tensors, a.optimal.amount)
+    assert a.tensors.pruned_at_optimal.tolist() == [int((~mask).sum()) for mask in masks.values()]
+    assert a.tensors.pruned_at_safe.sum() == a.safe.n_pruned
+
+
+@pytest.mark.parametrize("amount", [0.1, 0.5, 0.83])
+def test_global_l1_is_torchs(amount):
+    net = small_net()
+    with torch.no_grad():
+        net[1].weight.normal_()  # without ties, the masks are unique
+        net[1].bias.normal_()
+    masks = wmgp.global_masks(net, amount)
+    torch_prune.global_unstructured(pool(net), torch_prune.L1Unstructured, amount=amount)
+    buffers = dict(net.named_buffers())
+    for name, mask in masks.items():
+        assert torch.equal(mask, buffers[f"{name}_mask"].bool()), name
+
+
+@pytest.mark.parametrize("amount", [0.1, 0.25, 0.5, 0.83])
+def test_local_l1_is_torchs(amount):
+    net = small_net()
+    masks = wmgp.global_masks(net, amount, "l1_local", pool="weights")
+    for name in ("0", "4"):
+        torch_prune.l1_unstructured(net.get_submodule(name), "weight", amount=amount)
+        assert torch.equal(masks[f"{name}.weight"], net.get_submodule(name).weight_mask.bool())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: 7, lambda: np.random.default_rng(7), lambda: torch.Generator().manual_seed(7)], ids=str
+)
+def test_the_same_seed_gives_the_same_random_masks(make):
+    net = small_net()
+    one, two = (wmgp.global_masks(net, 0.5, "random", generator=make()) for _ in range(2))
+    other = wmgp.global_masks(net, 0.5, "random", generator=8)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_random_is_uniform():
+    """Each of the 6 weights is pruned in a third of the draws, each pair equally often, across tensors."""
+    source = {"a.weight": np.ones(2), "b.weight": np.ones(4)}
+    generator = np.random.default_rng(0)
+    draws = []
+    for _ in range(3000):
+        masks = wmgp.global_masks(source, 2 / 6, "random", generator=generator)
+        draws.append(~np.concatenate([mask.numpy() for mask in masks.values()]))
+    pairs = np.array(draws, dtype=float).T @ np.array(draws, dtype=float) / 3000
+    np.testing.assert_allclose(np.diag(pairs), 1 / 3, atol=0.05)
+    np.testing.assert_allclose(pairs[~np.eye(6, dtype=bool)], 1 / 15, atol=0.03)
+
+
+def test_prune_in_place_and_to_the_promised_amount():
+    net = small_net()
+    parent, a = copy.deepcopy(net), wmgp.analyze(net)
+    masks = wmgp.prune(net, "optimal")
+    assert n_pruned(masks) == a.optimal.n_pruned
+    assert wmgp.cosine_similarity(parent, net) == pytest.approx(a.optimal.cosine, abs=1e-9)
+    for name, p in net.named_parameters():
+        assert torch.equal(p, torch.where(masks[name], dict(parent.named_parameters())[name], 0.0))
+        assert not torch.signbit(p[~masks[name]]).any()  # zeros without a sign
+
+
+def test_handing_over_to_torchs_prune():
+    net, parent = small_net(), small_net()
+    masks = wmgp.global_masks(net, 0.6)
+    to_torch_prune(net, masks)
+    # torch's pruned weights are weight_orig and a mask; they are that weight to every function here.
+    assert {p for p, _ in net.named_buffers() if p.endswith("_mask")} == {f"{name}_mask" for name in masks}
+    a = wmgp.analyze(net)
+    assert set(a.tensors.name) == set(masks)
+    assert a.at_amount(0.6).cosine == pytest.approx(1, abs=1e-12)
+    assert wmgp.cosine_similarity(net, parent) == pytest.approx(wmgp.analyze(parent).at_amount(0.6).cosine, abs=1e-9)
+    more = wmgp.global_masks(net, 0.8)
+    wmgp.apply_masks(net, more)
+    assert all(not net.get_parameter(f"{name}_orig")[~mask].any() for name, mask in more.items())
+
+
+def test_bad_masks_and_methods_are_refused_before_anything_changes():
+    net = small_net()
+    before = copy.deepcopy(net.state_dict())
+    good = wmgp.global_masks(net, 0.5)
+    for bad, match in [
+        ({**good, "no.weight": torch.ones(3, dtype=torch.bool)}, r"^no\.weight: the model has no such parameter"),
+        ({**good, "0.weight": torch.ones(3, dtype=torch.bool)}, r"^0\.weight: expected a mask of shape \(8, 3, 3, 3\)"),
+    ]:
+        with pytest.raises(wmgp.InputError, match=match):
+            wmgp.apply_masks(net, bad)
+    with pytest.raises(wmgp.InputError, match="method 'l7': expected one of l1"):
+        wmgp.global_masks(net, 0.5, "l7")
+    with pytest.raises(wmgp.InputError, match='"optimal" or "safe"'):
+        wmgp.prune(net, "most")
+    with pytest.raises(wmgp.InputError, match="no prunable tensor"):
+        wmgp.global_masks(net, 0.5, pool=lambda name, tensor: False)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_safe_is_refused_where_it_is_undefined():
+    with pytest.raises(wmgp.InputError, match="no safe amount"):
+        wmgp.prune(nn.Linear(4, 4), "safe")
+
+
+def test_masks_of_half_precision():
+    net = small_net().to(torch.bfloat16)
+    masks = wmgp.prune(net, 0.5)
+    assert sum(int((p == 0).sum()) for p in net.parameters()) >= n_pruned(masks)
+    assert net[0].weight.dtype == torch.bfloat16
