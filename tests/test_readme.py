@@ -1,0 +1,39 @@
+"""The README: what it shows is what was recorded, and what was recorded is what the program says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wmgp.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECORDED = (ROOT / "results" / "analyze_mobilenet_v2.txt").read_text(encoding="utf-8")
+
+
+def test_readme_shows_the_recorded_output():
+    shown = re.search(r"<!-- results/analyze_mobilenet_v2.txt -->\n```text\n(.*?)\n```", README, re.DOTALL)
+    assert shown is not None and shown.group(1) == RECORDED.rstrip()
+
+
+def test_recorded_output_is_the_programs(monkeypatch, capsys):
+    torch_hub = pytest.importorskip("torch.hub")
+    folder = Path(torch_hub.get_dir(), "checkpoints")
+    command = RECORDED.splitlines()[0].removeprefix("$ wmgp ").split()
+    if not (folder / command[1]).is_file():
+        pytest.skip(f"no {command[1]} in torch.hub's folder: set TORCH_HOME")
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as done:
+        main(command)
+    assert not done.value.code
+    assert capsys.readouterr().out.splitlines() == RECORDED.splitlines()[1:]
+
+
+def test_readme_names_files_and_targets_that_exist():
+    targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)) <= set(targets)
+    for path in re.findall(r"(?:results|notebooks|book)/[\w/.]+\.\w+", README):
+        assert (ROOT / path).is_file(), path
+    for word in ("faster or smaller", "65 percent", "make book", "make test", "papermill", "CITATION.cff"):
+        assert word in README
