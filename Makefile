@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 COPY := _build/source
 
 .DEFAULT_GOAL := help
-.PHONY: book notebooks test bench lint clean help
+.PHONY: book notebooks test bench times lint clean help
 
 # Installed again only when pyproject.toml or constraints.txt has changed since.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -28,7 +28,10 @@ test: $(INSTALLED)  ## run all the tests
 	$(BIN)/python -m pytest
 
 bench: $(INSTALLED)  ## measure the speed against the published method, into results/benchmark.csv
-	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv
+	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md
+
+times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
+	$(BIN)/python -m notebooks.times --out results/notebooks.csv
 
 lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .

@@ -1,15 +1,17 @@
 """The notebooks: their pairs, their parameters, and every one of them run through papermill."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import jupytext
 import nbformat
+import pandas as pd
 import pytest
 
-from notebooks import run
+from notebooks import run, times
 
 SOURCES = run.sources()
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -114,6 +116,15 @@ def test_a_cell_that_fails_leaves_the_published_notebook_alone(toy, tmp_path):
     with pytest.raises(run.papermill.PapermillExecutionError, match="ZeroDivisionError"):
         run.run(toy, out)
     assert out.read_text() == "before" and sorted(p.name for p in tmp_path.iterdir()) == ["01_toy.ipynb", "01_toy.py"]
+
+
+def test_times_replace_those_of_the_same_device(tmp_path):
+    table = tmp_path / "times.csv"
+    for device, seconds in [("cuda", 1.0), ("cpu", 2.0), ("cpu", 3.0)]:
+        times.record(pd.DataFrame({"notebook": ["01_toy"], "device": device, "seconds": seconds}), device, table)
+    rows = pd.read_csv(table)
+    assert rows[["device", "seconds"]].to_numpy().tolist() == [["cpu", 3.0], ["cuda", 1.0]]
+    assert set(json.loads(table.with_suffix(".json").read_text())) == set(rows["run"])
 
 
 def test_pieces_of_printed_text_are_joined():

@@ -1,0 +1,55 @@
+"""Measure how long each notebook takes at its defaults: ``python -m notebooks.times --out results/notebooks.csv``.
+
+A row a notebook and device, with the provenance beside the table; rows of another device are kept.
+"""
+
+import argparse
+import hashlib
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from wmgp.experiments.files import write_aside
+from wmgp.experiments.provenance import provenance, record_run
+
+from .run import run, sources
+
+
+def measure(device: str) -> pd.DataFrame:
+    """Seconds from start to end of every notebook, the start of Python and the imports among them."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sources():
+            start = time.perf_counter()
+            run(source, Path(folder, "out.ipynb"), {"device": device}, progress=True)
+            seconds[source.stem] = round(time.perf_counter() - start, 1)
+    return pd.DataFrame({"notebook": list(seconds), "device": device, "seconds": list(seconds.values())})
+
+
+def record(measured: pd.DataFrame, device: str, table: Path) -> None:
+    """Put the rows in the table in place of the same device's, and leave no provenance without a row."""
+    settings = {"device": device, **{p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}}
+    rows = measured.assign(run=record_run(table, settings))
+    if table.stat().st_size:
+        before = pd.read_csv(table)
+        rows = pd.concat([before[before["device"] != device], rows]).sort_values(["device", "notebook"])
+    write_aside(table, rows.to_csv(index=False, lineterminator="\n").encode())
+    kept = {run: facts for run, facts in provenance(table).items() if run in set(rows["run"])}
+    write_aside(table.with_suffix(".json"), json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Measure how long each notebook takes.")
+    parser.add_argument("--out", type=Path, required=True, help="the table to write")
+    table = parser.parse_args().out.resolve()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    record(measure(device), device, table)
+
+
+if __name__ == "__main__":
+    main()
