@@ -1,0 +1,41 @@
+"""The benchmark's table: what it says of itself, and the README's copy of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wmgp.experiments import benchmark
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_readme_shows_the_recorded_figures():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = (ROOT / "results" / "benchmark.csv").read_text(encoding="utf-8")
+    assert benchmark.with_table(readme, table) == readme
+
+
+def test_rows_become_a_table():
+    rows = [benchmark.row("a case", 1000, "a peer", 0.5, 100.0), benchmark.row("small", 0, "other", 2.0, 1.0, 99.6)]
+    lines = [",".join(f'"{v}"' if isinstance(v, str) else f"{v:.6g}" for v in [*r.values(), "abc"]) for r in rows]
+    shown = benchmark.markdown("\n".join([benchmark.COLUMNS, *lines])).splitlines()
+    assert shown[2] == "| a case | 1,000 | 0.5 | a peer | 200 |  |"
+    assert shown[3] == "| small |  | 2 | other | 0.5 | 100 MiB |"
+
+
+def test_written_files_are_sound(tmp_path):
+    load_file = pytest.importorskip("safetensors.numpy").load_file
+    benchmark.write_safetensors(tmp_path / "m.safetensors", 3, 100)
+    tensors = load_file(tmp_path / "m.safetensors")
+    assert list(tensors) == ["0.weight", "1.weight", "2.weight"]
+    assert all(t.dtype == np.float32 and t.std() > 0.5 for t in tensors.values())
+
+
+def test_both_sides_compute_the_same():
+    import wmgp
+    from wmgp.experiments import published
+
+    net = benchmark.heavy_tailed("shufflenet_v2_x0_5")
+    theirs = published.front(net, benchmark.AMOUNTS, exact=True)
+    np.testing.assert_allclose(wmgp.pareto_front(net, benchmark.AMOUNTS).cosine, theirs.numpy(), atol=1e-9)
