@@ -43,6 +43,6 @@ def data_folder():
 @pytest.fixture
 def histogram(monkeypatch):
     """Count even small sources in the histogram, as large ones are."""
-    from wmgp import magnitudes
+    from wmgp import measurement
 
-    monkeypatch.setattr(magnitudes, "SORTED_BELOW", 0)
+    monkeypatch.setattr(measurement, "SORTED_BELOW", 0)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wmgp
-from wmgp import magnitudes
+from wmgp import measurement
 from wmgp.kernels import drain, first_pass
-from wmgp.magnitudes import Histogram, measure
+from wmgp.magnitudes import Histogram
+from wmgp.measurement import measure
 from wmgp.parameters import Parameter, collect
 
 GRID = np.arange(101) / 100
@@ -132,8 +133,8 @@ def test_threads_and_order_leave_no_trace(rng, monkeypatch, histogram):
     tensors = {f"{i}.weight": rng.standard_normal(300_000).astype(np.float32) for i in range(4)}
     reports = []
     for cores in ({0}, {0, 1, 2}):
-        monkeypatch.setattr(magnitudes.os, "sched_getaffinity", lambda _, cores=cores: cores)
-        monkeypatch.setattr(magnitudes, "CHUNK", 1 << 16)
+        monkeypatch.setattr(measurement.os, "sched_getaffinity", lambda _, cores=cores: cores)
+        monkeypatch.setattr(measurement, "CHUNK", 1 << 16)
         reports.append(wmgp.analyze(tensors).to_json())
     assert reports[0] == reports[1]
     forward, backward = (measure(collect(dict(some))) for some in (tensors.items(), reversed(tensors.items())))
@@ -146,7 +147,7 @@ def test_counters_are_drained_before_they_overflow(rng, monkeypatch, histogram):
     values = {"a.weight": np.full(200_000, 0.75, dtype=np.float32), "b.weight": rng.random(9000).astype(np.float32)}
     plain = measure(collect(values)).histogram
     monkeypatch.setattr(kernels, "FLUSH", 70_000)
-    monkeypatch.setattr(magnitudes, "CHUNK", 1 << 16)
+    monkeypatch.setattr(measurement, "CHUNK", 1 << 16)
     assert_equal_bits(measure(collect(values)).histogram, plain)
 
 

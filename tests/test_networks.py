@@ -24,7 +24,8 @@ def heavy_tailed(net, seed=0):
 
 def encoder():
     """A transformer: attention's weights are fused, and its output bias comes after its weight is registered."""
-    return nn.TransformerEncoder(nn.TransformerEncoderLayer(128, 4, 512, batch_first=True), 3, enable_nested_tensor=False)
+    layer = nn.TransformerEncoderLayer(128, 4, 512, batch_first=True)
+    return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
 
 
 def network(name):

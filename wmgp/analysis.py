@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InputError
-from .magnitudes import Magnitudes, Measurement, measure
+from .magnitudes import Magnitudes
+from .measurement import Measurement, measure
 from .moments import kurtosis_of
 from .parameters import Pool, collect, label
 from .pareto import Front, Point, check_amount, front, grid, most_amount, rank, safe_amount

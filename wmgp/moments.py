@@ -118,7 +118,7 @@ def kurtosis_of_kurtoses(source, pool: str | Callable = "weight_bias") -> float:
 
     nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
     """
-    from .magnitudes import measure
+    from .measurement import measure
     from .parameters import collect
 
     parameters = [p for p in collect(source, pool) if p.prunable]

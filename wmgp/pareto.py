@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .errors import InputError
-from .magnitudes import Magnitudes, measure
+from .magnitudes import Magnitudes
+from .measurement import measure
 from .moments import UNDEFINED_K2
 from .parameters import Pool, collect
 

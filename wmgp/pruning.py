@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .errors import InputError
-from .magnitudes import measure
+from .measurement import measure
 from .parameters import Parameter, Pool, collect, label
 from .pareto import check_amount, rank
 

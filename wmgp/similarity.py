@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .errors import InputError
-from .magnitudes import CHUNK
+from .measurement import CHUNK
 from .parameters import Parameter, collect, label
 
 

@@ -29,13 +29,13 @@ import wmgp
 from ..errors import InputError
 from . import published
 from .files import write_aside
-from .provenance import record_run, source_hash
+from .provenance import CORE, record_run, source_hash
 
 COLUMNS = "case,parameters,peer,seconds,peer_seconds,ratio,peak_mib,run"
 AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about as long at each
 PRUNES = 101
 REPEATS = 3
-SOURCES = ["analysis", "kernels", "magnitudes", "moments", "parameters", "pareto", "experiments.published"]
+SOURCES = (*CORE, "experiments.published")
 
 
 def heavy_tailed(name: str) -> nn.Module:

@@ -18,6 +18,12 @@ from torch import Tensor
 from ..errors import InputError
 from .files import locked, write_aside
 
+# What an analysis or a prune executes: part of every source hash.
+CORE = (
+    *("analysis", "device", "kernels", "magnitudes", "measurement", "moments", "parameters", "pareto"),
+    *("pruning", "similarity"),
+)
+
 
 def record_run(table: str | Path, settings: Mapping[str, Any], seconds: float | None = None) -> str:
     """Record a run beside `table` and return its id, 12 hexadecimal digits.
