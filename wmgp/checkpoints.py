@@ -139,13 +139,13 @@ def _kind(path: Path) -> str:
         head = file.read(64)
     if not head:
         raise InputError(f"{path}: the file is empty")
-    if head.startswith((b"PK\x03\x04", b"\x80")):
-        return "torch"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"{") and b"\0" not in head[:8] and _weight_map(path) is not None:
         return "index"
-    if head[8:9] == b"{":
+    if head[8:9] == b"{":  # before the others: the header's length, in front of it, may look like their first bytes
         return "safetensors"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return "torch"
     guess = next((what for magic, what in LOOKS_LIKE.items() if text.startswith(magic)), None)
     looks = f"it looks like {guess}" if guess else f"it begins with {head[:8]!r}"
     raise InputError(f"{path}: not a checkpoint (safetensors, an index of shards, or a file of torch.save): {looks}")
@@ -216,7 +216,7 @@ def _read_folder(folder: Path) -> Checkpoint:
         return _read_index(indices[0], folder)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise InputError(f"{folder}: the folder has no *.index.json and no *.safetensors files")
+        raise InputError(f"{folder}: the folder has no *.index.json and no *.safetensors; name a torch file itself")
     tensors: dict[str, StoredTensor] = {}
     for file in files:
         if _kind(file) != "safetensors":

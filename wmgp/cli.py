@@ -3,11 +3,11 @@
 import io
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,10 +67,11 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         print(f"wmgp {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -215,11 +216,11 @@ def _draw(analysis: "Analysis", path: Path) -> None:
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr, if that is a terminal, from the second second on; it leaves no trace."""
-    began, bar, task = time.monotonic(), None, None
+    began, bar, task = monotonic(), None, None
 
     def update(done: int, total: int) -> None:
         nonlocal bar, task
-        if bar is None and sys.stderr.isatty() and time.monotonic() - began > 1:
+        if bar is None and sys.stderr.isatty() and monotonic() - began > 1:
             from rich.console import Console
             from rich.progress import Progress
 

@@ -79,7 +79,10 @@ def _root(checkpoint: Checkpoint) -> Path:
 
 def _stored_name(name: str, tensors: Mapping[str, Any]) -> str:
     """The name in the file: torch's prune keeps a pruned NAME's values in NAME_orig."""
-    return name if name in tensors else f"{name}_orig"
+    stored = name if name in tensors else f"{name}_orig"
+    if stored not in tensors:
+        raise InputError(f"{name}: the checkpoint has no such tensor")
+    return stored
 
 
 def _write_safetensors(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
