@@ -143,7 +143,7 @@ def label(source: Any) -> str:
     return Path(source).name if isinstance(source, str | Path) else type(source).__name__
 
 
-def _tensors(source: Any, key: str | None) -> dict[str, Any]:
+def _tensors(source: Any, key: str | None) -> Mapping[str, Any]:
     """Name -> tensor, as the source has them."""
     if isinstance(source, str | Path):
         from .checkpoints import open_checkpoint
@@ -152,7 +152,7 @@ def _tensors(source: Any, key: str | None) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return {str(name): value for name, value in source.items()}
     if hasattr(source, "named_parameters"):
-        masks = {name: b for name, b in source.named_buffers() if name.endswith("weight_mask") or "_mask" in name}
+        masks = {name: values for name, values in source.named_buffers() if name.endswith("_mask")}
         return {**dict(source.named_parameters()), **masks}
     raise InputError(
         f"source {type(source).__name__}: expected a module, a mapping of names to tensors, or a checkpoint's path"

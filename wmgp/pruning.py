@@ -147,7 +147,7 @@ def _recommended(model: "nn.Module", which: str, pool: Pool) -> float:
     return point.amount
 
 
-def _checked(model: "nn.Module", masks: "Masks") -> "dict[str, torch.Tensor]":
+def _checked(model: "nn.Module", masks: "Masks") -> "dict[str, nn.Parameter]":
     """The model's parameters by name, once every mask is known to fit; a pruned weight's is its NAME_orig."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     pruned = {name.removesuffix("_orig"): p for name, p in parameters.items() if name.endswith("_orig")}

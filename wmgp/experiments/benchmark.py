@@ -176,7 +176,7 @@ def measure() -> Iterator[dict]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark", description="How fast and how small.")
     parser.add_argument("--out", type=Path, default=Path("results", "benchmark.csv"), help="(default: %(default)s)")
     parser.add_argument("--readme", type=Path, help="write the table into this README, between its marks, too")
     options = parser.parse_args(arguments)
