@@ -30,6 +30,13 @@ def test_recorded_output_is_the_programs(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines() == RECORDED.splitlines()[1:]
 
 
+def test_readme_shows_the_benchmark():
+    from wmgp.experiments.benchmark import with_table
+
+    table = (ROOT / "results" / "benchmark.csv").read_text(encoding="utf-8")
+    assert with_table(README, table) == README
+
+
 def test_readme_names_files_and_targets_that_exist():
     targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)) <= set(targets)
