@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from .errors import InputError
 
@@ -111,7 +113,7 @@ def save(drawn: "Figure", path: str | Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def band(axes: "Axes", x: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:
+def band(axes: "Axes", x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) -> None:
     """The area between two curves, `low` and `high` at each `x`, pale enough for a line upon it."""
     axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
@@ -143,7 +145,7 @@ def front_figure(analysis: "Analysis") -> "Figure":
 
 def intervals(
     axes: "Axes",
-    runs: Mapping[str, Sequence[float]],
+    runs: Mapping[str, Sequence[float] | Float[np.ndarray, " runs"]],
     means: Mapping[str, tuple[float, float, float]],
     published: Mapping[str, float],
 ) -> None:

@@ -64,7 +64,7 @@ def on_device(data: ImageData, device: str | torch.device) -> ImageData:
 
 def _image_data(name: str, images: np.ndarray, labels: np.ndarray) -> ImageData:
     """`images` uint8 [n, c, h, w] and `labels` [n], hashed and made tensors."""
-    images, labels = np.ascontiguousarray(images, dtype="uint8"), np.ascontiguousarray(labels, dtype="<i8")
+    images, labels = np.array(images, dtype="uint8", order="C"), np.array(labels, dtype="<i8")  # copies: writable
     digest = hashlib.sha256(images.data)
     digest.update(labels.data)
     return ImageData(name, torch.from_numpy(images), torch.from_numpy(labels), 10, digest.hexdigest())

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -130,16 +130,24 @@ def _split(line: str, table: str | Path, number: int) -> list[str]:
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of the values, and the ends of Student's t interval for it; NaN ends where there are fewer than two.
+    """Mean of n values, and Student's t interval for it: mean +- t s / sqrt(n); ends NaN where n is 1."""
+    return _interval(values, level, lambda n: n**-0.5)
 
-    With n values, standard deviation s (n - 1) and quantile t of n - 1 degrees of freedom: mean +- t s / sqrt(n).
+
+def next_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of n values, and the interval for one value more: mean +- t s sqrt(1 + 1/n); ends NaN where n is 1.
+
+    What a single published run is to be held against; the interval of the mean shrinks with n, this one does not.
     """
+    return _interval(values, level, lambda n: (1 + 1 / n) ** 0.5)
+
+
+def _interval(values: Iterable[float], level: float, width: Callable[[int], float]) -> tuple[float, float, float]:
+    """With t's quantile of n - 1 degrees of freedom and s the standard deviation over n - 1: for values near normal."""
     from scipy.stats import t
 
     x = np.asarray(list(values), dtype=float)
-    if x.size == 0:
-        raise InputError("mean_interval: expected at least one value")
-    if x.size == 1:
-        return float(x[0]), float("nan"), float("nan")
-    half = t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size)
+    if x.size == 0 or not 0 < level < 1:
+        raise InputError(f"expected at least one value and a level between 0 and 1, got {x.size} and {level}")
+    half = t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) * width(x.size) if x.size > 1 else np.nan
     return float(x.mean()), float(x.mean() - half), float(x.mean() + half)

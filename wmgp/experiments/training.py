@@ -32,6 +32,9 @@ class Recipe:
     batch_size: int = 256
 
 
+REFERENCE = Recipe()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a network says of a test set: accuracy in [0, 1], mean cross-entropy in nats, and its outputs."""
@@ -58,7 +61,7 @@ def train(
     data: ImageData,
     epochs: int,
     seed: int,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = REFERENCE,
     masks: Mapping[str, Bool[Tensor, "*shape"]] | None = None,
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
@@ -117,7 +120,7 @@ def parent(
     data: ImageData,
     seed: int,
     epochs: int,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = REFERENCE,
     folder: str | Path | None = None,
     after_epoch: Callable[[int], None] | None = None,
 ) -> nn.Module:

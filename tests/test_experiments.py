@@ -1,0 +1,340 @@
+"""Data, networks, training, masked fine-tuning, parents as files, and the reference run, on small sets."""
+
+import copy
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+import wmgp
+from wmgp import InputError
+from wmgp.experiments import data, models, reference, results, training
+from wmgp.experiments.training import REFERENCE, Recipe
+
+
+def subset(whole, n):
+    return replace(whole, images=whole.images[:n], labels=whole.labels[:n])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return subset(data.load("digits", True), 96), subset(data.load("digits", False), 64)
+
+
+# -- data -----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_the_same_everywhere():
+    train, test = data.load("digits", True), data.load("digits", False)
+    assert train.images.shape == (1437, 1, 28, 28) and test.images.shape == (360, 1, 28, 28)
+    assert train.images.dtype == torch.uint8 and train.labels.dtype == torch.int64
+    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(10))
+    assert train.sha256 == "c22ff1f3d6b12efcdf5480c172a4e838b026ca52cb84ef8d5deda2704e1bded3"
+    assert test.sha256 == "0e02cc7e45644abd5aa682c187095702513effb244289bab3311953abd737e9a"
+
+
+def test_digits_are_scaled_up_pixel_by_pixel():
+    from sklearn.datasets import load_digits
+
+    images = data.load("digits", False).images[:, 0].numpy()
+    small = images[:, 3:26:3, 3:26:3]  # the middle of every block of three
+    pixels, _ = load_digits(return_X_y=True)  # [1797, 64], 0 to 16
+    sources = {np.round(np.asarray(image) * 255 / 16).astype(np.uint8).tobytes() for image in pixels}
+    assert all(image.tobytes() in sources for image in small)
+    assert not images[:, :2].any() and not images[:, :, -2:].any()
+
+
+def test_a_batch_is_scaled_and_in_order(digits):
+    train, _ = digits
+    index = torch.tensor([5, 0, 5])
+    images, labels = train.batch(index)
+    assert images.dtype == torch.float32 and labels.tolist() == train.labels[[5, 0, 5]].tolist()
+    torch.testing.assert_close(images, train.images[[5, 0, 5]] / 255)
+    assert images.max() == 1
+
+
+def test_missing_data_is_one_line_that_says_how(monkeypatch, tmp_path):
+    monkeypatch.delenv("WMGP_DATA", raising=False)
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        with pytest.raises(InputError, match=f"data '{name}': set WMGP_DATA to a folder that holds") as caught:
+            data.load(name, True)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setenv("WMGP_DATA", str(tmp_path))
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        with pytest.raises(InputError, match=f"data '{name}': {tmp_path}") as caught:
+            data.load(name, True)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="data 'minst': expected one of digits, mnist"):
+        data.load("minst", True)
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+def test_idx_files_in_torchvision_s_layout(monkeypatch, tmp_path, rng):
+    monkeypatch.setenv("WMGP_DATA", str(tmp_path))
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    images, labels = rng.integers(0, 256, (5, 28, 28), dtype=np.uint8), rng.integers(0, 10, 5, dtype=np.uint8)
+    for part in ("train", "t10k"):
+        write_idx(folder / f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    read = data.load("fashion_mnist", True)
+    assert read.name == "fashion_mnist" and read.labels.tolist() == labels.tolist()
+    np.testing.assert_array_equal(read.images[:, 0].numpy(), images)
+    (folder / "train-images-idx3-ubyte").write_bytes(b"")
+    with pytest.raises(InputError, match="data 'fashion_mnist'"):
+        data.load("fashion_mnist", True)
+
+
+@pytest.mark.parametrize(("form", "name"), [("PNG", "cifar10"), ("JPEG", "cifar10-jpeg")])
+def test_a_jpeg_copy_is_named_as_one(monkeypatch, tmp_path, rng, form, name):
+    import pandas
+    from PIL import Image
+
+    images = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    cells = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, form)
+        cells.append({"bytes": buffer.getvalue(), "path": None})
+    table = pandas.DataFrame({"img": cells, "label": [3, 1, 9]})
+    folder = tmp_path / "cifar10" / "plain_text"
+    folder.mkdir(parents=True)
+    (folder / "test-00000-of-00001.parquet").touch()
+    monkeypatch.setattr(pandas, "read_parquet", lambda path: table)  # reading parquet needs a package of its own
+    monkeypatch.setenv("WMGP_DATA", str(tmp_path))
+    read = data.load("cifar10", False)
+    assert read.name == name and read.labels.tolist() == [3, 1, 9] and read.images.shape == (3, 3, 32, 32)
+    if form == "PNG":
+        np.testing.assert_array_equal(read.images.numpy(), images.transpose(0, 3, 1, 2))
+
+
+def test_real_mnist(data_folder):
+    train, test = data.load("mnist", True), data.load("mnist", False)
+    assert len(train) == 60_000 and len(test) == 10_000 and test.labels[:3].tolist() == [7, 2, 1]
+    table = results.locate("reference_run.csv")
+    recorded = {tuple(sorted(run["data_sha256"].items())) for run in results.provenance(table).values()}
+    assert recorded == {(("test", test.sha256), ("train", train.sha256))}
+
+
+# -- networks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "shape"), [("lenet5", 61_706, (1, 28, 28)), ("lenet_small", 62_006, (3, 32, 32))]
+)
+def test_lenets(name, n, shape):
+    model = models.build(name, 0)
+    assert sum(p.numel() for p in model.parameters()) == n
+    assert model(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2"])
+def test_torchvision_s_networks_have_ten_outputs(name):
+    with torch.device("meta"):
+        model = models.build(name, 0)
+    assert list(model.parameters())[-1].shape == (10,)
+
+
+def test_a_network_is_a_function_of_its_seed_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = models.build("lenet5", 1)
+    assert torch.equal(torch.rand(3), expected)
+    second, other = models.build("lenet5", 1), models.build("lenet5", 2)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+    with pytest.raises(InputError, match="network 'lenet': expected one of lenet5"):
+        models.build("lenet", 0)
+
+
+# -- training -------------------------------------------------------------------------------------------------------
+
+
+def test_training_is_deterministic_and_depends_on_the_seed(digits):
+    def trained(seed):
+        model = models.build("lenet5", 0)
+        training.train(model, digits[0], 1, seed, Recipe(batch_size=16))
+        return wmgp.experiments.provenance.weights_hash(model.state_dict())
+
+    assert trained(0) == trained(0) != trained(1)
+
+
+def test_training_equals_plain_torch(digits):
+    """The same batches through torch's own loop, in contiguous memory."""
+    train, _ = digits
+    recipe = Recipe(learning_rate=0.05, momentum=0.9, weight_decay=0.01, batch_size=40)
+    ours, plain = models.build("lenet5", 0), models.build("lenet5", 0)
+    training.train(ours, train, 2, 7, recipe)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    generator = torch.Generator().manual_seed(7)
+    sizes = []
+    for _ in range(2):
+        for index in torch.randperm(len(train), generator=generator).split(40):
+            sizes.append(len(index))
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(plain(train.images[index] / 255), train.labels[index])
+            loss.backward()
+            optimizer.step()
+    assert sizes == [40, 40, 16] * 2
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_masked_training_equals_torch_s_pruned_training(digits):
+    """With momentum and weight decay on; and what is pruned is exactly zero, no more and no less."""
+    train, _ = digits
+    recipe = Recipe(learning_rate=0.05, weight_decay=0.01, batch_size=32)
+    parent = models.build("lenet5", 3)
+    masks = wmgp.global_masks(parent, 0.7)
+    ours, torchs = copy.deepcopy(parent), copy.deepcopy(parent)
+    wmgp.apply_masks(ours, masks)
+    training.train(ours, train, 2, 1, recipe, masks)
+    for name, mask in masks.items():
+        module, _, parameter = name.rpartition(".")
+        torch_prune.custom_from_mask(torchs.get_submodule(module), parameter, mask)
+    training.train(torchs, train, 2, 1, recipe)
+    for name, parameter in ours.named_parameters():
+        held = torchs.get_parameter(f"{name}_orig") * masks[name]  # torch's own attribute is a step behind
+        torch.testing.assert_close(parameter, held, rtol=1e-4, atol=1e-6)
+        assert not parameter[~masks[name]].any() and not torch.equal(parameter, dict(parent.named_parameters())[name])
+    assert sum(int((p == 0).sum()) for p in ours.parameters()) == round(0.7 * 61_706)
+
+
+def test_masks_must_name_parameters(digits):
+    with pytest.raises(InputError, match=r"mask 'conv9\.weight'"):
+        training.train(models.build("lenet5", 0), digits[0], 1, 0, masks={"conv9.weight": torch.ones(1) > 0})
+
+
+def test_evaluate_on_a_network_worked_out_by_hand(digits):
+    """One whose outputs are 0 but for the first class, ln 9: it says 0 with probability 1/2."""
+    _, test = digits
+    linear = nn.Linear(784, 10)
+    model = nn.Sequential(nn.Flatten(), linear)
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.copy_(torch.tensor([np.log(9)] + [0.0] * 9))
+    zeros = int((test.labels == 0).sum())
+    outcome = training.evaluate(model, test, batch_size=7)
+    assert outcome.accuracy == zeros / len(test) and 0 < zeros < len(test)
+    expected = (zeros * np.log(2) + (len(test) - zeros) * np.log(18)) / len(test)
+    assert outcome.loss == pytest.approx(expected, rel=1e-6)
+    assert outcome.logits.shape == (len(test), 10) and not model.training
+
+
+def test_devices():
+    assert training.choose_device("cpu").type == "cpu"
+    assert training.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(InputError, match=f"device '{name}'") as caught:
+            training.choose_device(name)
+        assert "\n" not in str(caught.value)
+
+
+# -- parents --------------------------------------------------------------------------------------------------------
+
+
+def test_a_parent_is_trained_once_and_then_read(digits, tmp_path):
+    done = []
+    first = training.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
+    again = training.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
+    assert done == [1, 2]
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    initial = load_file(tmp_path / "lenet5-init-seed4.safetensors")
+    assert all(torch.equal(initial[name], p) for name, p in models.build("lenet5", 4).named_parameters())
+    kept = ["lenet5-digits-seed4.safetensors", "lenet5-init-seed4.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
+    train, test = digits
+    training.parent("lenet5", train, 0, 1, folder=tmp_path)
+    for images, epochs, recipe, said in (
+        (train, 2, REFERENCE, "trained with epochs 1, expected 2"),
+        (train, 1, Recipe(momentum=0.5), "trained with momentum 0.9, expected 0.5"),
+        (test, 1, REFERENCE, "trained with data_sha256"),
+    ):
+        with pytest.raises(InputError, match=said):
+            training.parent("lenet5", images, 0, epochs, recipe, tmp_path)
+    path = tmp_path / "lenet5-digits-seed0.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        training.parent("lenet5", train, 0, 1, folder=tmp_path)
+
+
+# -- the reference run ----------------------------------------------------------------------------------------------
+
+
+def test_the_reference_run_goes_on_where_it_was(digits, tmp_path):
+    train, test = digits
+    table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
+    reference.measure(table, 0, train, test, 3, recipe, tmp_path)
+    whole = table.read_text().splitlines(keepends=True)
+    assert len(whole) == 3
+    reference.measure(table, 0, train, test, 3, recipe, tmp_path)
+    assert table.read_text().splitlines(keepends=True) == whole
+    table.write_text("".join(whole[:2]) + whole[2][:40])  # stopped in the middle of the second row
+    reference.measure(table, 0, train, test, 3, recipe, tmp_path)
+    once, twice = (line.split(",") for line in (whole[2], table.read_text().splitlines(keepends=True)[2]))
+    timed = whole[0].split(",").index("seconds")
+    assert [cell for i, cell in enumerate(once) if i != timed] == [cell for i, cell in enumerate(twice) if i != timed]
+
+
+def test_the_reference_run_measures_what_it_says(digits, tmp_path):
+    train, test = digits
+    table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
+    reference.measure(table, 1, train, test, 3, recipe, tmp_path)
+    rows = results.read(table).set_index("rule")
+    parent = training.parent("lenet5", train, 1, 3, recipe, tmp_path)
+    analysis, outcome = wmgp.analyze(parent), training.evaluate(parent, test)
+    assert analysis.safe is not None
+    for rule, point in (("optimal", analysis.optimal), ("safe", analysis.safe)):
+        row, child = rows.loc[rule], copy.deepcopy(parent)
+        masks = wmgp.prune(child, point.amount)
+        pruned = training.evaluate(child, test)
+        assert row["amount"] == point.amount and row["k2"] == analysis.kurtosis_of_kurtoses
+        assert (row["accuracy_parent"], row["loss_parent"]) == pytest.approx((outcome.accuracy, outcome.loss))
+        assert (row["accuracy_pruned"], row["loss_pruned"]) == pytest.approx((pruned.accuracy, pruned.loss))
+        assert row["cosine_pruned"] == pytest.approx(point.cosine, abs=1e-9)
+        assert row["min_survival"] == min(mask.double().mean().item() for mask in masks.values())
+        training.train(child, train, 1, reference.FINE_TUNING + 1, recipe, masks)
+        after = training.evaluate(child, test)
+        assert (row["accuracy"], row["loss"]) == pytest.approx((after.accuracy, after.loss))
+        assert row["agreement"] == wmgp.similarity.agreement(outcome.logits.numpy(), after.logits.numpy())
+
+
+def test_the_recorded_run_is_whole():
+    """Ten seeds, two rows each, of the parents that lie beside the table, at the published settings."""
+    table = results.locate("reference_run.csv")
+    rows = results.read(table)
+    expected = [(seed, rule) for seed in range(10) for rule in ("optimal", "safe")]
+    assert sorted(zip(rows["seed"], rows["rule"], strict=True)) == expected
+    for run, recorded in results.provenance(table).items():
+        seed = recorded["seed"]
+        assert set(rows.loc[rows["run"] == run, "seed"]) == {seed} and recorded["parent_epochs"] == reference.EPOCHS
+        assert recorded["recipe"] == training.asdict(REFERENCE)
+        path = results.locate(f"parents/lenet5-mnist-seed{seed}.safetensors")
+        assert path.stat().st_size < 300_000
+        assert wmgp.experiments.provenance.weights_hash(load_file(path)) == recorded["parent_sha256"]
+        with safe_open(str(path), "pt") as file:
+            assert file.metadata()["data_sha256"] == recorded["data_sha256"]["train"]
+        analysis = wmgp.analyze(path)
+        optimal, safe = (rows[(rows["run"] == run) & (rows["rule"] == rule)].iloc[0] for rule in ("optimal", "safe"))
+        assert optimal["amount"] == analysis.optimal.amount
+        assert safe["amount"] == pytest.approx(wmgp.safe_amount(optimal["amount"], analysis.kurtosis_of_kurtoses))
+
+
+def test_recorded_initialisations_are_those_of_the_seeds():
+    for seed in range(10):
+        weights = load_file(results.locate(f"parents/lenet5-init-seed{seed}.safetensors"))
+        assert all(torch.equal(weights[name], p) for name, p in models.build("lenet5", seed).named_parameters())
