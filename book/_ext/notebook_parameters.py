@@ -3,6 +3,7 @@
 Without an argument, all notebooks under their titles; with a name such as ``02_how_much``, that one alone.
 """
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -12,13 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 from tables import table
 
 HEAD = ["Name", "Type", "Default", "What it is"]
-
-
-def parameters(notebook: Path) -> list[list[nodes.Node]]:
-    """Name, type, default and comment of each parameter, in the order in which papermill finds them."""
-    found = papermill.inspect_notebook(str(notebook)).values()
-    code = ("name", "inferred_type_name", "default")
-    return [[*(nodes.literal("", str(p[key])) for key in code), nodes.Text(p["help"])] for p in found]
+CODE = ("name", "inferred_type_name", "default")
 
 
 def title(notebook: Path) -> str:
@@ -39,12 +34,20 @@ class NotebookParameters(SphinxDirective):
         found = sorted(folder.glob(f"{self.arguments[0] if self.arguments else '[0-9][0-9]_*'}.ipynb"))
         if not found:
             raise self.error(f"no notebook {' '.join(self.arguments)} in {folder.name}")
-        tables = []
-        for notebook in found:
-            self.env.note_dependency(str(notebook))
-            caption = [nodes.literal("", notebook.stem), nodes.Text(f": {title(notebook)}")]
-            tables.append(table(caption, HEAD, parameters(notebook), "parameters"))
-        return tables
+        return [self.table_of(notebook) for notebook in found]
+
+    def table_of(self, notebook: Path) -> nodes.table:
+        """Name, type, default and comment of each parameter, in the order in which papermill finds them."""
+        self.env.note_dependency(str(notebook))
+        caption = [nodes.literal("", notebook.stem), nodes.Text(f": {title(notebook)}")]
+        found = papermill.inspect_notebook(str(notebook)).values()
+        rows = [[*(nodes.literal("", str(p[key])) for key in CODE), self.comment(p["help"])] for p in found]
+        return table(caption, HEAD, rows, "parameters")
+
+    def comment(self, text: str) -> nodes.inline:
+        """A comment as a page shows it: what stands in quotes is a value, so it is code."""
+        parsed, _ = self.parse_inline(re.sub(r'(?<!`)"([^"\s]+)"', r'`"\1"`', text))
+        return nodes.inline("", "", *parsed)
 
 
 def setup(app):
