@@ -21,6 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import wmgp
 from wmgp.checkpoints import StoredTensor, open_checkpoint
 from wmgp.errors import InputError
 from wmgp.saving import save_pruned
@@ -381,10 +382,10 @@ def test_folders_that_do_not_say_what_they_hold(tmp_path):
     refused(tmp_path, "several indices")
 
 
-def test_a_torch_shard_is_named(tmp_path):
-    torch.save({"w": torch.ones(2)}, tmp_path / "a.bin")
+def test_an_index_among_the_shards_is_named(tmp_path):
+    (tmp_path / "a.bin").write_text('{"weight_map": {"w": "b.bin"}}')
     (tmp_path / "i.index.json").write_text('{"weight_map": {"w": "a.bin"}}')
-    with pytest.raises(InputError, match=r"a\.bin"):
+    with pytest.raises(InputError, match=r"a\.bin: .*another index"):
         open_checkpoint(tmp_path)
 
 
@@ -614,3 +615,16 @@ def test_no_space_left(tmp_path, monkeypatch):
     opened = open_checkpoint(saved_source(tmp_path, "safetensors"))
     monkeypatch.setattr(shutil, "copyfile", full)
     refuses_to_write(opened, tmp_path / "out", "No space left on device")
+
+
+def test_shards_of_torch_save_are_read_and_not_written(tmp_path):
+    torch.save({"a.weight": torch.arange(6.0).reshape(2, 3)}, tmp_path / "one.bin")
+    torch.save({"b.weight": torch.ones(4)}, tmp_path / "two.bin")
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": {"b.weight": "two.bin", "a.weight": "one.bin"}}))
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.format == "sharded torch" and list(checkpoint.tensors) == ["b.weight", "a.weight"]
+    assert wmgp.analyze(index).n_parameters == 10
+    with pytest.raises(InputError, match="can be analysed, not pruned"):
+        save_pruned(checkpoint, tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()

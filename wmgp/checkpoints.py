@@ -96,8 +96,8 @@ class StoredTensor:
 class Checkpoint:
     """An opened checkpoint: ``tensors`` by name in the file's order, of every dtype: StoredTensor, or torch's Tensor.
 
-    ``format`` is "safetensors", "sharded safetensors" or "torch"; ``key`` is where a torch file nests the state dict
-    (None at its top level); ``files`` are the files the tensors came from and ``index`` the shards' index, if any.
+    ``format`` is "safetensors", "torch", or one of them after "sharded"; ``key`` is where a torch file nests the
+    state dict (None at its top level); ``files`` are the files the tensors came from and ``index`` the shards' index.
     """
 
     path: Path
@@ -109,7 +109,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
-    """Open a safetensors file, an index or a folder of safetensors shards, or a file that torch.save wrote.
+    """Open a safetensors file, a file that torch.save wrote, an index of shards of either, or a folder of shards.
 
     ``key`` says where a torch file nests its state dict. Torch files are read with ``weights_only=True`` and cannot
     run code. Raises InputError, in one line that names the file, for whatever is not such a checkpoint.
@@ -189,7 +189,7 @@ def _read_index(index: Path, path: Path) -> Checkpoint:
     table = _weight_map(index)
     if table is None:
         raise InputError(f"{index}: not an index of shards: it has no weight_map of tensor names to file names")
-    shards: dict[str, dict[str, StoredTensor]] = {}
+    shards: dict[str, dict[str, StoredTensor | Tensor]] = {}
     for file in dict.fromkeys(table.values()):
         pure = PureWindowsPath(file)  # knows both kinds of slashes, and drives
         if not file or pure.anchor or ".." in pure.parts:
@@ -197,14 +197,24 @@ def _read_index(index: Path, path: Path) -> Checkpoint:
         shard = index.parent / file
         if not shard.is_file():
             raise InputError(f"{index}: the shard {file!r} is missing")
-        if _kind(shard) != "safetensors":
-            raise InputError(f"{shard}: an index's shards must be safetensors files; this one is not")
-        shards[file] = _read_safetensors(shard)
+        shards[file] = _read_shard(shard)
     for name, file in table.items():
         if name not in shards[file]:
             raise InputError(f"{index}: the tensor {name!r} is promised in {file!r}, which does not have it")
-    tensors: dict[str, StoredTensor] = {name: shards[file][name] for name, file in table.items()}
-    return Checkpoint(path, "sharded safetensors", tensors, None, tuple(index.parent / f for f in shards), index)
+    tensors = {name: shards[file][name] for name, file in table.items()}
+    stored = all(isinstance(tensor, StoredTensor) for tensor in tensors.values())
+    kind = "sharded safetensors" if stored else "sharded torch"
+    return Checkpoint(path, kind, tensors, None, tuple(index.parent / f for f in shards), index)
+
+
+def _read_shard(shard: Path) -> "dict[str, StoredTensor | Tensor]":
+    """The tensors of one of the files that an index names."""
+    kind = _kind(shard)
+    if kind == "index":
+        raise InputError(f"{shard}: an index's shards must hold tensors; this is another index")
+    if kind == "safetensors":
+        return dict(_read_safetensors(shard))
+    return dict(tensors_of(find_state_dict(shard, load_torch(shard), None)[0]))
 
 
 def _read_folder(folder: Path) -> Checkpoint:

@@ -47,6 +47,8 @@ def check_out(checkpoint: Checkpoint, out: str | Path, force: bool = False) -> N
     With ``force`` a folder is replaced only if it holds nothing but a checkpoint's shards.
     """
     out = Path(out)
+    if checkpoint.format == "sharded torch":
+        raise InputError(f"{checkpoint.path}: shards of torch.save can be analysed, not pruned; save as safetensors")
     folder = checkpoint.format == "sharded safetensors"
     ending = ENDINGS.get(out.suffix.lower().removeprefix("."))
     if folder and (ending or out.suffix == ".json"):
