@@ -31,6 +31,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
@@ -60,8 +61,12 @@ plotting.use_style()
 table = results.locate("reference_run.csv")
 published = json.loads(results.locate("published.json").read_text())["reference_run"]
 rows = results.read(table).drop_duplicates(["seed", "rule"], keep="last")  # of a seed measured twice, the later run
-optimal, safe = (rows[rows["rule"] == rule] for rule in ("optimal", "safe"))
-runs = [provenance(table)[run] for run in rows["run"].unique()]
+runs = [recorded for run, recorded in provenance(table).items() if run in set(rows["run"])]
+
+
+def measured(rule: str, name: str) -> np.ndarray:
+    """A column of the rows of a rule: one value a seed."""
+    return np.asarray(rows.loc[rows["rule"] == rule, name])
 
 
 def among(name: str) -> str:
@@ -70,42 +75,45 @@ def among(name: str) -> str:
 
 
 Markdown(
-    f"Recorded: {optimal['seed'].nunique()} seeds on {among('data')}, {among('parent_epochs')} epochs each, "
+    f"Recorded: {len(measured('optimal', 'seed'))} seeds on {among('data')}, {among('parent_epochs')} epochs each, "
     f"{among('device')} ({among('cpu')}), {among('date')}."
 )
 
 # %%
+at_optimal, at_safe = published["optimal"], published["safe"]
 QUANTITIES = {
-    "test accuracy of the parent": (optimal["accuracy_parent"], published["accuracy_parent"]),
-    "optimal amount": (optimal["amount"], published["optimal"]["amount"]),
-    "accuracy just after the optimal prune": (optimal["accuracy_pruned"], published["optimal"]["accuracy_pruned"]),
-    "accuracy one epoch later": (optimal["accuracy"], published["optimal"]["accuracy"]),
-    "safe amount": (safe["amount"], published["safe"]["amount"]),
-    "accuracy just after the safe prune": (safe["accuracy_pruned"], published["safe"]["accuracy_pruned"]),
-    "accuracy one epoch later, safe": (safe["accuracy"], published["safe"]["accuracy"]),
-    "kurtosis of kurtoses": (optimal["k2"], published["kurtosis_of_kurtoses"]),
-    "test loss of the parent (nats)": (optimal["loss_parent"], published["loss_parent"]),
+    "test accuracy of the parent": (measured("optimal", "accuracy_parent"), published["accuracy_parent"]),
+    "optimal amount": (measured("optimal", "amount"), at_optimal["amount"]),
+    "accuracy just after the optimal prune": (measured("optimal", "accuracy_pruned"), at_optimal["accuracy_pruned"]),
+    "accuracy one epoch later": (measured("optimal", "accuracy"), at_optimal["accuracy"]),
+    "safe amount": (measured("safe", "amount"), at_safe["amount"]),
+    "accuracy just after the safe prune": (measured("safe", "accuracy_pruned"), at_safe["accuracy_pruned"]),
+    "accuracy one epoch later, safe": (measured("safe", "accuracy"), at_safe["accuracy"]),
+    "kurtosis of kurtoses": (measured("optimal", "k2"), published["kurtosis_of_kurtoses"]),
+    "test loss of the parent (nats)": (measured("optimal", "loss_parent"), published["loss_parent"]),
 }
 
 
-def compared(values: pd.Series, single: float) -> dict[str, float | bool]:
+def compared(values: np.ndarray, single: float) -> dict[str, str]:
     """Our mean with its interval, the interval for one run more, and whether the published run lies in that."""
     mean, low, high = results.mean_interval(values)
     _, lowest, highest = results.next_interval(values)
-    inside = lowest <= single <= highest
     return {
-        "published": single, "our mean": mean, "its low": low, "its high": high,
-        "one run: low": lowest, "one run: high": highest, "published inside": inside,
+        "published": f"{single:.4f}",
+        "our mean": f"{mean:.4f}",
+        "95 % for the mean": f"{low:.4f} to {high:.4f}",
+        "95 % for one run more": f"{lowest:.4f} to {highest:.4f}",
+        "published inside": "yes" if lowest <= single <= highest else "no",
     }
 
 
-comparison = pd.DataFrame({name: compared(*pair) for name, pair in QUANTITIES.items()}).T
-comparison.map(lambda x: ("yes" if x else "no") if isinstance(x, bool) else f"{x:.4f}")
+comparison = {name: compared(*pair) for name, pair in QUANTITIES.items()}
+pd.DataFrame(comparison).T
 
 # %% [markdown]
-# There are two intervals, both of 95 % and after Student's t. The first is for the *mean* of our runs: how well we know
-# that mean. The second is for *one run more*: where a single run may fall. What was published is a single run, so the
-# second one is the fair comparison.
+# Both intervals are Student's t. The first is for the *mean* of our runs: how well we know that mean. The second is for
+# *one run more*: where a single run may fall. What was published is a single run, so the second one is the fair
+# comparison.
 #
 # One entry is not quite like with like. The authors divide their loss by the number of batches less one, so it is a
 # little too large.
@@ -121,7 +129,7 @@ SHORT = {
 drawn, panels = plotting.figure(2, 1, size=(6, 5.6), height_ratios=(2, 3))
 parts = {"Just after pruning": list(SHORT)[:2], "Parent, and after one epoch of fine-tuning": list(SHORT)[2:]}
 for axes, (title, names) in zip(panels, parts.items(), strict=True):
-    values = {name: QUANTITIES[SHORT[name]][0].to_numpy() for name in names}
+    values = {name: QUANTITIES[SHORT[name]][0] for name in names}
     means = {name: results.mean_interval(values[name]) for name in names}
     plotting.intervals(axes, values, means, {name: QUANTITIES[SHORT[name]][1] for name in names})
     axes.set(title=title, xlabel="Test accuracy")
@@ -175,28 +183,32 @@ else:
 # ## What to conclude
 
 # %%
-outside = [name for name, row in comparison.iterrows() if not row["published inside"]]
+outside = [name for name, row in comparison.items() if row["published inside"] == "no"]
 where_it_lies = f"{len(comparison) - len(outside)} of its {len(comparison)} figures lie where one run more would"
 if outside:
     where_it_lies += f"; outside: {', '.join(outside)}"
 
 
-def change(of: pd.DataFrame) -> str:
+def change(rule: str) -> str:
     """From the parent's accuracy to that after one epoch, in points, over the runs: mean and interval."""
-    mean, low, high = results.mean_interval(100 * (of["accuracy"] - of["accuracy_parent"]))
+    mean, low, high = results.mean_interval(100 * (measured(rule, "accuracy") - measured(rule, "accuracy_parent")))
     return f"{mean:+.2f} points ({low:+.2f} to {high:+.2f})"
+
+
+amounts, safe_amounts, k2 = measured("optimal", "amount"), measured("safe", "amount"), measured("safe", "k2")
 
 
 Markdown(f"""
 - **The published run is {"a typical one" if not outside else "not typical in all"}.** {where_it_lies}.
 - **One epoch brings the accuracy back.** From the parent to the network that was pruned and trained for one epoch more,
-  the accuracy changes by {change(optimal)} at the optimal amount of {optimal["amount"].min():.0%} to
-  {optimal["amount"].max():.0%}, and by {change(safe)} at the safe amount. The parent itself would have gained from
+  the accuracy changes by {change("optimal")} at the optimal amount of {amounts.min():.0%} to
+  {amounts.max():.0%}, and by {change("safe")} at the safe amount. The parent itself would have gained from
   another epoch; that is not taken off here.
-- **The safe amount is a wide range.** Over the seeds it goes from {safe["amount"].min():.1%} to
-  {safe["amount"].max():.1%}, for the kurtosis of kurtoses goes from {safe["k2"].min():.2f} to {safe["k2"].max():.2f}.
+- **The safe amount is a wide range.** Over the seeds it goes from {safe_amounts.min():.1%} to {safe_amounts.max():.1%},
+  for the kurtosis of kurtoses goes from {k2.min():.2f} to {k2.max():.2f}.
 - **The network goes on saying the same.** After the optimal prune and one epoch it agrees with its parent on
-  {optimal["agreement"].mean():.1%} of the test images, at a cosine of {optimal["cosine"].mean():.3f}.
+  {measured("optimal", "agreement").mean():.1%} of the test images, at a cosine of
+  {measured("optimal", "cosine").mean():.3f}.
 - **Every tensor survives.** The smallest share that any of them keeps is {rows["min_survival"].min():.1%}.
 """)
 

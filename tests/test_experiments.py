@@ -313,6 +313,30 @@ def test_the_reference_run_measures_what_it_says(digits, tmp_path):
         assert row["agreement"] == wmgp.similarity.agreement(outcome.logits.numpy(), after.logits.numpy())
 
 
+def test_the_command_line_goes_through_the_seeds(tmp_path, capsys):
+    table = tmp_path / "made" / "run.csv"
+    reference.main(["--data", "digits", "--seeds", "2", "--epochs", "1", "--device", "cpu", "--out", str(table)])
+    assert results.read(table)["seed"].tolist() == [0, 0, 1, 1]
+    assert (tmp_path / "made" / "parents" / "lenet5-digits-seed1.safetensors").exists()
+    assert "seed 1, epoch 1" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        reference.main(["--data", "digit", "--out", str(tmp_path / "other.csv")])
+    assert caught.value.code == 2 and not (tmp_path / "other.csv").exists()
+    assert "data 'digit': expected one of digits, mnist" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_notebook_recomputes_on_digits_where_there_is_no_data(tmp_path, monkeypatch):
+    from notebooks import run
+
+    monkeypatch.delenv("WMGP_DATA", raising=False)
+    source, out = run.HERE / "04_reference_run.py", tmp_path / "out.ipynb"
+    run.run(source, out, {"recompute": True, "epochs": 1, "seed": 5})
+    text = out.read_text()
+    assert "scikit-learn's digits are used instead" in text and "Seed 5 on digits, 1 epochs, batches of 6" in text
+    run.run(source, out, {"epochs": 1})
+    assert "Not asked for" in out.read_text()
+
+
 def test_the_recorded_run_is_whole():
     """Ten seeds, two rows each, of the parents that lie beside the table, at the published settings."""
     table = results.locate("reference_run.csv")

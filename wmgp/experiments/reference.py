@@ -27,6 +27,7 @@ from pathlib import Path
 from torch import nn
 
 from ..analysis import analyze
+from ..errors import InputError
 from ..pruning import apply_masks, global_masks
 from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
 from .data import ImageData, load
@@ -114,11 +115,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results/reference_run.csv"), help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    device = choose_device(chosen.device)
-    training, test = load(chosen.data, True, device), load(chosen.data, False, device)
-    for seed in range(chosen.seeds):
-        say = functools.partial(print, f"seed {seed}, epoch", flush=True)
-        measure(chosen.out, seed, training, test, chosen.epochs, parents=chosen.out.parent / "parents", after_epoch=say)
+    try:
+        device = choose_device(chosen.device)
+        training, test = load(chosen.data, True, device), load(chosen.data, False, device)
+        for seed in range(chosen.seeds):
+            say = functools.partial(print, f"seed {seed}, epoch", flush=True)
+            folder = chosen.out.parent / "parents"
+            measure(chosen.out, seed, training, test, chosen.epochs, parents=folder, after_epoch=say)
+    except InputError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def train(
     what they prune is zero after every step; the weights kept move as they do under `torch.nn.utils.prune`.
     `after_epoch` is called with the number of epochs done.
     """
-    model.train().to(data.images.device).to(memory_format=torch.channels_last)  # a fifth faster here than contiguous
+    model.train().to(data.images.device).to(memory_format=torch.channels_last)  # as convolutions on CPUs like it
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
     )
