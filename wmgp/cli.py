@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
@@ -204,11 +203,10 @@ def _show(analysis: "Analysis", tensors: bool) -> None:
 
 def _draw(analysis: "Analysis", path: Path) -> None:
     """Write the figure whole or not at all."""
+    from .plotting import save
+
     try:
-        with TemporaryDirectory(dir=path.parent, prefix=".wmgp-") as aside:
-            new = Path(aside, path.name)
-            analysis.plot().savefig(new)
-            os.replace(new, path)
+        save(analysis.plot(), path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -34,10 +34,10 @@ REPRODUCIBLE = {"Date": None, "Creator": None}  # what a drawing would otherwise
 def style() -> Any:
     """The settings of matplotlib that are the style: seaborn's white grid, our colours and sizes."""
     from cycler import cycler
-    from matplotlib.style import library
+    from seaborn import axes_style
 
     return {
-        **library["seaborn-v0_8-whitegrid"],
+        **axes_style("whitegrid"),
         "axes.prop_cycle": cycler(color=PALETTE, linestyle=DASHES),
         "axes.edgecolor": "#444444",
         "axes.spines.top": False,
