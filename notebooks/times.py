@@ -36,7 +36,7 @@ def record(measured: pd.DataFrame, device: str, table: Path) -> None:
     rows = measured.assign(run=record_run(table, settings))
     if table.stat().st_size:
         before = pd.read_csv(table)
-        rows = pd.concat([before[before["device"] != device], rows]).sort_values(["device", "notebook"])
+        rows = pd.concat([before.loc[before["device"] != device], rows]).sort_values(["device", "notebook"])
     write_aside(table, rows.to_csv(index=False, lineterminator="\n").encode())
     kept = {run: facts for run, facts in provenance(table).items() if run in set(rows["run"])}
     write_aside(table.with_suffix(".json"), json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n")

@@ -183,20 +183,62 @@ def test_a_wide_page_and_a_missing_image_are_found(browser, tmp_path):
     assert found["bad"][-1] >= 900 and any("gone.png" in str(line) for line in found["bad"])
 
 
+def little_book(folder: Path, text: str, address: str = "") -> Path:
+    """A book of one page, a notebook with one cell of text, built with the project's own settings."""
+    (folder / "results").mkdir()
+    (folder / "book").mkdir()
+    for name in ("_ext", "_static"):
+        shutil.copytree(ROOT / "book" / name, folder / "book" / name)
+    (folder / "book" / "references.bib").touch()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "page.ipynb")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["sphinx"]["config"]["project_address"] = address
+    (folder / "_config.yml").write_text(json.dumps(config))
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    return folder
+
+
 @pytest.mark.parametrize("address", ["", "https://github.com/Someone/wmgp"])
 def test_the_address_is_one_setting(tmp_path, address):
-    (tmp_path / "book").mkdir()
-    shutil.copytree(ROOT / "book" / "_ext", tmp_path / "book" / "_ext")
-    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A page\n\nIts first words.")])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "page.ipynb")
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    assert config["sphinx"]["config"]["project_address"] == ""
-    config["sphinx"]["config"]["project_address"] = address
-    (tmp_path / "book" / "references.bib").touch()
-    (tmp_path / "_config.yml").write_text(json.dumps(config))
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
-    html = (build(tmp_path) / "page.html").read_text()
+    html = (build(little_book(tmp_path, "# A page\n\nIts first words.", address)) / "page.html").read_text()
     needed = ['property="og:title"', "https://someone.github.io/wmgp/page.html", "mybinder.org/v2/gh/Someone/wmgp/main"]
     assert [text in html for text in needed] == [bool(address)] * 3
+
+
+RECORDED = """# A page
+
+{result}`speed.csv | network=small | times | ,.0f` and {result}`facts.json | depth.best | .2f` stand in a line.
+
+```{results-table} speed.csv
+:columns: network, times = times faster
+:rows: device=cpu
+:format: times = ,.1f
+
+Both *networks*.
+```
+
+```{recorded-output} said.txt
+```
+"""
+
+
+def test_recorded_figures_are_shown_with_where_they_come_from(tmp_path):
+    results = little_book(tmp_path, RECORDED) / "results"
+    (results / "speed.csv").write_text("network,times,device,run\nsmall,12345.6,cpu,a\nlarge,,cpu,a\nlarge,1,cuda,b\n")
+    runs = {"a": {"commit": "0123456789-dirty", "cpu": "A processor", "gpu": None, "threads": 2, "date": "2026-01-02"}}
+    (results / "speed.json").write_text(json.dumps(runs | {"b": {"commit": "feed"}}))
+    (results / "facts.json").write_text('{"depth": {"best": 0.456}}')
+    (results / "said.txt").write_text("$ wmgp <file>\n")
+    text = re.sub("<[^>]+>|\n", "", (build(tmp_path) / "page.html").read_text())
+    assert "12,346 and 0.46 stand in a line." in text and "$ wmgp &lt;file&gt;" in text
+    assert "Both networks. From results/speed.csv: commit 0123456-dirty, on A processor, 2 threads, 2026-01-02." in text
+    assert "networktimes fastersmall12,345.6large" in text.replace(" ", "").replace("timesfaster", "times faster")
+
+
+def test_a_figure_that_is_not_recorded_stops_the_build(tmp_path):
+    text = "# A page\n\n{result}`gone.csv | network=a | times | .1f`\n\n```{results-table} gone.csv\n```"
+    with pytest.raises(AssertionError) as error:
+        build(little_book(tmp_path, text))
+    assert str(error.value).count("no file results/gone.csv") >= 2

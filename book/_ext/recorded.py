@@ -46,7 +46,7 @@ def chosen(frame: pd.DataFrame, rows: str) -> pd.DataFrame:
     for column, value in pairs(rows).items():
         if column not in frame:
             raise ValueError(f"no column {column!r}: there are {', '.join(frame)}")
-        frame = frame[frame[column].astype(str) == value]
+        frame = frame.loc[frame[column].astype(str) == value]
     if frame.empty:
         raise ValueError(f"no row with {rows}")
     return frame
