@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from .errors import InputError
 from .pareto import Point
 
-Shares = Float[np.ndarray, "..."]
+Shares = Float[np.ndarray, " n"]
 LAST = 1 - 1e-12  # the amount at which searches end: beyond it quantiles lose their digits
 
 
@@ -32,14 +33,15 @@ class Distribution:
     magnitude: Callable[[Shares], Shares]
     lost: Callable[[Shares], Shares]
 
-    def cosine(self, amount: float | Shares) -> Shares:
-        """The front: the cosine in [0, 1] left by L1-pruning these amounts in [0, 1]."""
-        amount = np.asarray(amount, dtype=np.float64)
-        return np.sqrt(np.clip(1 - self.lost(amount), 0, 1))
+    def cosine(self, amount: ArrayLike) -> Float[np.ndarray, "..."]:
+        """The front: the cosine in [0, 1] left by L1-pruning these amounts in [0, 1], of the same shape."""
+        amounts = np.asarray(amount, dtype=np.float64)
+        lost = self.lost(amounts.reshape(-1)).reshape(amounts.shape)
+        return np.asarray(np.sqrt(np.clip(1 - lost, 0, 1)))
 
-    def distance(self, amount: float | Shares) -> Shares:
-        """The distance of the front at these amounts from utopia, (amount, cosine) = (1, 1)."""
-        return np.hypot(1 - np.asarray(amount), 1 - self.cosine(amount))
+    def distance(self, amount: ArrayLike) -> Float[np.ndarray, "..."]:
+        """The distance of the front at these amounts from utopia, (amount, cosine) = (1, 1), of the same shape."""
+        return np.asarray(np.hypot(1 - np.asarray(amount, dtype=np.float64), 1 - self.cosine(amount)))
 
     @property
     def optimal(self) -> Point:
@@ -47,24 +49,26 @@ class Distribution:
 
         The root of half the slope of the squared distance: magnitude^2 (1 / cosine - 1) / 2 = 1 - amount.
         """
-        from scipy.optimize import brentq
+        from scipy.optimize import root_scalar
+
+        def threshold(p: float) -> float:
+            return float(self.magnitude(np.array([p]))[0])
 
         def slope(p: float) -> float:
-            return float(self.magnitude(np.array(p)) ** 2 * (1 / self.cosine(p) - 1) / 2 - (1 - p))
+            return float(threshold(p) ** 2 * (1 / self.cosine(p) - 1) / 2 - (1 - p))
 
-        amount = float(brentq(slope, 0, LAST, xtol=1e-14))
-        threshold = float(self.magnitude(np.array(amount)))
-        return Point(amount, float(self.cosine(amount)), threshold, 0, float(self.distance(amount)))
+        amount = float(root_scalar(slope, bracket=(0, LAST), xtol=1e-14).root)
+        return Point(amount, float(self.cosine(amount)), threshold(amount), 0, float(self.distance(amount)))
 
     def amount_at(self, cosine: float) -> float:
         """The largest amount whose cosine is at least this one, in [0, 1]."""
-        from scipy.optimize import brentq
+        from scipy.optimize import root_scalar
 
         if not 0 <= cosine <= 1:
             raise InputError(f"cosine {cosine}: expected a value in [0, 1]")
         if cosine == 0 or cosine == 1:
             return 1.0 - cosine
-        return float(brentq(lambda p: float(self.cosine(p)) - cosine, 0, 1, xtol=1e-14))
+        return float(root_scalar(lambda p: float(self.cosine(p)) - cosine, bracket=(0, 1), xtol=1e-14).root)
 
     def weights(self, n: int) -> Float[np.ndarray, " n"]:
         """n weights that follow the distribution without chance: the magnitudes' mid-quantiles, signs in turn."""
@@ -150,13 +154,40 @@ def generalised_normal(shape: float) -> Distribution:
     )
 
 
+def normal_mixture(share: float, ratio: float) -> Distribution:
+    """Two normals about zero: this share in (0, 1) of the weights is drawn from one `ratio` >= 1 times as wide.
+
+    Each part gives its share of p and of lost as a normal does; the quantile is found by halving.
+    """
+    _check_parts(share, ratio)
+    width = np.array([1.0, ratio]) / math.sqrt(1 - share + share * ratio**2)  # standard deviations
+    part = np.array([1 - share, share])
+
+    def magnitude(p: Shares) -> Shares:
+        from scipy.special import erf
+
+        low, high = width[0] * normal().magnitude(p), width[1] * normal().magnitude(p)
+        for _ in range(60):
+            middle = (low + high) / 2
+            enough = erf(middle[..., None] / width / math.sqrt(2)) @ part >= p
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        return high
+
+    def lost(p: Shares) -> Shares:
+        from scipy.special import erf
+
+        t = np.minimum(magnitude(p)[..., None] / width, 40.0)
+        return (erf(t / math.sqrt(2)) - t * math.sqrt(2 / math.pi) * np.exp(-(t**2) / 2)) @ (part * width**2)
+
+    return Distribution(f"two normals({share:g}, {ratio:g})", 3 * float(part @ width**4), magnitude, lost)
+
+
 def two_levels(share: float, ratio: float) -> Distribution:
     """Two magnitudes: this share in (0, 1) of the weights is `ratio` >= 1 times as large as the others.
 
     The worst case for kurtosis as a guide: a handful of outliers raises it at will, while the front hardly moves.
     """
-    if not 0 < share < 1 or not 1 <= ratio < math.inf:
-        raise InputError(f"two levels {share}, {ratio}: expected a share between 0 and 1 and a ratio of at least 1")
+    _check_parts(share, ratio)
     energy = 1 - share + share * ratio**2
     low, high = 1 / energy, ratio**2 / energy  # squared magnitudes
     return Distribution(
@@ -165,6 +196,11 @@ def two_levels(share: float, ratio: float) -> Distribution:
         lambda p: np.sqrt(np.where(p <= 1 - share, low, high)),
         lambda p: low * p + (high - low) * np.maximum(p - (1 - share), 0),
     )
+
+
+def _check_parts(share: float, ratio: float) -> None:
+    if not 0 < share < 1 or not 1 <= ratio < math.inf:
+        raise InputError(f"share {share}, ratio {ratio}: expected a share between 0 and 1 and a ratio of at least 1")
 
 
 def floor() -> Point:

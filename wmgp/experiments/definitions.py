@@ -39,7 +39,7 @@ def kurtosis_definitions(model: nn.Module) -> dict[str, float]:
 
 
 def at_initialisation(networks: Mapping[str, str], seed: int) -> dict[str, dict[str, float]]:
-    """Label -> kurtosis by definition, for networks of `models.build` (label -> name) with the weights they start from."""
+    """Label -> kurtosis by definition, for networks of `models.build` (label -> name) as they start from `seed`."""
     return {label: kurtosis_definitions(build(name, seed)) for label, name in networks.items()}
 
 

@@ -2,27 +2,28 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from ..errors import InputError
 
 PRESETS = ("default", "tiny")
 
 
-def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """The value, or an `InputError` that names the parameter and its choices."""
     if value not in (choices := list(choices)):
         raise InputError(f"{name} {value!r}: expected one of {', '.join(choices)}")
     return value
 
 
-def check_whole(name: str, value: int, low: int, high: int) -> int:
+def check_whole(name: str, value: Any, low: int, high: int) -> int:
     """The value, or an `InputError` where it is no whole number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} {value!r}: expected a whole number from {low:,} to {high:,}")
     return value
 
 
-def check_between(name: str, value: float, low: float, high: float) -> float:
+def check_between(name: str, value: Any, low: float, high: float) -> float:
     """The value as a float, or an `InputError` where it is no number in (low, high), ends excluded."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not low < number < high:

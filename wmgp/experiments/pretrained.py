@@ -45,7 +45,7 @@ def lenet5_seeds() -> list[int]:
 
 
 def lenet5(seed: int) -> nn.Module:
-    """The recorded LeNet-5 of a seed, trained on MNIST from `models.build("lenet5", seed)`. InputError: not recorded."""
+    """The recorded LeNet-5 of a seed, trained on MNIST from `models.build("lenet5", seed)`, or an InputError."""
     model = build("lenet5", seed)
     model.load_state_dict(load_file(locate(PARENT.format(seed))))
     return model
@@ -67,7 +67,7 @@ def mobilenet_v2() -> nn.Module:
 
 
 def measure(model: nn.Module) -> dict[str, Any]:
-    """What the book shows of a network: its analysis and the prune at `ADVISED`, kurtoses by definition, dead filters."""
+    """What the book shows of a network: its analysis, the prune at `ADVISED`, kurtoses by definition, dead filters."""
     analysis = analyze(model)
     return {
         "analysis": analysis.to_dict(),
