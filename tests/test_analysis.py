@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -59,6 +60,16 @@ def test_layouts_and_views_do_not_matter(net):
     last["3.weight"] = last["3.weight"].t().contiguous().t()
     assert wmgp.analyze(last).front.cosine == pytest.approx(wmgp.analyze(net).front.cosine, abs=1e-14)
     assert wmgp.global_masks(last, 0.3)["0.weight"].equal(wmgp.global_masks(net, 0.3)["0.weight"])
+
+
+def test_byte_order_and_other_libraries_floats(rng):
+    values = rng.standard_normal(300).astype(np.float32)
+    native, swapped = (wmgp.analyze({"w.weight": v}) for v in (values, values.astype(">f4")))
+    assert swapped.to_dict() == native.to_dict()
+    half = torch.tensor(values).bfloat16()
+    numpy_half = values.astype(ml_dtypes.bfloat16)
+    assert wmgp.analyze({"w.weight": numpy_half}).to_dict() == wmgp.analyze({"w.weight": half}).to_dict()
+    assert wmgp.kurtosis(numpy_half) == wmgp.kurtosis(half)
 
 
 def test_json_has_the_promised_names(net):
@@ -129,6 +140,7 @@ def test_empty_and_single_tensors(rng):
         ({"a.weight": torch.ones(4).to(torch.float8_e4m3fn)}, r"^a\.weight: float8_e4m3fn cannot be analysed"),
         ({"a.weight": torch.ones(4, device="meta")}, r"^a\.weight: expected a dense tensor with values, found meta"),
         ({"a.weight": torch.eye(4).to_sparse()}, r"^a\.weight: expected a dense tensor"),
+        (nn.LazyLinear(3), r"^weight: expected values, found a lazy parameter"),
         ({"model": {"a.weight": np.ones(4)}}, "^model: expected a tensor, found dict"),
         (3, "expected a module, a mapping of names to tensors, or a checkpoint's path"),
         (nn.ReLU(), "ReLU: no floating-point parameters"),

@@ -104,7 +104,7 @@ def is_torch(x: Any) -> bool:
 
 def dtype_name(x: Any) -> str:
     """The dtype's name as numpy and torch both spell it, such as "float32" or "bfloat16"."""
-    return str(x.dtype).removeprefix("torch.")
+    return getattr(x.dtype, "name", str(x.dtype)).removeprefix("torch.")
 
 
 def torch_to_numpy(tensor: Any) -> np.ndarray:
@@ -163,6 +163,8 @@ def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
     """The floating parameters; NAME_orig with NAME_mask, as torch's prune leaves them, become one masked NAME."""
     found = False
     for name, values in tensors.items():
+        if is_torch(values) and type(values).__name__ == "UninitializedParameter":
+            raise InputError(f"{name}: expected values, found a lazy parameter that is not initialised yet")
         if not hasattr(values, "dtype") or not hasattr(values, "shape"):
             raise InputError(f"{name}: expected a tensor, found {type(values).__name__}")
         stem = name.removesuffix("_orig")
