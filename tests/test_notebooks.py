@@ -127,6 +127,14 @@ def test_times_replace_those_of_the_same_device(tmp_path):
     assert set(json.loads(table.with_suffix(".json").read_text())) == set(rows["run"])
 
 
+def test_names_by_chance_are_numbered():
+    drawing = '<path id="m0123456789"/><use href="#m0123456789"/><g clip-path="url(#pabcdef0123)"/>'
+    assert run.number_names(drawing) == (
+        '<path id="m0000000000"/><use href="#m0000000000"/><g clip-path="url(#p0000000001)"/>'
+    )
+    assert run.number_names("#T_0a1b2_row0 {} <table id='T_0a1b2'>") == "#T_00000_row0 {} <table id='T_00000'>"
+
+
 def test_pieces_of_printed_text_are_joined():
     out = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in [("stdout", "a"), ("stdout", "b")]]
     out.append(nbformat.v4.new_output("stream", name="stderr", text="c"))
