@@ -22,7 +22,7 @@ network: str = "lenet5"  # "lenet5" (trained on MNIST where recorded), "lenet_sm
 n_draws: int = 20  # random prunes for each amount
 exchange_at: float = 0.8  # the amount at which the adversary exchanges weights
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 import torch
 from IPython.display import Markdown
@@ -92,7 +92,7 @@ l1 = l1_cosines(v.abs().argsort(), v)
 # %% mystnb={"image": {"alt": "Cosine against amount: all masks are dots, and the line of L1 runs along their top."}}
 masks_figure((counts / n_small).cpu().numpy(), cosines.cpu().numpy(), l1.cpu().numpy())
 
-# %%
+# %% tags=["hide-input"]
 best = torch.stack([cosines[counts == k].max() for k in range(n_small + 1)])
 attained = max(int((cosines[counts == k] > best[k] - 1e-12).sum()) for k in range(n_small + 1))
 Markdown(f"""
@@ -116,6 +116,8 @@ top = torch.stack([tied[counts == k].max() for k in range(n_small + 1)])
 ways = max(int((tied[counts == k] > top[k] - 1e-12).sum()) for k in range(n_small + 1))
 first = l1_cosines(rounded.abs().argsort(stable=True), rounded)
 last = l1_cosines(n_small - 1 - rounded.abs().flip(0).argsort(stable=True), rounded)  # equals in the other order
+
+# %% tags=["hide-input"]
 Markdown(f"""
 With {len(rounded.abs().unique())} different magnitudes among {n_small} weights, up to {ways} masks of the same count
 share the best cosine. L1 that takes the first of equal weights and L1 that takes the last differ by
@@ -137,6 +139,8 @@ recorded = network == "lenet5" and seed in pretrained.lenet5_seeds()
 parent = (pretrained.lenet5(seed) if recorded else models.build(network, seed)).to(where)
 weights = {name: tensor.detach() for name, tensor in parent.named_parameters()}
 n = sum(tensor.numel() for tensor in weights.values())
+
+# %% tags=["hide-input"]
 origin = "trained on MNIST; they are recorded with this book" if recorded else "as they are before any training"
 Markdown(f"The network is {network} with {n:,} weights, {origin}.")
 
@@ -169,7 +173,7 @@ methods_figure(amounts, curves)
 # with the number of weights. [The formula for the spread](../book/theorem.md) needs one number of the network only, its
 # kurtosis about zero.
 
-# %%
+# %% tags=["hide-input"]
 flat = torch.cat([tensor.flatten().double() for tensor in weights.values()])  # [n]
 about_zero = float(n * flat.pow(4).sum() / flat.pow(2).sum() ** 2)
 middle = int(np.argmin(np.abs(amounts - 0.5)))
@@ -222,7 +226,7 @@ found = {name: [exchanged(back[:m], out[:m]) for m in pairs] for name, (back, ou
 # %% mystnb={"image": {"alt": "Cosine against pairs exchanged: all three ways start at L1's line and only fall."}}
 exchanges_figure(pairs.tolist(), found, best_cosine)
 
-# %%
+# %% tags=["hide-input"]
 rise = max(max(values) for values in found.values()) - best_cosine
 i = int(np.argmin(np.abs(pairs / len(kept) - 0.1)))
 gentle, random, worst = (found[name][i] for name in ways_to_choose)

@@ -22,7 +22,7 @@ n_made_up: int = 150  # made-up distributions that look for an answer below the 
 cosine: float = 0.99  # the cosine to keep where no fine-tuning follows, as the authors advise
 always: float = 0.8  # the amount of the rule that needs no rule: always the same
 
-# %%
+# %% tags=["hide-input"]
 import json
 
 import numpy as np
@@ -74,6 +74,7 @@ def row(d: closed_forms.Distribution) -> str:
     )
 
 
+# %% tags=["hide-input"]
 lines = "\n".join(map(row, families))
 Markdown(f"""
 | weights | optimal amount | on the grid | its cosine | on the grid | amount at {cosine:g} | distance at {always:.0%} |
@@ -107,14 +108,17 @@ if preset == "default":
 fronts = {name: (a["front"]["amount"], a["front"]["cosine"]) for name, a in networks.items()}
 optima = {name: wmgp.Point(**a["optimal"]) for name, a in networks.items()}
 normal = closed_forms.normal()
-parents = f"the parents of {len(seeds)} seeds, trained on MNIST, recorded with this book" if trained else "untrained"
+
+# %% tags=["hide-input"]
+numbers = ", ".join(map(str, seeds))
+parents = f"trained on MNIST and recorded with this book, seed {numbers}" if trained else "untrained"
 origin = "read from their file on the machine that ran this page" if live else "as recorded: their file is not here"
 Markdown(f"LeNet-5: {parents}. MobileNetV2: torchvision's ImageNet weights, {origin}.")
 
 # %% mystnb={"image": {"alt": "Fronts of real networks beside that of the normal distribution, optima marked."}}
 fronts_figure(fronts | {"normal": front_of(normal)}, optima | {"normal": normal.optimal}, lowest=0.4)
 
-# %%
+# %% tags=["hide-input"]
 advised = [report.at_cosine(cosine).amount for report in lenet_reports]
 amounts = [report.optimal.amount for report in lenet_reports]
 theirs = json.loads(results.locate("published.json").read_text())["landscape"]["l1"]
@@ -125,7 +129,7 @@ Markdown(f"""
 |---|---|---|---|
 {lines}
 
-Over {len(seeds)} LeNet-5 the optimal amount lies between {min(amounts):.2f} and {max(amounts):.2f}. To keep a cosine of
+The optimal amount of the LeNet-5 lies between {min(amounts):.2f} and {max(amounts):.2f}. To keep a cosine of
 {cosine:g} they may lose {min(advised):.1%} to {max(advised):.1%}.
 
 The paper's L1 prune to cosine {theirs["cosine"]:g} removes {theirs["amount"]:.0%} (its Figure 4). At cosine {cosine:g}
@@ -140,8 +144,8 @@ no network of this table may lose more than {max(most.values()):.0%}.
 #
 # *The rule never answers less than 65.2 percent, for any network at all.* In two lines:
 #
-# 1. No front lies below that of equal magnitudes, $c = \sqrt{1 - p}$, and up to $p = 3/4$ none comes nearer to utopia
-#    more slowly.
+# 1. Equal magnitudes have the front $c = \sqrt{1 - p}$. No front lies below it, and up to $p = 3/4$ the squared distance
+#    of any front to utopia falls at least as fast as that of this one.
 # 2. So no optimum comes before that of equal magnitudes. With $x = \sqrt{1 - p}$ its squared distance is
 #    $x^4 + (1 - x)^2$, which is least where $2x^3 + x - 1 = 0$.
 #
@@ -150,6 +154,8 @@ no network of this table may lose more than {max(most.values()):.0%}.
 # %%
 floor = closed_forms.floor()
 x = floor.cosine
+
+# %% tags=["hide-input"]
 Markdown(f"x = {x:.10f}, where 2x³ + x - 1 = {2 * x**3 + x - 1:.0g}. The floor is 1 - x² = **{floor.amount:.10f}**.")
 
 # %% [markdown]
@@ -171,7 +177,7 @@ lowest = min((p for points in made_up.values() for p in points), key=lambda p: p
 # %% mystnb={"image": {"alt": "Optima of made-up distributions, amount against cosine: none left of the floor."}}
 optima_figure(made_up)
 
-# %%
+# %% tags=["hide-input"]
 Markdown(f"""
 The least of {3 * n_made_up:,} answers is {lowest.amount:.6f}, above the floor of {floor.amount:.6f}. Near it are
 weights of nearly equal size.
@@ -190,7 +196,7 @@ bend = min(np.diff(y, 2).min() for _, y in curves.values())
 # %% mystnb={"image": {"alt": "Distance to utopia against amount: four curves, each with a single flat valley."}}
 distance_figure(curves)
 
-# %%
+# %% tags=["hide-input"]
 ranges = ", ".join(f"{name} {part[0]:.3f} to {part[-1]:.3f}" for name, part in valley.items())
 small = wmgp.pareto_front({"weight": np.ones(20)})
 bumps = int((np.diff(small.distance, 2) < -1e-9).sum())
@@ -218,7 +224,7 @@ errors = {
 # %% mystnb={"image": {"alt": "Error of the grid's optimum against grid points: below one step for all four."}}
 grid_figure(sizes.tolist(), errors)
 
-# %%
+# %% tags=["hide-input"]
 hundred = np.linspace(0, 1, 101)
 chosen = {d.name: hundred[np.argmin(d.distance(hundred))] for d in families}
 cost = max(float(d.distance(chosen[d.name])) / d.optimal.distance - 1 for d in families)

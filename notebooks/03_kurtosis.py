@@ -23,7 +23,7 @@ n_family: int = 40  # distributions drawn of each family
 df: float = 5.0  # degrees of freedom of the Student-t held against Laplace, more than 4
 max_parents: int = 10  # recorded LeNet-5 parents to compare with their initialisations, at most
 
-# %%
+# %% tags=["hide-input"]
 import json
 import math
 
@@ -86,7 +86,7 @@ kurtosis_figure(
     f"Amount at cosine {cosine:g}",
 )
 
-# %%
+# %% tags=["hide-input"]
 spiky, plain = max(families["outliers"], key=lambda d: d.kurtosis), closed_forms.normal()
 Markdown(f"""
 Within a family the paper is right: more kurtosis, more to prune. Between families it is not. Outliers, one weight in a
@@ -108,7 +108,7 @@ lead = [laplace.amount_at(c) - t.amount_at(c) for c in cosines]
 # %% mystnb={"image": {"alt": "How much more of Laplace weights can be pruned than of Student-t, by cosine."}}
 lead_figure(cosines.tolist(), {f"Laplace less {t.name}": lead})
 
-# %%
+# %% tags=["hide-input"]
 wins = cosines[np.array(lead) > 0]
 where_ahead = f"from {wins.min():.2f} to {wins.max():.3f}" if len(wins) else "nowhere"
 Markdown(f"""
@@ -125,11 +125,12 @@ lose {laplace.amount_at(cosine):.1%}, those of {t.name} {t.amount_at(cosine):.1%
 # ## Before and after training
 #
 # The paper says that networks cannot be pruned at initialisation, because fresh weights have a low kurtosis. Here is
-# LeNet-5, the same network before and after 25 epochs on MNIST.
+# LeNet-5, the same network before and after it was trained on MNIST.
 
 # %%
 seeds = pretrained.lenet5_seeds()[:max_parents]
-before = [wmgp.analyze(models.build("lenet5", s).to(where)) for s in seeds or [seed]]
+starts = [pretrained.lenet5(s, "init") for s in seeds] or [models.build("lenet5", seed)]
+before = [wmgp.analyze(model.to(where)) for model in starts]
 after = [wmgp.analyze(pretrained.lenet5(s).to(where)) for s in seeds]
 stages = {"at initialisation": before, "trained": after} if after else {"at initialisation": before}
 first = {name: reports[0] for name, reports in stages.items()}
@@ -144,7 +145,7 @@ fronts_figure(
 )
 
 
-# %%
+# %% tags=["hide-input"]
 def span(values: list[float], form: str) -> str:
     """The least and the largest of some values, or the one that both are."""
     ends = [format(min(values), form), format(max(values), form)]
@@ -186,6 +187,8 @@ if seeds:
 imagenet, live = pretrained.report()
 columns["MobileNetV2, ImageNet"] = imagenet["definitions"]
 given = {f"{label}, fresh": f"*{published['kurtosis'][name]:.2f}*" for label, name in labels.items()}
+
+# %% tags=["hide-input"]
 table = {name: [f"{found[name]:.2f}" for found in columns.values()] for name in definitions.DEFINITIONS}
 table["*published, of the trained network*"] = [given.get(column, "") for column in columns]
 lines = "\n".join(f"| {name} | {' | '.join(row)} |" for name, row in table.items())
@@ -195,7 +198,7 @@ Markdown(f"""
 {lines}
 """)
 
-# %%
+# %% tags=["hide-input"]
 spread = {name: max(found.values()) / min(found.values()) for name, found in columns.items()}
 widest = max(spread, key=lambda name: spread[name])
 Markdown(f"""
@@ -218,7 +221,7 @@ marks = {"LeNet-5": after[0].kurtosis_of_kurtoses} if after else {}
 # %% mystnb={"image": {"alt": "The safe rule's factor against the kurtosis of kurtoses, with its jump at e."}}
 modifier_figure(np.geomspace(1.3, 100, 400), marks | {"MobileNetV2": ours})
 
-# %%
+# %% tags=["hide-input"]
 below, above = safe_modifier(math.e - 1e-9), safe_modifier(math.e)
 pair = [wmgp.kurtosis([a, b]) for a, b in ((2.0, 3.0), (1.8, 900.0))]
 crowd = 50
@@ -245,7 +248,7 @@ The rule has faults, and each can be seen here.
 # MobileNetV2 is the paper's case for being careful: a global prune is said to cut whole layers. Its trained weights
 # are to be had, so here it is.
 
-# %%
+# %% tags=["hide-input"]
 given_k2, analysis = published["kurtosis_of_kurtoses"], imagenet["analysis"]
 optimal, safe, advised = analysis["optimal"], analysis["safe"], imagenet["advised"]
 here = "The weights were read from torchvision's file on the machine that ran this page."
@@ -268,7 +271,7 @@ tensors = DataFrame(analysis["tensors"])
 # %% mystnb={"image": {"alt": "What is left of each tensor of MobileNetV2 at the optimal and at the safe amount."}}
 survival_figure(tensors)
 
-# %%
+# %% tags=["hide-input"]
 many = tensors[tensors["shape"].map(len) >= 2]
 dead = {which: tensors[tensors[f"pruned_at_{which}"] == tensors["n"]] for which in ("optimal", "safe")}
 dead_many = len(many.index.intersection(dead["optimal"].index)) or "none"

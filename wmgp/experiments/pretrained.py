@@ -27,7 +27,7 @@ from .results import locate
 
 FILE = "mobilenet_v2-b0353104.pth"
 RECORD = "mobilenet_v2.json"
-PARENT = "parents/lenet5-mnist-seed{}.safetensors"
+PARENT = "parents/lenet5-{}-seed{}.safetensors"  # stage and seed
 ADVISED = 0.99  # the cosine that the authors advise where no fine-tuning follows
 MODULES = (
     *CORE,
@@ -38,16 +38,16 @@ MODULES = (
 def lenet5_seeds() -> list[int]:
     """The seeds of the LeNet-5 parents in results/parents, trained on MNIST."""
     try:
-        folder = locate(PARENT.format(0)).parent
+        folder = locate(PARENT.format("mnist", 0)).parent
     except InputError:
         return []
-    return sorted(int(path.stem.rpartition("seed")[2]) for path in folder.glob(Path(PARENT.format("*")).name))
+    return sorted(int(path.stem.rpartition("seed")[2]) for path in folder.glob(Path(PARENT.format("mnist", "*")).name))
 
 
-def lenet5(seed: int) -> nn.Module:
-    """The recorded LeNet-5 of a seed, trained on MNIST from `models.build("lenet5", seed)`, or an InputError."""
+def lenet5(seed: int, stage: str = "mnist") -> nn.Module:
+    """The recorded LeNet-5 of a seed: trained ("mnist"), or before that ("init"). InputError where there is none."""
     model = build("lenet5", seed)
-    model.load_state_dict(load_file(locate(PARENT.format(seed))))
+    model.load_state_dict(load_file(locate(PARENT.format(stage, seed))))
     return model
 
 
