@@ -290,8 +290,8 @@ lose every weight at the optimal amount, {filters["safe"]:,} at the safe one.
 """)
 
 # %% [markdown]
-# So no layer is cut off whole. Many of its filters are, and that is harm enough to be careful. Count filters, not only
-# $k_2$.
+# So no layer is cut off whole. Many filters are, and that is harm enough to be careful. Count them, and do not look at
+# $k_2$ alone.
 #
 # ## What to conclude
 #
