@@ -142,10 +142,10 @@ no network of this table may lose more than {max(most.values()):.0%}.
 #
 # ## The floor
 #
-# *In the continuum the rule never answers less than 65.2 percent, for any network at all.* In two lines:
+# *In the continuum the rule never answers less than 65.2 percent, for any network.* In two lines:
 #
-# 1. Equal magnitudes have the front $c = \sqrt{1 - p}$. No front lies below it, and up to $p = 3/4$ the squared distance
-#    of any front to utopia falls at least as fast as that of this one.
+# 1. Equal magnitudes have the front $c = \sqrt{1 - p}$. No front lies below it, and up to $p = 3/4$ the squared
+#    distance of any front to utopia falls at least as fast as that of this one.
 # 2. So no optimum comes before that of equal magnitudes. With $x = \sqrt{1 - p}$ its squared distance is
 #    $x^4 + (1 - x)^2$, which is least where $2x^3 + x - 1 = 0$.
 #
