@@ -87,8 +87,11 @@ def _shell() -> Any:
 
 
 def _show_vectors(shell: Any) -> None:
+    """Show the shell's figures as drawings, whose names of parts are then the same in every run."""
+    import matplotlib
     from IPython.core.pylabtools import select_figure_formats
 
+    matplotlib.rcParams["svg.hashsalt"] = style()["svg.hashsalt"]  # read when a figure is shown, not when it is made
     select_figure_formats(shell, {"svg"}, metadata=REPRODUCIBLE)
 
 
