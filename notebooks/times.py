@@ -31,15 +31,15 @@ def measure(device: str) -> pd.DataFrame:
 
 
 def record(measured: pd.DataFrame, device: str, table: Path) -> None:
-    """Put the rows in the table in place of the same device's, and leave no provenance without a row."""
-    settings = {"device": device, **{p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}}
-    rows = measured.assign(run=record_run(table, settings))
-    if table.stat().st_size:
-        before = pd.read_csv(table)
-        rows = pd.concat([before.loc[before["device"] != device], rows]).sort_values(["device", "notebook"])
-    write_aside(table, rows.to_csv(index=False, lineterminator="\n").encode())
+    """Put the rows in the table in place of the same device's, with a provenance of their own."""
+    rows = pd.read_csv(table) if table.is_file() else measured.assign(run="").head(0)
+    rows = rows.loc[rows["device"] != device]
     kept = {run: facts for run, facts in provenance(table).items() if run in set(rows["run"])}
-    write_aside(table.with_suffix(".json"), json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n")
+    write_aside(table.with_suffix(".json"), json.dumps(kept).encode())
+    settings = {"device": device, **{p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}}
+    measured = measured.assign(run=record_run(table, settings))
+    rows = pd.concat([rows, measured]).sort_values(["device", "notebook"])
+    write_aside(table, rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def main() -> None:
