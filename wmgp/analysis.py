@@ -150,7 +150,8 @@ def analyze(
 def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None) -> dict[str, list]:
     """The per-tensor table by columns."""
     parameters = measurement.parameters
-    at_safe = measurement.pruned(levels, safe.n_pruned).tolist() if safe else [None] * len(parameters)
+    ranks = np.array([point.n_pruned for point in (optimal, safe) if point])
+    pruned = measurement.pruned(levels, ranks).tolist()
     return {
         "name": [p.name for p in parameters],
         "shape": [list(p.shape) for p in parameters],
@@ -158,8 +159,8 @@ def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Po
         "n": [p.n for p in parameters],
         "kurtosis": measurement.tensors.kurtosis.tolist(),
         "energy": measurement.tensors.energy.tolist(),
-        "pruned_at_optimal": measurement.pruned(levels, optimal.n_pruned).tolist(),
-        "pruned_at_safe": at_safe,
+        "pruned_at_optimal": pruned[0],
+        "pruned_at_safe": pruned[1] if safe else [None] * len(parameters),
     }
 
 

@@ -9,25 +9,21 @@ import torch
 from torch import Tensor
 
 from .kernels import BINS, SIGNLESS, SLOTS
+from .magnitudes import Histogram
 
 
-def first_pass(values: Tensor, histogram) -> tuple[np.ndarray, np.uint32]:
-    """Add the float32 values' magnitudes to the histogram (None: do not); gives (n, centre, powers), largest."""
-    row = np.zeros(6)
-    if values.numel() == 0:
-        return row, np.uint32(0)
+def first_pass(values: Tensor, row: np.ndarray) -> tuple[int, Histogram]:
+    """The largest magnitude's bits and the histogram of float32 values; fills `row` with (n, centre, powers)."""
     magnitude = values.view(torch.int32) & int(SIGNLESS)
-    if histogram is not None:
-        bins, low = magnitude >> 12, (magnitude & (SLOTS - 1)).double()
-        histogram.count[:] += _sums(bins, None)
-        histogram.low[:] += _sums(bins, low)
-        histogram.square[:] += _sums(bins, low * low)
+    bins, low = magnitude >> 12, (magnitude & (SLOTS - 1)).double()
+    count, lows, squares = (_sums(bins, weights) for weights in (None, low, low * low))
+    used = np.flatnonzero(count)
     first = values[0].double()
     centre = first + (values.double() - first).mean()
     d = values.double() - centre
     powers = torch.stack([d.sum(), (d**2).sum(), (d**3).sum(), (d**4).sum()])
     row[0], row[1], row[2:] = values.numel(), float(centre), powers.cpu().numpy()
-    return row, np.uint32(int(magnitude.max()))
+    return int(magnitude.max()), Histogram(used, count[used], lows[used], squares[used])
 
 
 def count_slots(values: Tensor, wanted: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:

@@ -22,33 +22,41 @@ _LANES = 16  # fixed partial sums: the compiler fills vectors with them, and the
 @numba.njit(nogil=True, cache=True)
 def _count_bins(bits, packed):
     """Add each magnitude to its bin: count and sum of slots in one integer, sum of squared slots in another."""
-    largest = np.uint32(0)
     for i in range(bits.size):
         magnitude = bits[i] & SIGNLESS
-        largest = max(largest, magnitude)
         low = np.uint64(magnitude & _LOW)
         packed[magnitude >> _SHIFT, 0] += _ONE | low
         packed[magnitude >> _SHIFT, 1] += low * low
-    return largest
 
 
 @numba.njit(nogil=True, cache=True)
-def drain(packed, count, low, square):
-    """Move what the packed counters hold over to int64 arrays of a bin each."""
-    for i in range(packed.shape[0]):
+def drain(packed, first, last):
+    """Empty the packed counters of bin 0 and of bins first to last: (bins, counts, sums of slots, of their squares)."""
+    first = max(first, 1)
+    used = int(packed[0, 0] > 0)
+    for i in range(first, last + 1):
+        used += packed[i, 0] > 0
+    bins, count = np.empty(used, np.int64), np.empty(used, np.int64)
+    low, square = np.empty(used, np.int64), np.empty(used, np.int64)
+    j = 0
+    for k in range(first - 1, max(first, last + 1)):  # bin 0, then the range, which zeros alone leave empty
+        i = 0 if k < first else k
         if packed[i, 0]:
-            count[i] += np.int64(packed[i, 0] >> np.uint64(38))
-            low[i] += np.int64(packed[i, 0] & (_ONE - np.uint64(1)))
-            square[i] += np.int64(packed[i, 1])
+            bins[j], count[j] = i, packed[i, 0] >> np.uint64(38)
+            low[j], square[j] = packed[i, 0] & (_ONE - np.uint64(1)), packed[i, 1]
             packed[i, 0] = packed[i, 1] = 0
+            j += 1
+    return bins, count, low, square
 
 
 @numba.njit(nogil=True, cache=True)
-def _largest(bits):
-    largest = np.uint32(0)
+def _extremes(bits, smallest, largest):
+    """The smallest magnitude but zero and the largest, of these and of what came before."""
     for i in range(bits.size):
-        largest = max(largest, bits[i] & SIGNLESS)
-    return largest
+        magnitude = bits[i] & SIGNLESS
+        largest = max(largest, magnitude)
+        smallest = min(smallest, magnitude if magnitude else SIGNLESS)
+    return smallest, largest
 
 
 @numba.njit(nogil=True, cache=True)
@@ -86,19 +94,22 @@ def _near_mean(values):
 def first_pass(values, bits, packed, row):
     """Count a block's magnitudes, and fill `row` with (n, centre, sums of the first four powers about the centre).
 
-    Each piece is read from memory once. With `packed` of no rows only `row` is filled. Returns the largest magnitude.
+    Each piece is read from memory once. With `packed` of no rows only `row` is filled. Returns the bits of the smallest
+    magnitude but zero and of the largest.
     """
     centre = _near_mean(values)
     sums = np.zeros((4, _LANES))
-    largest = np.uint32(0)
+    smallest, largest = SIGNLESS, np.uint32(0)
     for start in range(0, values.size, _CACHED):
         piece = slice(start, start + _CACHED)
-        largest = max(largest, _count_bins(bits[piece], packed) if packed.size else _largest(bits[piece]))
+        smallest, largest = _extremes(bits[piece], smallest, largest)
+        if packed.size:
+            _count_bins(bits[piece], packed)
         _add_powers(values[piece], centre, sums)
     row[0] = values.size
     row[1] = centre
     row[2:6] = sums.sum(axis=1)
-    return largest
+    return smallest, largest
 
 
 @numba.njit(nogil=True, cache=True)
@@ -116,11 +127,17 @@ def count_slots(bits, wanted, rows, found, counts):
 
 
 @numba.njit(nogil=True, cache=True)
-def count_below(bits, threshold):
-    """How many magnitudes lie below the threshold's bits, and how many equal them."""
-    below, equal = 0, 0
-    for i in range(bits.size):
-        magnitude = bits[i] & SIGNLESS
-        below += magnitude < threshold
-        equal += magnitude == threshold
-    return below, equal
+def count_below(bits, thresholds):
+    """How many magnitudes lie below each threshold's bits, and how many equal them: int64 of shape (2, thresholds)."""
+    counts = np.zeros((2, thresholds.size), np.int64)
+    for start in range(0, bits.size, _CACHED):
+        piece = bits[start : start + _CACHED]
+        for t in range(thresholds.size):
+            below, equal = 0, 0
+            for i in range(piece.size):
+                magnitude = piece[i] & SIGNLESS
+                below += magnitude < thresholds[t]
+                equal += magnitude == thresholds[t]
+            counts[0, t] += below
+            counts[1, t] += equal
+    return counts

@@ -4,12 +4,12 @@ A histogram counts magnitudes in 2**19 bins and keeps, in integers, what gives e
 the values, of the tensors and of the threads leaves no trace in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 STEEP = 1 / 512  # a bin across which the cosine falls by more than this is refined: at most 512 bins can
 
@@ -79,55 +79,61 @@ class Magnitudes:
 class Histogram:
     """Counts of magnitudes by the upper 19 of their 31 bits, with the sums of the lower 12 and of their squares.
 
-    All integers: histograms of the same values are equal to the bit, in whatever order or pieces they were taken.
+    `bins` are those in use, ascending. All are integers: histograms of the same values are equal to the bit, whatever
+    the order or the pieces they were taken in.
     """
 
+    bins: Int[np.ndarray, " bins"]
     count: Int[np.ndarray, " bins"]
     low: Int[np.ndarray, " bins"]
     square: Int[np.ndarray, " bins"]
 
     @classmethod
-    def empty(cls) -> "Histogram":
-        from .kernels import BINS
-
-        return cls(*(np.zeros(BINS, dtype=np.int64) for _ in range(3)))
-
-    def __add__(self, other: "Histogram") -> "Histogram":
-        return Histogram(self.count + other.count, self.low + other.low, self.square + other.square)
+    def merged(cls, parts: "Sequence[Histogram]") -> "Histogram":
+        """The histogram of all that the parts were taken of."""
+        every = [np.concatenate([np.zeros(0, int), *(getattr(p, f) for p in parts)]) for f in cls.__annotations__]
+        order = np.argsort(every[0], kind="stable")
+        bins, *sums = (column[order] for column in every)
+        starts = np.flatnonzero(np.diff(bins, prepend=-1))
+        return cls(bins[starts], *(np.add.reduceat(column, starts) if starts.size else column for column in sums))
 
     def levels(self, ranks: Int[np.ndarray, " k"], look: Callable[[np.ndarray], np.ndarray]) -> Magnitudes:
         """One level a bin, and one a value in the bins that hold a rank or a steep fall of the cosine.
 
         `look` counts, for such bins, how often each of their 4,096 values occurs: int64 of shape (bins, 4096).
         """
-        bins, coarse, uniform = self._coarse()
+        coarse, uniform = self.coarse, self._uniform
         ranks = ranks[(ranks > 0) & (ranks <= coarse.n)]
-        refine = np.zeros(bins.size, dtype=bool)
+        refine = np.zeros(self.bins.size, dtype=bool)
         refine[coarse._level(ranks)] = True
         refine |= -np.diff(np.sqrt(coarse.above / max(coarse.above[0], 1e-300))) > STEEP
         refine &= ~uniform
         if not refine.any():
             return coarse
-        slots = look(bins[refine])
+        slots = look(self.bins[refine])
         places = np.flatnonzero(slots)
         row, slot = np.divmod(places, slots.shape[1])
-        values, count = _value(bins[refine][row], slot), slots.ravel()[places]
+        values, count = _value(self.bins[refine][row], slot), slots.ravel()[places]
         fine = Magnitudes(values, values, count, count * values**2)
         both = [np.concatenate([getattr(coarse, f)[~refine], getattr(fine, f)]) for f in Magnitudes.__annotations__]
         order = np.argsort(both[0], kind="stable")
         return Magnitudes(*(column[order] for column in both))
 
-    def _coarse(self) -> tuple[np.ndarray, Magnitudes, np.ndarray]:
-        """The bins in use, a level for each, and whether all values in it are one and the same."""
-        bins = np.flatnonzero(self.count)
-        n, low, square = self.count[bins], self.low[bins], self.square[bins]
-        mean = low // n
-        uniform = (mean * n == low) & (mean * mean * n == square)
-        base, ulp = _value(bins, 0), _value(bins, 1) - _value(bins, 0)
-        energy = n * base**2 + 2 * base * ulp * low + ulp**2 * square
-        value = base + ulp * mean
-        smallest, largest = np.where(uniform, value, base), np.where(uniform, value, _value(bins, (1 << 12) - 1))
-        return bins, Magnitudes(smallest, largest, n, energy), uniform
+    @cached_property
+    def coarse(self) -> Magnitudes:
+        """One level a bin."""
+        base, ulp = _value(self.bins, 0), _value(self.bins, 1) - _value(self.bins, 0)
+        energy = self.count * base**2 + 2 * base * ulp * self.low + ulp**2 * self.square
+        value = base + ulp * (self.low // self.count)
+        smallest = np.where(self._uniform, value, base)
+        largest = np.where(self._uniform, value, _value(self.bins, (1 << 12) - 1))
+        return Magnitudes(smallest, largest, self.count, energy)
+
+    @cached_property
+    def _uniform(self) -> Bool[np.ndarray, " bins"]:
+        """Whether all values of a bin are one and the same, as those of half precision are."""
+        mean = self.low // self.count
+        return (mean * self.count == self.low) & (mean**2 * self.count == self.square)
 
 
 def _value(bins: np.ndarray, slot: np.ndarray | int) -> Float[np.ndarray, " k"]:

@@ -29,7 +29,6 @@ class Measurement:
 
     parameters: Sequence[Parameter]
     tensors: Moments  # an entry a parameter
-    largest: Float[np.ndarray, " tensors"]  # magnitude; 0 for an empty tensor
     histogram: Histogram | None  # None: the values are to be sorted
 
     @cached_property
@@ -49,43 +48,48 @@ class Measurement:
         frozen = np.setdiff1d(np.arange(len(self.parameters)), self.pool)
         return float(self.tensors.energy[frozen].sum())
 
+    @cached_property
+    def coarse(self) -> Magnitudes:
+        """The pool's magnitudes as the first pass knows them: a level a bin, or the sorted values."""
+        if self.histogram is not None:
+            return self.histogram.coarse
+        values = np.concatenate([np.abs(_float64(self.parameters[i])) for i in self.pool] or [np.zeros(0)])
+        values.sort()
+        return Magnitudes(values, values, np.ones(values.size, dtype=np.int64), values**2)
+
     def levels(self, ranks: Int[np.ndarray, " k"]) -> Magnitudes:
         """The pool's magnitudes, exact wherever the n smallest are pruned for an n in `ranks`."""
-        pool = [self.parameters[i] for i in self.pool]
         if self.histogram is None:
-            values = np.concatenate([_magnitudes(p) for p in pool] or [np.zeros(0)])
-            values.sort()
-            return Magnitudes(values, values, np.ones(values.size, dtype=np.int64), values**2)
+            return self.coarse
+        pool = [self.parameters[i] for i in self.pool]
         return self.histogram.levels(ranks, lambda bins: _slots(pool, bins))
 
-    def pruned(self, magnitudes: Magnitudes, n_pruned: int) -> Int[np.ndarray, " tensors"]:
-        """How many values of each tensor are among the n_pruned smallest; equal ones go in the order of the tensors."""
-        counts = np.zeros(len(self.parameters), dtype=np.int64)
-        if n_pruned == 0:
-            return counts
-        threshold = magnitudes.threshold(np.array([n_pruned]))[0]
-        below, equal = self._below(threshold)
-        ties = np.cumsum(equal)
-        return below + np.clip(magnitudes.ties_pruned(n_pruned) - (ties - equal), 0, equal)
+    def pruned(self, magnitudes: Magnitudes, ranks: Int[np.ndarray, " k"]) -> Int[np.ndarray, "k tensors"]:
+        """How many values of each tensor are among the n smallest, for each n in `ranks`.
 
-    def _below(self, threshold: float) -> np.ndarray:
-        """How many magnitudes of each tensor lie below a threshold, and how many equal it: (2, tensors)."""
-        found = np.zeros((2, len(self.parameters)), dtype=np.int64)
-        for i in self.pool.tolist():  # those that lose all of it need no look
-            found[0, i] = self.parameters[i].n if self.largest[i] < threshold else 0
-        look = [i for i in self.pool.tolist() if self.parameters[i].n and self.largest[i] >= threshold]
-        chunks = list(_chunks(self.parameters, look))
-        parts = np.zeros((2, len(chunks)), dtype=np.int64)
+        Equal values go in the order of the tensors.
+        """
+        thresholds = np.nan_to_num(magnitudes.threshold(ranks), nan=0.0)  # nothing pruned: no ties go either
+        below, equal = self._below(thresholds)
+        ties = np.array([magnitudes.ties_pruned(int(n)) for n in ranks])[:, None]
+        before = np.cumsum(equal, axis=1) - equal
+        return below + np.clip(ties - before, 0, equal)
+
+    def _below(self, thresholds: Float[np.ndarray, " k"]) -> Int[np.ndarray, "2 k tensors"]:
+        """How many magnitudes of each tensor lie below each threshold, and how many equal it."""
+        chunks = list(_chunks(self.parameters, self.pool.tolist()))
+        found = np.zeros((2, thresholds.size, len(self.parameters)), dtype=np.int64)
+        parts = np.zeros((len(chunks), 2, thresholds.size), dtype=np.int64)
 
         def work(mine: range) -> None:
             for c in mine:
                 i, start, stop = chunks[c]
-                parts[:, c] = _count_below(self.parameters[i].block(start, stop), threshold, self.histogram is None)
+                parts[c] = _count_below(self.parameters[i].block(start, stop), thresholds, self.histogram is None)
                 self.parameters[i].release()
 
         _share(work, chunks)
         for c, (i, _, _) in enumerate(chunks):
-            found[:, i] += parts[:, c]
+            found[:, :, i] += parts[c]
         return found
 
 
@@ -102,7 +106,7 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
         counter = _Counter()
         for c in mine:
             i, start, stop = chunks[c]
-            rows[c], largest[c] = counter.count(parameters[i].block(start, stop), parameters[i].prunable)
+            largest[c] = counter.count(parameters[i].block(start, stop), parameters[i].prunable, rows[c])
             parameters[i].release()
             done[0] += stop - start
             if progress:
@@ -113,14 +117,11 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
     firsts = np.flatnonzero([start == 0 for _, start, _ in chunks])
     magnitude = np.maximum.reduceat(largest, firsts).view(np.float32).astype(np.float64)
     _refuse_unfinite(parameters, magnitude)
-    histogram = parts[0]
-    for part in parts[1:]:
-        histogram = histogram + part
-    return Measurement(parameters, Moments.from_powers(rows).merged(firsts), magnitude, histogram)
+    return Measurement(parameters, Moments.from_powers(rows).merged(firsts), Histogram.merged(parts))
 
 
 class _Counter:
-    """One worker's histogram: packed counters, taken over before they could overflow."""
+    """One worker's histogram: packed counters, drained before they could overflow."""
 
     def __init__(self) -> None:
         from . import kernels
@@ -128,29 +129,36 @@ class _Counter:
         self.kernels = kernels
         self.packed = np.zeros((kernels.BINS, 2), dtype=np.uint64)
         self.nothing = np.zeros((0, 2), dtype=np.uint64)
-        self.total = Histogram.empty()
-        self.held = 0
+        self.parts: list[Histogram] = []
+        self.held, self.first, self.last = 0, kernels.BINS, 0  # values in the counters; the bins they may be in
 
-    def count(self, block, prunable: bool) -> tuple[np.ndarray, int | np.uint32]:
-        """The block's (n, centre, powers) and its largest magnitude's bits; counted where it is prunable."""
-        row = np.zeros(6)
+    def count(self, block, prunable: bool, row: np.ndarray) -> int:
+        """Count the block where it is prunable, fill its row of moments, and return its largest magnitude's bits."""
+        if block.shape[0] == 0:
+            return 0
         if not isinstance(block, np.ndarray):
             from . import device
 
-            return device.first_pass(block, self.total if prunable else None)
-        if block.size == 0:
-            return row, 0
+            largest, histogram = device.first_pass(block, row)
+            self.parts += [histogram] if prunable else []
+            return largest
         if self.held + block.size > self.kernels.FLUSH:
-            self.histogram()
-            self.held = 0
-        self.held += block.size
+            self._drain()
         packed = self.packed if prunable else self.nothing
-        return row, self.kernels.first_pass(block, block.view(np.uint32), packed, row)
+        smallest, largest = self.kernels.first_pass(block, block.view(np.uint32), packed, row)
+        if prunable and largest < self.kernels.INFINITE:
+            self.held += block.size
+            self.first, self.last = min(self.first, smallest >> 12), max(self.last, largest >> 12)
+        return largest
+
+    def _drain(self) -> None:
+        self.parts.append(Histogram(*self.kernels.drain(self.packed, self.first, self.last)))
+        self.held = 0
 
     def histogram(self) -> Histogram:
         """All that was counted so far."""
-        self.kernels.drain(self.packed, self.total.count, self.total.low, self.total.square)
-        return self.total
+        self._drain()
+        return Histogram.merged(self.parts)
 
 
 def _measure_sorted(parameters: Sequence[Parameter]) -> Measurement:
@@ -162,7 +170,7 @@ def _measure_sorted(parameters: Sequence[Parameter]) -> Measurement:
         _refuse_unfinite([p], largest[i : i + 1])
         entries.append(moments(values))
     fields = [np.concatenate([getattr(m, f) for m in entries] or [np.zeros(0)]) for f in Moments.__annotations__]
-    return Measurement(parameters, Moments(*fields), largest, None)
+    return Measurement(parameters, Moments(*fields), None)
 
 
 def _slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refined slots"]:
@@ -194,16 +202,14 @@ def _slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refi
     return parts[0]
 
 
-def _count_below(block, threshold: float, in_float64: bool) -> tuple[int, int]:
-    if not isinstance(block, np.ndarray):
-        magnitude = block.abs()
-        return int((magnitude < threshold).sum()), int((magnitude == threshold).sum())
-    if in_float64:
-        magnitude = np.abs(block.astype(np.float64))
-        return int((magnitude < threshold).sum()), int((magnitude == threshold).sum())
-    from .kernels import count_below
+def _count_below(block, thresholds: np.ndarray, in_float64: bool) -> np.ndarray:
+    """How many magnitudes of a block lie below each threshold, and how many equal it: (2, thresholds)."""
+    if isinstance(block, np.ndarray) and not in_float64:
+        from .kernels import count_below
 
-    return count_below(block.view(np.uint32), np.float32(threshold).view(np.uint32))
+        return count_below(block.view(np.uint32), thresholds.astype(np.float32).view(np.uint32))
+    magnitude = abs(block)
+    return np.array([[int(found.sum()) for found in (magnitude < t, magnitude == t)] for t in thresholds.tolist()]).T
 
 
 def _chunks(parameters: Sequence[Parameter], which: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -230,10 +236,6 @@ def _share(work: Callable[[range], object], chunks: Sequence[tuple[int, int, int
 def _float64(p: Parameter) -> Float[np.ndarray, " n"]:
     block = p.block(0, p.n)
     return (block if isinstance(block, np.ndarray) else block.cpu().numpy()).astype(np.float64)
-
-
-def _magnitudes(p: Parameter) -> Float[np.ndarray, " n"]:
-    return np.abs(_float64(p))
 
 
 def _refuse_unfinite(parameters: Sequence[Parameter], largest: np.ndarray) -> None:
