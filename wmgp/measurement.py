@@ -145,7 +145,7 @@ class _Counter:
         if self.held + block.size > self.kernels.FLUSH:
             self._drain()
         packed = self.packed if prunable else self.nothing
-        smallest, largest = self.kernels.first_pass(block, block.view(np.uint32), packed, row)
+        smallest, largest = map(int, self.kernels.first_pass(block, block.view(np.uint32), packed, row))
         if prunable and largest < self.kernels.INFINITE:
             self.held += block.size
             self.first, self.last = min(self.first, smallest >> 12), max(self.last, largest >> 12)
