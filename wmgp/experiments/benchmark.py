@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,11 @@ def row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak:
     }
 
 
+def line(cells: Iterable[str | int | float]) -> str:
+    """A line of the table; seconds and ratios to six digits."""
+    return ",".join(f'"{c}"' if isinstance(c, str) else f"{c:.6g}" if isinstance(c, float) else str(c) for c in cells)
+
+
 def markdown(table: str) -> str:
     """The table's text (CSV) as the README shows it."""
     lines = ["| what | parameters | seconds | against | ratio | peak memory |", "|---|---:|---:|---|---:|---:|"]
@@ -189,8 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{found['case']:40} {found['seconds']:10.4f} s   {found['peer']}: {found['ratio']:.4g} times as long")
     settings = {"benchmark": "best of 3, both sides in one run", "source_sha256": source_hash(SOURCES), "seed": 0}
     run = record_run(out, settings, time.perf_counter() - start)
-    lines = [",".join(f'"{v}"' if isinstance(v, str) else f"{v:.6g}" for v in [*r.values(), run]) for r in rows]
-    table = "\n".join([COLUMNS, *lines, ""])
+    table = "\n".join([COLUMNS, *(line([*found.values(), run]) for found in rows), ""])
     write_aside(out, table.encode())
     if options.readme:
         write_aside(options.readme, with_table(options.readme.read_text(encoding="utf-8"), table).encode())
