@@ -19,8 +19,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-# Names that are random in each run: of pandas' styled tables, and of clips, markers and images in matplotlib's SVG.
-CHANCE = {"text/html": r"\b(T_)([0-9a-f]{5})(?=[_\W])", "image/svg+xml": r"(?<=[#\"])([A-Za-z]{1,5})([0-9a-f]{10})\b"}
+CHANCE = re.compile(r"\bT_([0-9a-f]{5})(?=[_\W])")  # the names that pandas gives its styled tables
 KEPT = ("tags", "mystnb")  # of a cell's metadata, as in jupytext.toml
 
 
@@ -74,17 +73,15 @@ def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = join_streams(cell.outputs)
             for output in cell.outputs:
-                data = output.get("data", {})
-                data.update({kind: number_names(data[kind]) for kind in CHANCE if kind in data})
+                if "text/html" in output.get("data", {}):
+                    output.data["text/html"] = number_names(output.data["text/html"])
     return notebook
 
 
 def number_names(text: str) -> str:
-    """A table or drawing whose parts are named by their order, where pandas and matplotlib name them by chance."""
+    """A styled table named by its order, where pandas names it by chance."""
     numbers: dict[str, int] = {}
-    for pattern in CHANCE.values():
-        text = re.sub(pattern, lambda m: f"{m[1]}{numbers.setdefault(m[0], len(numbers)):0{len(m[2])}}", text)
-    return text
+    return CHANCE.sub(lambda name: f"T_{numbers.setdefault(name[1], len(numbers)):05}", text)
 
 
 def join_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:

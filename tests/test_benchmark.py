@@ -17,7 +17,8 @@ def test_the_readme_shows_the_recorded_figures():
 
 
 def test_rows_become_a_table():
-    rows = [benchmark.row("a case", 1_234_567, "a peer", 0.5, 100.0), benchmark.row("small", 0, "other", 2.0, 1.0, 99.6)]
+    big, small = ("a case", 1_234_567, "a peer", 0.5, 100.0), ("small", 0, "other", 2.0, 1.0, 99.6)
+    rows = [benchmark.row(*big), benchmark.row(*small)]
     lines = [benchmark.line([*r.values(), "abc"]) for r in rows]
     shown = benchmark.markdown("\n".join([benchmark.COLUMNS, *lines])).splitlines()
     assert shown[2] == "| a case | 1,234,567 | 0.5 | a peer | 200 |  |"

@@ -128,10 +128,6 @@ def test_times_replace_those_of_the_same_device(tmp_path):
 
 
 def test_names_by_chance_are_numbered():
-    drawing = '<path id="m0123456789"/><use href="#m0123456789"/><g clip-path="url(#pabcdef0123)"/>'
-    assert run.number_names(drawing) == (
-        '<path id="m0000000000"/><use href="#m0000000000"/><g clip-path="url(#p0000000001)"/>'
-    )
     assert run.number_names("#T_0a1b2_row0 {} <table id='T_0a1b2'>") == "#T_00000_row0 {} <table id='T_00000'>"
 
 
