@@ -43,6 +43,13 @@ def record_run(table: str | Path, settings: Mapping[str, Any], seconds: float | 
     return run
 
 
+def keep_runs(table: str | Path, runs: Iterable[str]) -> None:
+    """Forget the runs recorded beside `table` but these: the ones of which it still has rows."""
+    with locked(table):
+        kept = {run: facts for run, facts in provenance(table).items() if run in set(runs)}
+        write_aside(_record(table), json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n")
+
+
 def provenance(table: str | Path) -> dict[str, dict[str, Any]]:
     """What is recorded beside `table`: run -> its settings and surroundings; empty where nothing is."""
     record = _record(table)
