@@ -5,7 +5,6 @@ A row a notebook and device, with the provenance beside the table; rows of anoth
 
 import argparse
 import hashlib
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 import torch
 
 from wmgp.experiments.files import write_aside
-from wmgp.experiments.provenance import provenance, record_run
+from wmgp.experiments.provenance import keep_runs, record_run
 
 from .run import run, sources
 
@@ -34,8 +33,7 @@ def record(measured: pd.DataFrame, device: str, table: Path) -> None:
     """Put the rows in the table in place of the same device's, with a provenance of their own."""
     rows = pd.read_csv(table) if table.is_file() else measured.assign(run="").head(0)
     rows = rows.loc[rows["device"] != device]
-    kept = {run: facts for run, facts in provenance(table).items() if run in set(rows["run"])}
-    write_aside(table.with_suffix(".json"), json.dumps(kept).encode())
+    keep_runs(table, rows["run"])
     settings = {"device": device, **{p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}}
     measured = measured.assign(run=record_run(table, settings))
     rows = pd.concat([rows, measured]).sort_values(["device", "notebook"])

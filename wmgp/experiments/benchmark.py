@@ -29,7 +29,7 @@ import wmgp
 from ..errors import InputError
 from . import published
 from .files import write_aside
-from .provenance import CORE, record_run, source_hash
+from .provenance import CORE, keep_runs, record_run, source_hash
 
 COLUMNS = "case,parameters,peer,seconds,peer_seconds,ratio,peak_mib,run"
 AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about as long at each
@@ -196,6 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     run = record_run(out, settings, time.perf_counter() - start)
     table = "\n".join([COLUMNS, *(line([*found.values(), run]) for found in rows), ""])
     write_aside(out, table.encode())
+    keep_runs(out, [run])
     if options.readme:
         write_aside(options.readme, with_table(options.readme.read_text(encoding="utf-8"), table).encode())
 
