@@ -18,7 +18,7 @@ _HOMES = {
     "Front": "pareto",
     "Point": "pareto",
     "kurtosis": "moments",
-    "kurtosis_of_kurtoses": "moments",
+    "kurtosis_of_kurtoses": "measurement",
     "cosine_similarity": "similarity",
     "global_masks": "pruning",
     "apply_masks": "pruning",
@@ -31,7 +31,8 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
     from .errors import InputError
-    from .moments import kurtosis, kurtosis_of_kurtoses
+    from .measurement import kurtosis_of_kurtoses
+    from .moments import kurtosis
     from .pareto import Front, Point, optimal_amount, pareto_front, safe_amount
     from .pruning import apply_masks, global_masks, prune
     from .similarity import cosine_similarity

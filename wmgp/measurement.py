@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 
 from .errors import InputError
 from .magnitudes import Histogram, Magnitudes
-from .moments import Moments, moments
-from .parameters import Parameter
+from .moments import Moments, kurtosis_of, moments
+from .parameters import Parameter, Pool, collect
 
 SORTED_BELOW = 100_000  # values: sorting so few takes a millisecond, and needs nothing compiled
 CHUNK, DEVICE_CHUNK = 1 << 20, 1 << 24  # values a task reads; fixed, so that sums never depend on the threads
@@ -118,6 +118,15 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
     magnitude = np.maximum.reduceat(largest, firsts).view(np.float32).astype(np.float64)
     _refuse_unfinite(parameters, magnitude)
     return Measurement(parameters, Moments.from_powers(rows).merged(firsts), Histogram.merged(parts))
+
+
+def kurtosis_of_kurtoses(source, pool: Pool = "weight_bias") -> float:
+    """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses (see `wmgp.analyze` for source and pool).
+
+    nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
+    """
+    parameters = [p for p in collect(source, pool) if p.prunable]
+    return kurtosis_of(measure(parameters).tensors)
 
 
 class _Counter:

@@ -3,7 +3,6 @@
 Kurtosis here is Pearson's, of the population: the fourth central moment over the squared variance, 3 for a normal.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,15 +110,3 @@ def kurtosis_of(tensors: Moments) -> float:
     kurtoses = tensors.kurtosis
     kurtoses = kurtoses[np.isfinite(kurtoses)]
     return float(moments(kurtoses).kurtosis[0]) if kurtoses.size >= 3 else float("nan")
-
-
-def kurtosis_of_kurtoses(source, pool: str | Callable = "weight_bias") -> float:
-    """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses (see `wmgp.analyze` for source and pool).
-
-    nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
-    """
-    from .measurement import measure
-    from .parameters import collect
-
-    parameters = [p for p in collect(source, pool) if p.prunable]
-    return kurtosis_of(measure(parameters).tensors)
