@@ -214,7 +214,7 @@ def test_prune_keeps_safetensors_metadata(run, tmp_path):
         assert file.metadata() == {"note": "kept"}
 
 
-@pytest.mark.parametrize("method", ["l1_local", "random"])
+@pytest.mark.parametrize("method", ["l1_local", "l1_normalized", "lamp", "random"])
 def test_prune_by_other_methods_says_the_cosine_it_reached(run, tmp_path, method):
     source, out = model(tmp_path), tmp_path / "out.safetensors"
     code, text, err = run("prune", source, out, "--amount", "0.3", "--method", method)

@@ -24,7 +24,7 @@ def n_pruned(masks):
     return sum(int((~mask).sum()) for mask in masks.values())
 
 
-@pytest.mark.parametrize("method", ["l1", "random"])
+@pytest.mark.parametrize("method", ["l1", "l1_normalized", "lamp", "random"])
 @pytest.mark.parametrize("amount", [0, 0.01, 0.333, 0.5, 0.99, 1])
 def test_masks_prune_exactly(method, amount):
     net = small_net()
@@ -77,6 +77,55 @@ def test_local_l1_is_torchs(amount):
     for name in ("0", "4"):
         torch_prune.l1_unstructured(net.get_submodule(name), "weight", amount=amount)
         assert torch.equal(masks[f"{name}.weight"], net.get_submodule(name).weight_mask.bool())
+
+
+def pruned_by(method, source, n):
+    """What a prune of n values takes, as {tensor: places}."""
+    total = sum(values.size for values in source.values())
+    masks = wmgp.global_masks(source, n / total, method)
+    return {name[0]: np.flatnonzero(~mask.numpy()).tolist() for name, mask in masks.items()}
+
+
+def test_lamp_by_its_definition():
+    """a: 9/9, 4/13, 1/14; b: 64/64, 36/100; by magnitude all of a would go first."""
+    source = {"a.weight": np.array([3.0, -1.0, 2.0]), "b.weight": np.array([-6.0, 8.0])}
+    order = [("a", 1), ("a", 2), ("b", 0)]  # 0.07, 0.31, 0.36; then the two ones, in the order of the tensors
+    for n in range(6):
+        expected = {"a": [], "b": []}
+        for name, place in (*order, ("a", 0), ("b", 1))[:n]:
+            expected[name].append(place)
+        assert pruned_by("lamp", source, n) == {name: sorted(places) for name, places in expected.items()}
+
+
+def test_lamp_of_equal_magnitudes_counts_down():
+    """Equal magnitudes score 1/n, ..., 1/2, 1: two tensors of 4 and 2 go as 1/4, 1/3, then a tie at 1/2."""
+    source = {"a.weight": np.full(4, 0.1), "b.weight": np.full(2, 700.0)}
+    assert [{k: len(v) for k, v in pruned_by("lamp", source, n).items()} for n in (2, 3, 4)] == [
+        {"a": 2, "b": 0}, {"a": 3, "b": 0}, {"a": 3, "b": 1},
+    ]  # fmt: skip
+
+
+def test_normalized_l1_by_its_definition():
+    """a over its norm 5: 0.6, 0.8; b over 13: 0.385, 0.923. By magnitude both of a would go first."""
+    source = {"a.weight": np.array([3.0, 4.0]), "b.weight": np.array([5.0, 12.0])}
+    assert pruned_by("l1_normalized", source, 1) == {"a": [], "b": [0]}
+    assert pruned_by("l1_normalized", source, 2) == {"a": [0], "b": [0]}
+    assert pruned_by("l1_normalized", source, 3) == {"a": [0, 1], "b": [0]}
+    assert pruned_by("l1", source, 2) == {"a": [0, 1], "b": []}
+
+
+@pytest.mark.parametrize("method", ["l1_normalized", "lamp"])
+@pytest.mark.parametrize("scale", [1e-200, 1e-3, 2.0**500])
+def test_normalized_scores_do_not_see_a_tensor_s_scale(rng, method, scale):
+    a, b = rng.standard_normal(50), rng.standard_normal(70)
+    plain, scaled = ({"a.weight": a, "b.weight": b * factor} for factor in (1.0, scale))
+    assert pruned_by(method, plain, 60) == pruned_by(method, scaled, 60)
+
+
+@pytest.mark.parametrize("method", ["l1_normalized", "lamp"])
+def test_a_tensor_of_zeros_goes_first(method):
+    source = {"a.weight": np.array([1.0, 2.0]), "b.weight": np.zeros(3), "c.weight": np.zeros(0)}
+    assert pruned_by(method, source, 3) == {"a": [], "b": [0, 1, 2], "c": []}
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,37 @@ def l1(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Fl
     n_pruned = int(rank(amount, sum(p.n for p in pool)))
     levels = measure(pool).levels(np.array([n_pruned]))
     threshold = levels.threshold(np.array([n_pruned]))[0]
-    ties = levels.ties_pruned(n_pruned)
-    for p in pool:
-        magnitude = _magnitude(p)
-        equal = np.flatnonzero(magnitude == threshold)[:ties]
-        ties -= equal.size
-        kept = ~(magnitude < threshold)
-        kept[equal] = False
-        yield p.name, kept
+    return _below(((p.name, _magnitude(p)) for p in pool), threshold, levels.ties_pruned(n_pruned))
+
+
+def l1_normalized(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
+    """Global L1 of magnitudes divided by the L2 norm of their tensor, so that no tensor goes for its scale alone.
+
+    The normalisation of scores per layer is that of Molchanov et al. 2017 (arXiv:1611.06440, section 2.2).
+    """
+
+    def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        relative = _relative(magnitude)
+        return relative / max(float(np.sqrt(relative @ relative)), 1.0)
+
+    return _lowest(pool, amount, score)
+
+
+def lamp(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
+    """Layer-adaptive magnitudes: each square over the sum of those of its tensor that are not smaller, globally.
+
+    score(u) = w[u]^2 / sum of w[v]^2 over v >= u, magnitudes in ascending order (Lee et al. 2021, arXiv:2010.07611,
+    equation 6). The largest of every tensor scores 1, so no tensor loses everything before all are down to one value.
+    """
+
+    def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        order, square = np.argsort(magnitude, kind="stable"), _relative(magnitude) ** 2
+        not_smaller = np.cumsum(square[order][::-1])[::-1]
+        scores = np.empty_like(square)
+        scores[order] = square[order] / np.where(not_smaller > 0, not_smaller, 1)
+        return scores
+
+    return _lowest(pool, amount, score)
 
 
 def l1_local(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
@@ -64,6 +87,8 @@ def random(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -
 METHODS: dict[str, Callable[[Sequence[Parameter], float, np.random.Generator], Flat]] = {
     "l1": l1,
     "l1_local": l1_local,
+    "l1_normalized": l1_normalized,
+    "lamp": lamp,
     "random": random,
 }
 
@@ -82,7 +107,7 @@ def global_masks(source, amount: float, method: str = "l1", pool: Pool = "weight
     """Masks that prune a share of a source's pool: name -> bool tensor of the parameter's shape, True = kept.
 
     `amount` in [0, 1]; round(amount * n_prunable) values are pruned, exactly (with "l1_local", round(amount * n) of
-    each tensor). `method`: "l1", "l1_local" or "random". `generator`: a `torch.Generator`, a numpy Generator or a seed;
+    each tensor). `method`: "l1", "l1_local", "l1_normalized", "lamp" or "random". `generator`: a `torch.Generator`, a numpy Generator or a seed;
     the same one gives the same random masks. Source and pool as for `wmgp.analyze`. Changes nothing in the source.
     """
     import torch
@@ -160,6 +185,31 @@ def _checked(model: "nn.Module", masks: "Masks") -> "dict[str, nn.Parameter]":
                 f"{name}: expected a mask of shape {tuple(parameters[name].shape)}, found {tuple(mask.shape)}"
             )
     return parameters
+
+
+def _lowest(pool: Sequence[Parameter], amount: float, score: Callable[[np.ndarray], np.ndarray]) -> Flat:
+    """Prune the lowest scores (float64, of a tensor's magnitudes) of the whole pool, all held in memory at once."""
+    scores = [(p.name, score(_magnitude(p))) for p in pool]
+    every = np.concatenate([values for _, values in scores])
+    n_pruned = int(rank(amount, every.size))
+    threshold = np.partition(every, n_pruned - 1)[n_pruned - 1] if n_pruned else -np.inf
+    return _below(iter(scores), threshold, n_pruned - int((every < threshold).sum()))
+
+
+def _below(scores: Iterator[tuple[str, np.ndarray]], threshold: float, ties: int) -> Flat:
+    """Prune what scores below the threshold, and the first `ties` of those that equal it."""
+    for name, score in scores:
+        equal = np.flatnonzero(score == threshold)[:ties]
+        ties -= equal.size
+        kept = ~(score < threshold)
+        kept[equal] = False
+        yield name, kept
+
+
+def _relative(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Magnitudes over the largest of them, in float64, so that squares of tiny ones do not vanish; zeros stay zero."""
+    largest = magnitude.max(initial=0)
+    return magnitude / (np.float64(largest) if largest > 0 else 1.0)
 
 
 def _magnitude(p: Parameter) -> Float[np.ndarray, " n"]:
