@@ -14,7 +14,7 @@ from torch.nn.utils import prune as torch_prune
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import data, models, reference, results, training
+from wmgp.experiments import data, models, parents, reference, results, training
 from wmgp.experiments.training import REFERENCE, Recipe
 
 
@@ -246,8 +246,8 @@ def test_devices():
 
 def test_a_parent_is_trained_once_and_then_read(digits, tmp_path):
     done = []
-    first = training.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
-    again = training.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
+    first = parents.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
+    again = parents.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
     assert done == [1, 2]
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     initial = load_file(tmp_path / "lenet5-init-seed4.safetensors")
@@ -258,18 +258,18 @@ def test_a_parent_is_trained_once_and_then_read(digits, tmp_path):
 
 def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
     train, test = digits
-    training.parent("lenet5", train, 0, 1, folder=tmp_path)
+    parents.parent("lenet5", train, 0, 1, folder=tmp_path)
     for images, epochs, recipe, said in (
         (train, 2, REFERENCE, "trained with epochs 1, expected 2"),
         (train, 1, Recipe(momentum=0.5), "trained with momentum 0.9, expected 0.5"),
         (test, 1, REFERENCE, "trained with data_sha256"),
     ):
         with pytest.raises(InputError, match=said):
-            training.parent("lenet5", images, 0, epochs, recipe, tmp_path)
+            parents.parent("lenet5", images, 0, epochs, recipe, tmp_path)
     path = tmp_path / "lenet5-digits-seed0.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a whole safetensors file"):
-        training.parent("lenet5", train, 0, 1, folder=tmp_path)
+        parents.parent("lenet5", train, 0, 1, folder=tmp_path)
 
 
 # -- the reference run ----------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_the_reference_run_measures_what_it_says(digits, tmp_path):
     table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
     reference.measure(table, 1, train, test, 3, recipe, tmp_path)
     rows = results.read(table).set_index("rule")
-    parent = training.parent("lenet5", train, 1, 3, recipe, tmp_path)
+    parent = parents.parent("lenet5", train, 1, 3, recipe, tmp_path)
     analysis, outcome = wmgp.analyze(parent), training.evaluate(parent, test)
     assert analysis.safe is not None
     for rule, point in (("optimal", analysis.optimal), ("safe", analysis.safe)):
@@ -346,7 +346,7 @@ def test_the_recorded_run_is_whole():
     for run, recorded in results.provenance(table).items():
         seed = recorded["seed"]
         assert set(rows.loc[rows["run"] == run, "seed"]) == {seed} and recorded["parent_epochs"] == reference.EPOCHS
-        assert recorded["recipe"] == training.asdict(REFERENCE)
+        assert recorded["recipe"] == REFERENCE.settings()
         path = results.locate(f"parents/lenet5-mnist-seed{seed}.safetensors")
         assert path.stat().st_size < 300_000
         assert wmgp.experiments.provenance.weights_hash(load_file(path)) == recorded["parent_sha256"]

@@ -109,7 +109,9 @@ def prune(
         Path, typer.Argument(metavar="OUT", help="The pruned checkpoint, in the same format; a folder for shards.")
     ],
     amount: Annotated[str, typer.Option(help="optimal, safe, a share such as 0.7, or cosine=0.99.")],
-    method: Annotated[str, typer.Option(help="l1, l1_local (each tensor by itself), l1_normalized, lamp, or random.")] = "l1",
+    method: Annotated[
+        str, typer.Option(help="l1, l1_local (each tensor by itself), l1_normalized, lamp, or random.")
+    ] = "l1",
     pool: PoolOption = "weight_bias",
     key: KeyOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of random pruning.")] = 0,

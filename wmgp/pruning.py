@@ -107,8 +107,9 @@ def global_masks(source, amount: float, method: str = "l1", pool: Pool = "weight
     """Masks that prune a share of a source's pool: name -> bool tensor of the parameter's shape, True = kept.
 
     `amount` in [0, 1]; round(amount * n_prunable) values are pruned, exactly (with "l1_local", round(amount * n) of
-    each tensor). `method`: "l1", "l1_local", "l1_normalized", "lamp" or "random". `generator`: a `torch.Generator`, a numpy Generator or a seed;
-    the same one gives the same random masks. Source and pool as for `wmgp.analyze`. Changes nothing in the source.
+    each tensor). `method`: "l1", "l1_local", "l1_normalized", "lamp" or "random". `generator`: a `torch.Generator`, a
+    numpy Generator or a seed; the same one gives the same random masks. Source and pool as for `wmgp.analyze`. Changes
+    nothing in the source.
     """
     import torch
 

@@ -1,11 +1,13 @@
 """Image classification sets, whole, as tensors: read once, kept on the device, batched by indexing.
 
 `digits` (1,797 images) ships inside scikit-learn and is always there. The others are read from the folder that the
-environment variable `WMGP_DATA` names, laid out as torchvision lays them out.
+environment variable `WMGP_DATA` names, laid out as torchvision lays them out, and downloaded into it where they are
+missing.
 """
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -21,13 +23,16 @@ from ..errors import InputError
 
 SPLIT_SEED = 0  # the digits come without a split of their own: this one is fixed
 DIGITS_TRAIN = 1437  # four fifths of the 1,797 images
+# Mean and standard deviation of each channel over the training images; the sets of grey images stay in [0, 1].
+NORMALISED = dict.fromkeys(("cifar10", "cifar10-jpeg"), ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
 
 
 @dataclass(frozen=True)
 class ImageData:
     """One split of a data set: `images` uint8 [n, c, h, w], `labels` int64 [n] in [0, `classes`).
 
-    `sha256` is that of the bytes of the images followed by those of the labels.
+    `sha256` is that of the bytes of the images followed by those of the labels. `mean` and `std` of each channel are
+    what the pixels, once in [0, 1], are normalised with; without them they stay in [0, 1].
     """
 
     name: str
@@ -35,21 +40,30 @@ class ImageData:
     labels: Int64[Tensor, " n"]
     classes: int
     sha256: str
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, index: Int64[Tensor, " b"]) -> tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]:
-        """The images at `index` as float32 in [0, 1], channels last in memory, and their labels."""
-        images = self.images[index].float().div_(255)  # [b, c, h, w]
-        return images.contiguous(memory_format=torch.channels_last), self.labels[index]
+        """The images at `index`, scaled, and their labels."""
+        return self.scaled(self.images[index]), self.labels[index]
+
+    def scaled(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Images as float32 in [0, 1], or normalised."""
+        pixels = images.float().div_(255)
+        if self.mean:
+            mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+            pixels.sub_(mean).div_(std)
+        return pixels
 
 
 def load(name: str, train: bool, device: str | torch.device = "cpu") -> ImageData:
     """One split of `digits`, `mnist`, `fashion_mnist` or `cifar10`, whole on `device`.
 
     The name of what is returned says what was read: `cifar10-jpeg` where only a JPEG copy of CIFAR-10 was found.
-    InputError where the name is unknown or the files are missing.
+    InputError where the name is unknown, or the files are missing and cannot be downloaded.
     """
     if name not in _READERS:
         raise InputError(f"data {name!r}: expected one of {', '.join(_READERS)}")
@@ -63,11 +77,16 @@ def on_device(data: ImageData, device: str | torch.device) -> ImageData:
 
 
 def _image_data(name: str, images: np.ndarray, labels: np.ndarray) -> ImageData:
-    """`images` uint8 [n, c, h, w] and `labels` [n], hashed and made tensors."""
+    mean, std = NORMALISED.get(name, ((), ()))
+    return replace(from_arrays(name, images, labels), mean=mean, std=std)
+
+
+def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, classes: int = 10) -> ImageData:
+    """`images` uint8 [n, c, h, w] and `labels` [n] in [0, classes), hashed and made tensors."""
     images, labels = np.array(images, dtype="uint8", order="C"), np.array(labels, dtype="<i8")  # copies: writable
     digest = hashlib.sha256(images.data)
     digest.update(labels.data)
-    return ImageData(name, torch.from_numpy(images), torch.from_numpy(labels), 10, digest.hexdigest())
+    return ImageData(name, torch.from_numpy(images), torch.from_numpy(labels), classes, digest.hexdigest())
 
 
 def _digits(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
@@ -86,16 +105,36 @@ def _torchvision(name: str, kind: str) -> Callable[[bool], tuple[str, np.ndarray
     """A reader of one of torchvision's two MNISTs from its IDX files."""
 
     def read(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
-        folder = _folder(name, f"{kind}/raw")
-        from torchvision import datasets
-
-        try:
-            split = getattr(datasets, kind)(folder, train=train, download=False)
-        except (RuntimeError, OSError, ValueError) as error:
-            raise InputError(f"data {name!r}: {folder / kind / 'raw'}: {_first_line(error)}") from error
+        split = _split(name, kind, f"{kind}/raw", train)
         return name, split.data.numpy()[:, None], split.targets.numpy()
 
     return read
+
+
+def _split(name: str, kind: str, inside: str, train: bool) -> Any:
+    """torchvision's data set of that kind in the folder of WMGP_DATA, downloaded where `inside` it is not there."""
+    folder = _folder(name, inside)
+    from torchvision import datasets
+
+    if not (folder / inside).exists():
+        _download(getattr(datasets, kind), name, folder, Path(inside).parts[0])
+    try:
+        return getattr(datasets, kind)(str(folder), train=train, download=False)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(f"data {name!r}: {folder / inside}: {_first_line(error)}") from error
+
+
+def _download(kind: Callable[..., Any], name: str, folder: Path, made: str) -> None:
+    """torchvision's own download, with its bar, into a folder aside: what it made is then moved into place, whole."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
+            kind(aside, download=True)
+            os.rename(Path(aside, made), folder / made)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(
+            f"data {name!r}: {folder}: expected {made} there, in torchvision's layout; "
+            f"it could not be downloaded ({_first_line(error)})"
+        ) from error
 
 
 def _cifar10(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
@@ -105,12 +144,7 @@ def _cifar10(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
     for layout in ("cifar10", "cifar10-jpeg"):
         if files := sorted((folder / layout / "plain_text").glob(f"{part}-*.parquet")):
             return _parquet(files)
-    from torchvision.datasets import CIFAR10
-
-    try:
-        split = CIFAR10(str(folder), train=train, download=False)
-    except (RuntimeError, OSError) as error:
-        raise InputError(f"data 'cifar10': {folder}: {_first_line(error)}") from error
+    split = _split("cifar10", "CIFAR10", "cifar-10-batches-py", train)
     return "cifar10", split.data.transpose(0, 3, 1, 2), np.asarray(split.targets)
 
 
@@ -137,7 +171,7 @@ def _folder(name: str, inside: str) -> Path:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 _READERS: dict[str, Callable[[bool], tuple[str, np.ndarray, np.ndarray]]] = {

@@ -7,14 +7,20 @@ from torch import nn
 
 from ..errors import InputError
 
-NETWORKS = ("lenet5", "lenet_small", "resnet18", "vgg11_bn", "mobilenet_v2")
+# Name -> what one image is to be: channels, height, width.
+INPUTS = {
+    "lenet5": (1, 28, 28),
+    **dict.fromkeys(("lenet_small", "resnet18", "vgg11_bn", "mobilenet_v2"), (3, 32, 32)),
+}
+NETWORKS = tuple(INPUTS)
 
 
-def build(name: str, seed: int) -> nn.Module:
+def build(name: str, seed: int, weights: str | None = None) -> nn.Module:
     """A network of `NETWORKS` with 10 outputs and PyTorch's default initialisation, drawn from `seed`.
 
     `lenet5` takes [n, 1, 28, 28] and has 61,706 parameters; `lenet_small` takes [n, 3, 32, 32] and has 62,006;
-    the others are torchvision's. The global random state is left as it was.
+    the others are torchvision's, as published for larger images. `weights`: those of torchvision to start from, such
+    as "IMAGENET1K_V1"; only the last layer is then drawn. The global random state is left as it was.
     """
     if name not in NETWORKS:
         raise InputError(f"network {name!r}: expected one of {', '.join(NETWORKS)}")
@@ -24,9 +30,32 @@ def build(name: str, seed: int) -> nn.Module:
             return _lenet(channels=1, padding=2)
         if name == "lenet_small":
             return _lenet(channels=3, padding=0)
-        import torchvision
+        from torchvision import models
 
-        return getattr(torchvision.models, name)(num_classes=10)
+        if weights is None:
+            return getattr(models, name)(num_classes=10)
+        return _with_ten_outputs(_pretrained(name, weights))
+
+
+def _pretrained(name: str, weights: str) -> nn.Module:
+    """torchvision's network with its own weights, from torch's folder of such files or downloaded into it."""
+    from torchvision import models
+
+    try:
+        return models.get_model(name, weights=weights)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # no network, a broken file, no such weights
+        where = f"{torch.hub.get_dir()}/checkpoints"
+        raise InputError(
+            f"network {name!r}: weights {weights}: {error}; expected torchvision's file in {where}"
+        ) from error
+
+
+def _with_ten_outputs(model: nn.Module) -> nn.Module:
+    """The network with a new last linear layer."""
+    name, last = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)][-1]
+    above, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(above), attribute, nn.Linear(last.in_features, 10))
+    return model
 
 
 def _lenet(channels: int, padding: int) -> nn.Sequential:

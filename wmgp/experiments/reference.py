@@ -17,31 +17,25 @@ epoch more with the same SGD. What that leaves open, and what is done here:
 """
 
 import argparse
-import copy
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-
-from torch import nn
 
 from ..analysis import analyze
 from ..errors import InputError
-from ..pruning import apply_masks, global_masks
-from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
 from .data import ImageData, load
-from .provenance import CORE, record_run, source_hash, weights_hash
-from .results import Cell, append_row, has_row
-from .training import REFERENCE, Recipe, choose_device, evaluate, parent, train
+from .job import MODULES as JOB
+from .job import pruned
+from .parents import parent
+from .provenance import record_run, source_hash, weights_hash
+from .results import append_row, has_row
+from .training import REFERENCE, Recipe, choose_device, evaluate
 
 NETWORK, METHOD = "lenet5", "l1"
 EPOCHS = 25
 FINE_TUNING = 10_000
-MODULES = (
-    *CORE,
-    *("experiments.data", "experiments.models", "experiments.reference", "experiments.training"),
-)
+MODULES = (*JOB, "experiments.reference")
 
 
 def measure(
@@ -67,43 +61,20 @@ def measure(
         "seed": seed,
         "parent_epochs": epochs,
         "parent_sha256": weights_hash(model.state_dict()),
-        "recipe": asdict(recipe),
+        "recipe": recipe.settings(),
         "method": METHOD,
         "source_sha256": source_hash(MODULES),
         "device": training.images.device.type,
     }
     run, began = record_run(table, settings), time.perf_counter()
-    analysis = analyze(model)
+    analysis, before = analyze(model), evaluate(model, test)
     for rule, point in (("optimal", analysis.optimal), ("safe", analysis.safe)):
         if point is not None and not has_row(table, run=run, rule=rule):
             job = {"network": NETWORK, "data": training.name, "seed": seed, "method": METHOD, "rule": rule}
             kurtoses = {"kurtosis": analysis.kurtosis, "k2": analysis.kurtosis_of_kurtoses}
-            row = pruned(model, point.amount, training, test, FINE_TUNING + seed, recipe)
+            row = pruned(model, before, METHOD, point.amount, training, test, FINE_TUNING + seed, recipe)
             append_row(table, {**job, **kurtoses, **row, "device": settings["device"], "run": run})
             record_run(table, settings, time.perf_counter() - began)
-
-
-def pruned(
-    model: nn.Module, amount: float, training: ImageData, test: ImageData, seed: int, recipe: Recipe
-) -> dict[str, Cell]:
-    """Prune a copy of the parent, fine-tune it for one epoch, and hold it against the parent before and after."""
-    began = time.perf_counter()
-    child, masks = copy.deepcopy(model), global_masks(model, amount, METHOD)
-    before = evaluate(model, test)
-    apply_masks(child, masks)
-    at_once, cosine_pruned = evaluate(child, test), cosine_similarity(model, child)
-    train(child, training, epochs=1, seed=seed, recipe=recipe, masks=masks)
-    after = evaluate(child, test)
-    outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
-    return {
-        "amount": amount, "epochs": 1,
-        "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy, "accuracy": after.accuracy,
-        "loss_parent": before.loss, "loss_pruned": at_once.loss, "loss": after.loss,
-        "cosine_pruned": cosine_pruned, "cosine": cosine_similarity(model, child),
-        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
-        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
-        "seconds": time.perf_counter() - began,
-    }
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,25 +1,21 @@
-"""Training, masked fine-tuning and evaluation; parents kept as files.
+"""Training, masked fine-tuning and evaluation.
 
 The whole data set lies on the device as uint8, and a batch is an indexing of it: at the size of these networks a
 DataLoader costs more than the network.
 """
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..errors import InputError
+from .augment import batches
 from .data import ImageData
-from .files import write_aside
-from .models import build
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,25 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 256
+    nesterov: bool = False
+    one_cycle: bool = False  # the rate rises over the first quarter of the steps, then falls to nothing
+    crop: int = 0  # crops at random from the image with a border of so many pixels
+    flip: bool = False  # left to right, one image in two
+    channels_last: bool = True  # in memory
+    bfloat16: bool = False  # the forward and backward pass; the weights stay float32
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, by name: the first four, and whatever else is not as published."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        always = list(values)[:4]
+        return {name: value for name, (value, default) in values.items() if name in always or value != default}
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, from 0, out of `steps` (a triangle: Smith & Topin 2019, arXiv:1708.07120)."""
+        if not self.one_cycle:
+            return self.learning_rate
+        up = max(steps // 4, 1)
+        return self.learning_rate * min((step + 1) / up, (steps - step) / max(steps - up, 1))
 
 
 REFERENCE = Recipe()
@@ -71,17 +86,23 @@ def train(
     what they prune is zero after every step; the weights kept move as they do under `torch.nn.utils.prune`.
     `after_epoch` is called with the number of epochs done.
     """
-    model.train().to(data.images.device).to(memory_format=torch.channels_last)  # as convolutions on CPUs like it
+    device = data.images.device
+    model.train().to(device).to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     optimizer = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
-    )
+        model.parameters(), recipe.learning_rate, recipe.momentum,
+        weight_decay=recipe.weight_decay, nesterov=recipe.nesterov, foreach=True,
+    )  # fmt: skip
     held = _masked_parameters(model, masks or {})
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order of batches on every device
+    step, steps = 0, epochs * -(-len(data) // recipe.batch_size)
     for epoch in range(epochs):
-        order = torch.randperm(len(data), generator=generator).to(data.images.device)
-        for index in order.split(recipe.batch_size):
-            images, labels = data.batch(index)
-            loss = cross_entropy(model(images), labels)
+        for images, labels in batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip):
+            optimizer.param_groups[0]["lr"] = recipe.rate(step, steps)
+            step += 1
+            if recipe.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
+                loss = cross_entropy(model(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -109,57 +130,8 @@ def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outco
     """Accuracy, mean cross-entropy over the images, and outputs of `model` on `data`, without gradients."""
     model.eval().to(data.images.device).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        batches = torch.arange(len(data), device=data.images.device).split(batch_size)
-        logits = torch.cat([model(data.batch(index)[0]) for index in batches])  # [n, classes]
+        indices = torch.arange(len(data), device=data.images.device).split(batch_size)
+        images = (data.batch(index)[0].contiguous(memory_format=torch.channels_last) for index in indices)
+        logits = torch.cat([model(batch) for batch in images])  # [n, classes]
         accuracy = (logits.argmax(1) == data.labels).double().mean().item()
         return Outcome(accuracy, cross_entropy(logits.double(), data.labels).item(), logits)
-
-
-def parent(
-    network: str,
-    data: ImageData,
-    seed: int,
-    epochs: int,
-    recipe: Recipe = REFERENCE,
-    folder: str | Path | None = None,
-    after_epoch: Callable[[int], None] | None = None,
-) -> nn.Module:
-    """The trained network of a seed, from `folder` where it lies there, else trained and kept there.
-
-    The file is NETWORK-DATA-seedN.safetensors, float32, and says what it was trained with; one that was trained
-    otherwise is an InputError, never silently used. Initialisation and order of batches are both drawn from `seed`;
-    the initialisation is kept too, as NETWORK-init-seedN.safetensors.
-    """
-    model = build(network, seed)
-    settings = {"network": network, "data": data.name, "data_sha256": data.sha256, "seed": seed, "epochs": epochs}
-    written = {name: str(value) for name, value in (settings | asdict(recipe)).items()}
-    path = Path(folder or "", f"{network}-{data.name}-seed{seed}.safetensors")
-    if folder and path.exists():
-        _read_parent(model, path, written)
-        return model.to(data.images.device)
-    if folder:
-        _write(model, path.with_name(f"{network}-init-seed{seed}.safetensors"), {"network": network, "seed": str(seed)})
-    began = time.perf_counter()
-    train(model, data, epochs, seed, recipe, after_epoch=after_epoch)
-    if folder:
-        how = {"seconds": f"{time.perf_counter() - began:.1f}", "device": data.images.device.type}
-        _write(model, path, {**written, **how, "torch": torch.__version__})
-    return model
-
-
-def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> None:
-    try:
-        with safe_open(str(path), "pt") as file:
-            recorded = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error})") from error
-    for name, value in settings.items():
-        if recorded.get(name) != value:
-            raise InputError(f"{path}: trained with {name} {recorded.get(name)}, expected {value}")
-    model.load_state_dict(weights)
-
-
-def _write(model: nn.Module, path: Path, settings: dict[str, str]) -> None:
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_aside(path, save(weights, settings))

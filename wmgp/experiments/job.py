@@ -1,0 +1,52 @@
+"""One job of a sweep: prune a copy of the parent, fine-tune it, and hold it against the parent before and after."""
+
+import copy
+import time
+
+from torch import nn
+
+from ..pruning import apply_masks, global_masks
+from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
+from .data import ImageData
+from .provenance import CORE
+from .results import Cell
+from .training import REFERENCE, Outcome, Recipe, evaluate, train
+
+# What a job and its parent execute.
+MODULES = (
+    *CORE,
+    *("experiments.augment", "experiments.data", "experiments.job", "experiments.models", "experiments.training"),
+)
+
+
+def pruned(
+    parent: nn.Module,
+    before: Outcome,
+    method: str,
+    amount: float,
+    training: ImageData,
+    test: ImageData,
+    seed: int,
+    recipe: Recipe = REFERENCE,
+    epochs: int = 1,
+) -> dict[str, Cell]:
+    """A row's measurements; `before` is what the parent says of `test`, which outputs are compared on.
+
+    `seed` decides the order of batches in fine-tuning; with the amount, it decides a random prune as well.
+    """
+    began = time.perf_counter()
+    child, masks = copy.deepcopy(parent), global_masks(parent, amount, method, generator=[seed, round(amount * 1e9)])
+    apply_masks(child, masks)
+    at_once, cosine_pruned = evaluate(child, test), cosine_similarity(parent, child)
+    train(child, training, epochs, seed, recipe, masks)
+    after = evaluate(child, test)
+    outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
+    return {
+        "amount": amount, "epochs": epochs,
+        "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy, "accuracy": after.accuracy,
+        "loss_parent": before.loss, "loss_pruned": at_once.loss, "loss": after.loss,
+        "cosine_pruned": cosine_pruned, "cosine": cosine_similarity(parent, child),
+        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
+        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
+        "seconds": time.perf_counter() - began,
+    }  # fmt: skip

@@ -1,0 +1,74 @@
+"""Trained networks as files: trained once for a seed, then read."""
+
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from ..errors import InputError
+from .data import ImageData
+from .files import write_aside
+from .models import build
+from .training import REFERENCE, Recipe, train
+
+
+def parent(
+    network: str,
+    data: ImageData,
+    seed: int,
+    epochs: int,
+    recipe: Recipe = REFERENCE,
+    folder: str | Path | None = None,
+    after_epoch: Callable[[int], None] | None = None,
+    initial: Callable[[int], nn.Module] | None = None,
+) -> nn.Module:
+    """The trained network of a seed, from `folder` where it lies there, else trained and kept there.
+
+    The file is NETWORK-DATA-seedN.safetensors, float32, and says what it was trained with; one that was trained
+    otherwise is an InputError, never silently used. Initialisation and order of batches are both drawn from `seed`;
+    the initialisation is kept too, as NETWORK-init-seedN.safetensors. `initial` gives the untrained network of a seed;
+    without it that is `build`'s.
+    """
+    model = initial(seed) if initial else build(network, seed)
+    settings = {"network": network, "data": data.name, "data_sha256": data.sha256, "seed": seed, "epochs": epochs}
+    written = {name: str(value) for name, value in (settings | recipe.settings()).items()}
+    path = Path(folder or "", f"{network}-{data.name}-seed{seed}.safetensors")
+    if folder and path.exists():
+        _read_parent(model, path, written)
+        return model.to(data.images.device)
+    if folder:
+        _write(model, path.with_name(f"{network}-init-seed{seed}.safetensors"), {"network": network, "seed": str(seed)})
+    began = time.perf_counter()
+    train(model, data, epochs, seed, recipe, after_epoch=after_epoch)
+    if folder:
+        how = {"seconds": f"{time.perf_counter() - began:.1f}", "device": data.images.device.type}
+        _write(model, path, {**written, **how, "torch": torch.__version__})
+    return model
+
+
+def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> None:
+    try:
+        with safe_open(str(path), "pt") as file:
+            recorded = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error})") from error
+    defaults = {field.name: str(field.default) for field in fields(Recipe)}  # of what a file or the settings leave out
+    for name in (*settings, *(defaults.keys() & recorded.keys())):
+        found, expected = (where.get(name, defaults.get(name)) for where in (recorded, settings))
+        if found != expected:
+            raise InputError(f"{path}: trained with {name} {found}, expected {expected}")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: not the weights of this network: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _write(model: nn.Module, path: Path, settings: dict[str, str]) -> None:
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_aside(path, save(weights, settings))

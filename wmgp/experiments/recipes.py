@@ -1,0 +1,87 @@
+"""How parents are trained and their prunes fine-tuned: one table, and what each choice rests on.
+
+Stated by the authors, and for LeNet-5 on MNIST only: `REFERENCE`, for 25 epochs and for one epoch of fine-tuning. What
+they do not state is chosen here:
+
+- Fine-tuning is the reference recipe for every network, but on digits, where an epoch of it has six steps.
+- A parent of another network is trained by a `strong` recipe: momentum with a triangle of learning rates (Smith &
+  Topin 2019, arXiv:1708.07120), crops and flips and weight decay as He et al. 2016 (arXiv:1512.03385, section 4.2),
+  the decay of VGG from Simonyan & Zisserman 2015 (arXiv:1409.1556, section 3.1). Peak rates and epochs are ours.
+- `imagenet` starts torchvision's networks from its ImageNet weights, with a new last layer, and lower rates.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import InputError
+from .training import REFERENCE, Recipe
+
+RECIPES = ("reference", "strong", "imagenet")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A parent's recipe, epochs and starting weights (torchvision's, None: from scratch), and the fine-tuning's."""
+
+    recipe: Recipe
+    epochs: int
+    weights: str | None = None
+    tuning: Recipe = REFERENCE
+    tuning_epochs: int = 1
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, by name."""
+        return {
+            "parent_epochs": self.epochs,
+            "recipe": self.recipe.settings(),
+            "start": self.weights or "scratch",
+            "tuning": self.tuning.settings(),
+        }
+
+
+CROPPED = Recipe(0.1, 0.9, 5e-4, 128, nesterov=True, one_cycle=True, crop=4, flip=True)
+
+# Network, recipe -> plan.
+PLANS = {
+    ("lenet5", "reference"): Plan(REFERENCE, 25),
+    ("lenet5", "strong"): Plan(Recipe(0.05, 0.9, 5e-4, 128, nesterov=True, one_cycle=True), 10),
+    ("lenet_small", "reference"): Plan(REFERENCE, 25),
+    ("lenet_small", "strong"): Plan(Recipe(0.05, 0.9, 5e-4, 128, nesterov=True, one_cycle=True, flip=True), 30),
+    ("resnet18", "reference"): Plan(REFERENCE, 25),
+    ("resnet18", "strong"): Plan(CROPPED, 30),
+    ("resnet18", "imagenet"): Plan(replace(CROPPED, learning_rate=0.02), 10, "IMAGENET1K_V1"),
+    ("vgg11_bn", "reference"): Plan(REFERENCE, 25),
+    ("vgg11_bn", "strong"): Plan(replace(CROPPED, learning_rate=0.05), 30),
+    ("vgg11_bn", "imagenet"): Plan(replace(CROPPED, learning_rate=0.01), 10, "IMAGENET1K_V1"),
+    ("mobilenet_v2", "reference"): Plan(REFERENCE, 25),
+    ("mobilenet_v2", "strong"): Plan(replace(CROPPED, weight_decay=1e-4), 60),
+    ("mobilenet_v2", "imagenet"): Plan(replace(CROPPED, learning_rate=0.02, weight_decay=1e-4), 10, "IMAGENET1K_V1"),
+}
+# 1,437 images: an epoch of the reference recipe has six steps, too few to learn or to recover anything.
+DIGITS = Plan(
+    Recipe(0.05, 0.9, 5e-4, 32, nesterov=True, one_cycle=True), 20, tuning=Recipe(learning_rate=0.01, batch_size=32)
+)
+
+# Where half precision is faster, by network and device; elsewhere everything is float32.
+BFLOAT16 = {
+    *(("resnet18", "cpu"), ("vgg11_bn", "cpu")),
+    *(("resnet18", "cuda"), ("vgg11_bn", "cuda"), ("mobilenet_v2", "cuda")),
+}
+
+
+def usual(network: str, data: str) -> str:
+    """The recipe of a sweep that names none: as published where it is known to do, else the strong one."""
+    return "reference" if network == "lenet5" and data in ("mnist", "fashion_mnist") else "strong"
+
+
+def plan(network: str, data: str, recipe: str | None = None, device: str = "cpu") -> Plan:
+    """The plan of the table, with half precision where that is faster on this type of device (`cpu`, `cuda`)."""
+    recipe = recipe or usual(network, data)
+    if (network, recipe) not in PLANS:
+        known = ", ".join(name for which, name in PLANS if which == network) or "none"
+        raise InputError(f"recipe {recipe!r}: expected one of {known} for network {network!r}")
+    chosen = DIGITS if data == "digits" and recipe == "strong" else PLANS[network, recipe]
+    if (network, device) not in BFLOAT16:
+        return chosen
+    faster = (replace(which, bfloat16=True) for which in (chosen.recipe, chosen.tuning))
+    return replace(chosen, **dict(zip(("recipe", "tuning"), faster, strict=True)))
