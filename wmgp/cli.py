@@ -1,4 +1,4 @@
-"""The command line: `wmgp analyze` and `wmgp prune`."""
+"""The command line: `wmgp analyze`, `wmgp prune` and `wmgp sweep`."""
 
 import io
 import os
@@ -13,6 +13,7 @@ import typer
 
 from . import __version__
 from .errors import InputError
+from .experiments import sweep_cli
 from .report import number, printable
 
 if TYPE_CHECKING:
@@ -142,6 +143,9 @@ def prune(
     n = sum(pruned)
     print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {found}")
     print(f"wrote {printable(str(out))}")
+
+
+app.command(cls=sweep_cli.Command)(sweep_cli.sweep)
 
 
 def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis":

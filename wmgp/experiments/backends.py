@@ -1,0 +1,112 @@
+"""Work spread over processes by joblib, with results as they come; what a dying worker held is given out again."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+
+from ..errors import InputError
+
+BACKENDS = ("loky", "dask", "ray")
+DEATHS = 3  # in a row, without a result between them: then it is the work that kills
+
+
+@contextmanager
+def cluster(backend: str | None, jobs: int) -> Iterator[None]:
+    """What the backend needs to run `jobs` processes, for as long as they are wanted; joblib uses it inside.
+
+    `dask` connects to the scheduler of DASK_SCHEDULER_ADDRESS and `ray` to the cluster of RAY_ADDRESS; without these
+    each starts workers of its own, here. None leaves joblib as the caller has configured it.
+    """
+    starts = {"dask": _dask, "ray": _ray}
+    if backend is None:
+        yield
+    elif backend not in starts:
+        with parallel_config(backend, n_jobs=jobs):
+            yield
+    else:
+        with _installed(backend), starts[backend](jobs), parallel_config(backend, n_jobs=jobs):
+            yield
+
+
+@contextmanager
+def _installed(backend: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"backend {backend!r}: {error.name} is missing: pip install 'wmgp[distributed]'") from error
+
+
+@contextmanager
+def _dask(jobs: int) -> Iterator[None]:
+    from distributed import Client
+
+    local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    with Client(**({} if "DASK_SCHEDULER_ADDRESS" in os.environ else local)):
+        yield
+
+
+@contextmanager
+def _ray(jobs: int) -> Iterator[None]:
+    import ray
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(**({} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}))
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[Any]:
+    """`work(*task)` of every task, in the order in which they are done, on joblib's backend of the moment.
+
+    What `work` raises is raised here. What a worker held that died is given out again, `DEATHS` times in a row.
+    """
+    left, deaths = dict(enumerate(tasks)), 0
+    while left:
+        before = len(left)
+        try:
+            with closing(_round(work, left)) as done:
+                for number, result, error in done:
+                    del left[number]
+                    if error is not None:
+                        break
+                    yield result
+                else:
+                    continue
+        except Exception as failure:  # of the machinery: what the work raises comes as a result
+            deaths = deaths + 1 if len(left) == before else 1
+            if deaths == DEATHS:
+                reason = f"{type(failure).__name__}: {failure}".splitlines()[0]
+                raise InputError(f"workers failed {DEATHS} times without a result ({reason})") from failure
+            continue
+        raise error
+
+
+def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Iterator[tuple[int, Any, Exception | None]]:
+    """One try at all of the tasks. A backend that cannot give results one by one is asked for a few at a time."""
+    calls = [delayed(_numbered)(work, number, task) for number, task in tasks.items()]
+    try:
+        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+    except ValueError:
+        size = max(effective_n_jobs(), 1)
+        with Parallel(batch_size=1) as parallel:
+            for start in range(0, len(calls), size):
+                yield from parallel(calls[start : start + size])
+    else:
+        with closing(parallel(calls)) as results:
+            yield from results
+
+
+def _numbered(work: Callable[..., Any], number: int, task: tuple) -> tuple[int, Any, Exception | None]:
+    try:
+        return number, work(*task), None
+    except Exception as error:
+        return number, None, error

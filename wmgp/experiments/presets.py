@@ -1,0 +1,56 @@
+"""What a sweep runs over, and the sweeps that have a name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import nn
+
+from .data import ImageData
+from .recipes import DIGITS, Plan
+
+
+def grid(steps: int) -> tuple[float, ...]:
+    """`steps` + 1 amounts from 0 to 1, equally far apart."""
+    return tuple((np.arange(steps + 1) / steps).round(10).tolist())
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every method at every amount for every seed, of one network on one data set.
+
+    `recipe` is one of the network's in `recipes.PLANS`; a `plan` takes its place. `build` (seed -> untrained network)
+    and `load` (training images or not -> ImageData) take the place of the network and the data of that name.
+    """
+
+    network: str = "lenet5"
+    data: str = "digits"
+    methods: tuple[str, ...] = ("l1", "random")
+    amounts: tuple[float, ...] = field(default=grid(20))
+    seeds: tuple[int, ...] = tuple(range(10))
+    recipe: str | None = None
+    plan: Plan | None = None
+    build: Callable[[int], nn.Module] | None = None
+    load: Callable[[bool], ImageData] | None = None
+
+
+EVERY = ("l1", "random", "l1_local", "l1_normalized", "lamp")
+FINE = grid(100)
+
+PRESETS: dict[str, tuple[Sweep, ...]] = {
+    # Figures 1 and 2 as published, and the MobileNetV2 case: for GPUs.
+    "paper": (
+        *(Sweep(network, "cifar10", amounts=FINE) for network in ("lenet_small", "resnet18", "vgg11_bn")),
+        Sweep("mobilenet_v2", "cifar10", ("l1", "l1_local", "lamp", "random"), FINE, recipe="imagenet"),
+    ),
+    # What two CPU cores can do in a night.
+    "cpu": (
+        Sweep("lenet5", "mnist", amounts=FINE),
+        Sweep("lenet_small", "cifar10", amounts=grid(50), seeds=tuple(range(5))),
+        Sweep("mobilenet_v2", "cifar10", ("l1", "l1_local"), grid(10), seeds=(0,), recipe="imagenet"),
+    ),
+    # Two minutes on two cores, and no data needed.
+    "quick": (Sweep(methods=EVERY, amounts=grid(10), seeds=(0, 1, 2)),),
+    # Seconds.
+    "tiny": (Sweep(amounts=(0.0, 0.5, 0.9), seeds=(0,), plan=replace(DIGITS, epochs=1)),),
+}
