@@ -1,7 +1,9 @@
 """Work spread over processes by joblib, with results as they come; what a dying worker held is given out again."""
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -43,7 +45,7 @@ def _installed(backend: str) -> Iterator[None]:
 def _dask(jobs: int) -> Iterator[None]:
     from distributed import Client
 
-    local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
     with Client(**({} if "DASK_SCHEDULER_ADDRESS" in os.environ else local)):
         yield
 
@@ -57,14 +59,14 @@ def _ray(jobs: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(**({} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}))
+    ray.init(logging_level=logging.ERROR, **({} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False, "log_to_driver": False}))
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[Any]:
+def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Generator[Any, None, None]:
     """`work(*task)` of every task, in the order in which they are done, on joblib's backend of the moment.
 
     What `work` raises is raised here. What a worker held that died is given out again, `DEATHS` times in a row.
@@ -73,7 +75,7 @@ def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[Any]:
     while left:
         before = len(left)
         try:
-            with closing(_round(work, left)) as done:
+            with _abandoning(_round(work, left)) as done:
                 for number, result, error in done:
                     del left[number]
                     if error is not None:
@@ -90,7 +92,18 @@ def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[Any]:
         raise error
 
 
-def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Iterator[tuple[int, Any, Exception | None]]:
+@contextmanager
+def _abandoning(results: Generator) -> Iterator[Generator]:
+    """Close the results at the end; joblib warns of those that nobody took, here after an error."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
+
+
+def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Generator[tuple[int, Any, Exception | None], None, None]:
     """One try at all of the tasks. A backend that cannot give results one by one is asked for a few at a time."""
     calls = [delayed(_numbered)(work, number, task) for number, task in tasks.items()]
     try:

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,11 @@ def locate(name: str) -> Path:
     raise InputError(f"results/{name}: expected in {here} or in a folder above it")
 
 
-def append_row(table: str | Path, row: Mapping[str, Cell]) -> None:
+def append_row(table: str | Path, row: Mapping[str, Cell], unless: Sequence[str] = ()) -> None:
     """Add `row` (`COLUMNS` and any further ones) to the table, which is made with its header where there is none.
 
-    One write under a lock, so that processes may share a table. Where the disk is full the table is left as it was.
+    One write under a lock, so that processes may share a table. Nothing is added where there is a row already with the
+    same cells in the columns `unless`. Where the disk is full the table is left as it was.
     A last line without its end, which only a broken write leaves, is removed first.
     """
     if missing := [name for name in COLUMNS if name not in row]:
@@ -52,7 +53,15 @@ def append_row(table: str | Path, row: Mapping[str, Cell]) -> None:
         header = _split(text[: text.index(b"\n")].decode(), table, 1)
         if header != list(row):
             raise InputError(f"{table}: expected a row of the columns {', '.join(header)}; got {', '.join(row)}")
-        _write(file, _line(row.values()), size)
+        line = _line(row.values())
+        if not unless or not _has(text[:size].decode(), line, [header.index(name) for name in unless]):
+            _write(file, line, size)
+
+
+def _has(text: str, line: str, places: list[int]) -> bool:
+    """Whether the text has a line with the same cells in those places."""
+    (wanted,) = csv.reader([line])
+    return any(all(cells[i : i + 1] == [wanted[i]] for i in places) for cells in csv.reader(text.splitlines()))
 
 
 def _line(cells: Iterable[Cell]) -> str:

@@ -7,7 +7,7 @@ has one thread, so that the rows are the same whatever the number of processes a
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from .training import Outcome, choose_device, evaluate
 
 FINE_TUNING = 10_000  # plus the seed: the order of batches in fine-tuning is not that of the parent's training
 ROW = (*COLUMNS, "loss_parent")
+KEY = ("run", "method", "amount")
 Hashes = dict[str, str]  # of the training and of the test images
 
 
@@ -81,7 +82,7 @@ def run(
             missing = [task for task in _tasks(ready, site) if (task[1], *task[2:4]) not in there]
             with closing(_told(_row, missing, "jobs", tell)) as rows:
                 for row in rows:
-                    append_row(out, row)
+                    append_row(out, row, unless=KEY)  # another sweep may have been faster
     except OSError as error:
         raise InputError(f"{error.filename or out}: {error.strerror or error}") from error
     return len(missing)
@@ -132,7 +133,7 @@ def _tasks(ready: dict[str, Family], site: Site) -> list[tuple[Family, str, str,
     ]
 
 
-def _told(work: Callable, tasks: list[tuple], what: str, tell: Callable[[str, int, int], None]) -> Iterator[Any]:
+def _told(work: Callable, tasks: list[tuple], what: str, tell: Callable[[str, int, int], None]) -> Generator:
     """What the work on the tasks gives, as it comes, and how much of it has come."""
     tell(what, 0, len(tasks))
     with closing(spread(work, tasks)) as results:
