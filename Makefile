@@ -11,7 +11,7 @@ COPY := _build/source
 # Installed again only when pyproject.toml or constraints.txt has changed since.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[book,dev,distributed]'
 	@touch $@
 
 book: $(INSTALLED)  ## run every notebook in a copy of the book's sources, and build the book from there
@@ -27,8 +27,9 @@ notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sourc
 test: $(INSTALLED)  ## run all the tests
 	$(BIN)/python -m pytest
 
-bench: $(INSTALLED)  ## measure the speed against the published method, into results/benchmark.csv
+bench: $(INSTALLED)  ## measure the speed against the published method, into results/benchmark*.csv
 	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md
+	$(BIN)/python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv

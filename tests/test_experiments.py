@@ -3,6 +3,7 @@
 import copy
 import io
 from dataclasses import replace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -59,6 +60,10 @@ def test_a_batch_is_scaled_and_in_order(digits):
     assert images.max() == 1
 
 
+def offline(*arguments, **more):
+    raise URLError("no network")
+
+
 def test_missing_data_is_one_line_that_says_how(monkeypatch, tmp_path):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     for name in ("mnist", "fashion_mnist", "cifar10"):
@@ -66,6 +71,7 @@ def test_missing_data_is_one_line_that_says_how(monkeypatch, tmp_path):
             data.load(name, True)
         assert "\n" not in str(caught.value)
     monkeypatch.setenv("WMGP_DATA", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.utils.urllib.request.urlopen", offline)
     for name in ("mnist", "fashion_mnist", "cifar10"):
         with pytest.raises(InputError, match=f"data '{name}': {tmp_path}") as caught:
             data.load(name, True)

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from ..errors import InputError
 
 BACKENDS = ("loky", "dask", "ray")
+Numbered = tuple[int, Any, Exception | None]  # a task's number, its result, and the error that is there instead
 DEATHS = 3  # in a row, without a result between them: then it is the work that kills
 
 
@@ -59,7 +60,8 @@ def _ray(jobs: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(logging_level=logging.ERROR, **({} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False, "log_to_driver": False}))
+    local = {"num_cpus": jobs, "include_dashboard": False, "log_to_driver": False}
+    ray.init(logging_level=logging.ERROR, **({} if "RAY_ADDRESS" in os.environ else local))
     try:
         yield
     finally:
@@ -103,14 +105,16 @@ def _abandoning(results: Generator) -> Iterator[Generator]:
             results.close()
 
 
-def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Generator[tuple[int, Any, Exception | None], None, None]:
+def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Generator[Numbered, None, None]:
     """One try at all of the tasks. A backend that cannot give results one by one is asked for a few at a time."""
     calls = [delayed(_numbered)(work, number, task) for number, task in tasks.items()]
+    one_by_one: Any = {"batch_size": 1}
     try:
-        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        parallel: Any = Parallel(return_as="generator_unordered", **one_by_one)
     except ValueError:
         size = max(effective_n_jobs(), 1)
-        with Parallel(batch_size=1) as parallel:
+        parallel = Parallel(**one_by_one)
+        with parallel:
             for start in range(0, len(calls), size):
                 yield from parallel(calls[start : start + size])
     else:
@@ -118,7 +122,7 @@ def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Generator[tuple
             yield from results
 
 
-def _numbered(work: Callable[..., Any], number: int, task: tuple) -> tuple[int, Any, Exception | None]:
+def _numbered(work: Callable[..., Any], number: int, task: tuple) -> Numbered:
     try:
         return number, work(*task), None
     except Exception as error:

@@ -24,7 +24,8 @@ from ..errors import InputError
 SPLIT_SEED = 0  # the digits come without a split of their own: this one is fixed
 DIGITS_TRAIN = 1437  # four fifths of the 1,797 images
 # Mean and standard deviation of each channel over the training images; the sets of grey images stay in [0, 1].
-NORMALISED = dict.fromkeys(("cifar10", "cifar10-jpeg"), ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
+CIFAR10 = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+NORMALISED = {"cifar10": CIFAR10, "cifar10-jpeg": CIFAR10}
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,11 @@ def _parent(family: Family, site: Site) -> nn.Module:
     sweep, chosen = family.sweep, family.plan
 
     def initial(seed: int) -> nn.Module:
-        return sweep.build(seed) if sweep.build else build(sweep.network, seed, chosen.weights)
+        if sweep.build is None:
+            return build(sweep.network, seed, chosen.weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return sweep.build(seed)
 
     training = _data(family, site)[0]
     return parent(

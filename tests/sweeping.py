@@ -1,0 +1,52 @@
+"""A sweep over a few digits, as a program of its own: OUT BACKEND JOBS METHODS [kill].
+
+With `kill`, one of its workers is killed once the first row is there.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from wmgp.experiments import data, models, sweep
+from wmgp.experiments.presets import Sweep, grid
+from wmgp.experiments.recipes import DIGITS
+
+ME = os.getpid()
+
+
+def few(methods, pids=None):
+    """The sweep. Its workers leave their numbers in the folder `pids`."""
+
+    def load(train):
+        if pids and os.getpid() != ME:
+            Path(pids, str(os.getpid())).touch()
+        whole = data.load("digits", train)
+        return data.from_arrays("few", whole.images[:96].numpy(), whole.labels[:96].numpy())
+
+    def build(seed):
+        return models.build("lenet5", seed)
+
+    plan = replace(DIGITS, recipe=replace(DIGITS.recipe, batch_size=8), epochs=2)
+    return Sweep("mine", "few", tuple(methods), grid(7), (0, 1), plan=plan, build=build, load=load)
+
+
+def killer(pids):
+    """Progress that kills a worker at the first row."""
+
+    def progress(what, done, total):
+        if what == "jobs" and done == 1:
+            alive = [path.name for path in pids.iterdir() if Path("/proc", path.name).exists()]
+            os.kill(int(alive[0]), signal.SIGKILL)
+            Path(pids, "killed").touch()
+
+    return progress
+
+
+if __name__ == "__main__":
+    out, backend, jobs, methods = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4].split(",")
+    pids = out.parent / "pids"
+    pids.mkdir(parents=True, exist_ok=True)
+    kill = killer(pids) if sys.argv[5:] == ["kill"] else None
+    sweep.run([few(methods, pids)], out, jobs, "cpu", backend, kill)

@@ -1,0 +1,56 @@
+"""The benchmark of one job: both ways do the same, and the table says what was measured."""
+
+import csv
+
+import pytest
+import torch
+
+from wmgp.experiments import benchmark_sweep, data, models, provenance
+
+
+def few(n):
+    return benchmark_sweep.images_of("lenet5", "digits", n)
+
+
+def test_pictures_are_what_batches_are():
+    images, _ = few(5)
+    pictures = benchmark_sweep.Pictures(images)
+    batch, labels = images.batch(torch.arange(5))
+    for i in range(5):
+        picture, label = pictures[i]
+        torch.testing.assert_close(picture, batch[i])
+        assert label == labels[i]
+
+
+def test_both_ways_prune_and_train_alike():
+    """One batch of everything leaves no order to differ in: the weights agree, and so do the accuracies."""
+    training, test = few(64)
+    theirs, ours = models.build("lenet5", 0), models.build("lenet5", 0)
+    accuracies = (
+        benchmark_sweep.published_job(theirs, training, test, workers=0),
+        benchmark_sweep.our_job("lenet5", ours, training, test),
+    )
+    assert accuracies[0] == accuracies[1]
+    for name, p in ours.named_parameters():
+        module, _, parameter = name.rpartition(".")
+        held = theirs.get_parameter(f"{name}_orig") * theirs.get_submodule(module).get_buffer(f"{parameter}_mask")
+        torch.testing.assert_close(p, held, rtol=1e-4, atol=1e-6)
+
+
+def test_a_small_run_writes_its_table(tmp_path, capsys):
+    out = tmp_path / "made" / "bench.csv"
+    arguments = ["--networks", "lenet5", "--data", "digits", "--images", "64", "--repeats", "1", "--device", "cpu"]
+    benchmark_sweep.main([*arguments, "--out", str(out)])
+    [row] = csv.DictReader(out.read_text().splitlines())
+    assert tuple(row) == benchmark_sweep.COLUMNS
+    assert (row["case"], row["data"], row["images"]) == ("lenet5", "digits", "64")
+    assert float(row["ratio"]) == pytest.approx(float(row["peer_seconds"]) / float(row["seconds"]), rel=1e-4)
+    assert provenance.provenance(out)[row["run"]]["networks"] == ["lenet5"]
+    assert "as published" in capsys.readouterr().out
+
+
+def test_noise_stands_in_for_missing_data(monkeypatch):
+    monkeypatch.delenv("WMGP_DATA", raising=False)
+    training, test = benchmark_sweep.images_of("mobilenet_v2", "cifar10", 8)
+    assert training.name == test.name == "noise" and training.images.shape == (8, 3, 32, 32)
+    assert data.load("digits", True).name == "digits"

@@ -1,0 +1,483 @@
+"""Sweeps: whole, resumed, killed, shared, on three backends; what they refuse; and the command."""
+
+import copy
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from sweeping import few
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+import wmgp
+from wmgp import InputError, cli
+from wmgp.experiments import augment, backends, data, job, models, presets, recipes, results, sweep, sweep_cli, training
+from wmgp.experiments.presets import Sweep
+from wmgp.experiments.training import REFERENCE, Recipe
+
+HERE = Path(__file__).parent
+METHODS = ("l1", "random")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+
+
+def cells(table):
+    """The rows but for how long they took, in an order of their own."""
+    rows = results.read(table).drop(columns="seconds")
+    return rows.sort_values(["seed", "method", "amount"]).reset_index(drop=True)
+
+
+def same(a, b):
+    left, right = cells(a), cells(b)
+    return list(left.columns) == list(right.columns) and left.equals(right)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The table of the sweep in this process, never stopped."""
+    table = tmp_path_factory.mktemp("whole") / "sweep.csv"
+    assert sweep.run([few(METHODS)], table, device="cpu") == 32
+    return table
+
+
+def start(table, backend, jobs, methods, *more):
+    """The same sweep as a program of its own."""
+    arguments = [sys.executable, HERE / "sweeping.py", table, backend, str(jobs), ",".join(methods), *more]
+    return subprocess.Popen(arguments, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_every_row_and_each_is_that_job(whole):
+    rows = results.read(whole)
+    assert list(rows.columns) == list(sweep.ROW) and set(results.COLUMNS) < set(rows.columns)
+    keys = set(zip(rows["seed"], rows["method"], rows["amount"], strict=True))
+    assert len(rows) == 32 and keys == {(s, m, a) for s in (0, 1) for m in METHODS for a in presets.grid(7)}
+    assert set(rows["data"]) == {"few"} and set(rows["network"]) == {"mine"} and rows["run"].nunique() == 2
+    mine = few(METHODS)
+    images = mine.load(True), mine.load(False)
+    parent = models.build("lenet5", 1)
+    training.train(parent, images[0], 2, 1, mine.plan.recipe)
+    row = rows[(rows["seed"] == 1) & (rows["method"] == "random") & (rows["amount"] == round(4 / 7, 10))].iloc[0]
+    before = training.evaluate(parent, images[1])
+    expected = job.pruned(parent, before, "random", row["amount"], *images, sweep.FINE_TUNING + 1, mine.plan.tuning)
+    for name in set(expected) - {"seconds"}:
+        assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+
+
+def test_a_run_names_all_that_decides_it(whole):
+    for run, recorded in results.provenance(whole).items():
+        rows = results.read(whole)
+        assert set(rows.loc[rows["run"] == run, "seed"]) == {recorded["seed"]}
+        assert len(recorded["parent_sha256"]) == len(recorded["source_sha256"]) == 64
+        assert {"data_sha256", "recipe", "tuning", "parent_epochs", "start", "device", "commit"} <= set(recorded)
+
+
+def test_the_same_seeds_give_the_same_rows(whole, tmp_path):
+    assert sweep.run([few(METHODS)], tmp_path / "again.csv", device="cpu") == 32
+    assert same(whole, tmp_path / "again.csv")
+
+
+def test_metrics_of_a_network_that_loses_everything(whole):
+    """All outputs are 0: the loss is ln 10, one class is said always, and no cosine is defined."""
+    rows = results.read(whole)
+    last = rows[rows["amount"] == 1]
+    assert len(last) == 4 and last["min_survival"].eq(0).all() and last["cosine"].isna().all()
+    assert last["loss"].to_numpy() == pytest.approx(np.log(10), abs=1e-6)
+    images = few(METHODS).load(False)
+    assert last["accuracy"].to_numpy() == pytest.approx((images.labels == 0).double().mean().item())
+
+
+# -- stopped, started, shared ---------------------------------------------------------------------------------------
+
+
+def test_a_sweep_goes_on_where_it_was(whole, tmp_path):
+    table = tmp_path / "sweep.csv"
+    lines = whole.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:20]) + lines[20][:30])  # nineteen rows, and one that was being written
+    table.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
+    assert sweep.run([few(METHODS)], table, device="cpu") == 13
+    assert same(whole, table)
+    before = table.read_bytes()
+    assert sweep.run([few(METHODS)], table, device="cpu") == 0 and table.read_bytes() == before
+
+
+def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
+    table = tmp_path / "sweep.csv"
+    process = start(table, "loky", 2, METHODS)
+    deadline = time.monotonic() + 100
+    while not table.exists() or table.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    kept = table.read_bytes().count(b"\n") - 1
+    assert 3 <= kept < 32
+    assert sweep.run([few(METHODS)], table, device="cpu") == 32 - kept
+    assert same(whole, table)
+
+
+def test_two_sweeps_share_a_table(whole, tmp_path):
+    """Both of them measure l1; no row is there twice."""
+    table = tmp_path / "sweep.csv"
+    both = [start(table, "loky", 1, methods) for methods in (METHODS, ("l1",))]
+    for process in both:
+        error = process.communicate(timeout=100)[1]
+        assert process.returncode == 0, error
+    assert same(whole, table)
+
+
+def test_a_row_is_added_once(whole, tmp_path):
+    table = tmp_path / "copy.csv"
+    table.write_bytes(whole.read_bytes())
+    row = results.read(whole).iloc[3].to_dict()
+    results.append_row(table, row, unless=sweep.KEY)
+    assert table.read_bytes() == whole.read_bytes()
+    results.append_row(table, {**row, "amount": 0.123}, unless=sweep.KEY)
+    assert len(table.read_text().splitlines()) == 34
+
+
+def test_a_corrupt_line_stops_a_sweep_before_it_starts(whole, tmp_path):
+    table = tmp_path / "sweep.csv"
+    lines = whole.read_text().splitlines(keepends=True)
+    table.write_text("".join([*lines[:5], lines[5].replace(",l1,", ",", 1), *lines[6:]]))
+    table.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
+    before = table.read_bytes()
+    with pytest.raises(InputError, match=r"sweep\.csv, line 6: expected 21 columns, found 20"):
+        sweep.run([few(METHODS)], table, device="cpu")
+    assert table.read_bytes() == before
+    other = tmp_path / "other.csv"
+    header, rest = whole.read_text().split("\n", 1)
+    other.write_text(f"{header},rule\n{rest}".replace("\n", ",optimal\n").replace("rule,optimal", "rule"))
+    other.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
+    with pytest.raises(InputError, match=r"other\.csv: expected a table of the columns network, data.*loss_parent$"):
+        sweep.run([few(METHODS)], other, device="cpu")
+
+
+def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch):
+    table, append, room = tmp_path / "sweep.csv", results.append_row, iter(range(3))
+
+    def full(*arguments, **more):
+        if next(room, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(*arguments, **more)
+
+    monkeypatch.setattr(sweep, "append_row", full)
+    with pytest.raises(InputError, match=r"sweep\.csv: No space left on device$"):
+        sweep.run([few(METHODS)], table, device="cpu")
+    assert len(results.read(table)) == 3
+    monkeypatch.setattr(sweep, "append_row", append)
+    assert sweep.run([few(METHODS)], table, device="cpu") == 29
+    assert same(whole, table)
+
+
+# -- other processes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("backend", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")])
+def test_a_worker_is_killed_and_the_rows_are_the_same(whole, tmp_path, backend, package):
+    pytest.importorskip(package)
+    table = tmp_path / "sweep.csv"
+    process = start(table, backend, 2, METHODS, "kill")
+    error = process.communicate(timeout=150)[1]
+    assert process.returncode == 0, error
+    assert (tmp_path / "pids" / "killed").exists()
+    assert len(list((tmp_path / "pids").iterdir())) >= 3  # two workers, and the mark
+    assert same(whole, table)
+
+
+def fail_at_three(n):
+    if n == 3:
+        raise ValueError("three")
+    return n
+
+
+def test_what_the_work_raises_is_raised(recwarn):
+    with backends.cluster("threading", 2):
+        assert sorted(backends.spread(fail_at_three, [(n,) for n in (1, 2, 4, 5)])) == [1, 2, 4, 5]
+        with pytest.raises(ValueError, match="three"):
+            list(backends.spread(fail_at_three, [(n,) for n in range(9)]))
+    assert not recwarn.list
+
+
+def test_work_that_kills_every_worker_is_given_up(monkeypatch):
+    tries = []
+
+    def broken(work, tasks):
+        tries.append(len(tasks))
+        raise RuntimeError("a worker died")
+        yield
+
+    monkeypatch.setattr(backends, "_round", broken)
+    with pytest.raises(InputError, match=r"workers failed 3 times without a result \(RuntimeError: a worker died\)"):
+        list(backends.spread(fail_at_three, [(0,)]))
+    assert tries == [1, 1, 1]
+
+
+def test_a_missing_package_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match="backend 'dask': distributed is missing: pip install 'wmgp"):
+        with backends.cluster("dask", 1):
+            pass
+
+
+def test_the_book_s_example_runs(tmp_path):
+    """The first program of the page on sweeps, over fewer amounts and seeds, and run twice."""
+    page = (HERE.parent / "book" / "sweeps.md").read_text(encoding="utf-8")
+    program = page.split("```python\n")[1].split("```")[0]
+    assert len(program.splitlines()) <= 25
+    for long, short in (("grid(20)", "grid(2)"), ("(0, 1)", "(3,)"), ("epochs=20", "epochs=8"), ("jobs=2", "jobs=1")):
+        assert long in program
+        program = program.replace(long, short)
+    (tmp_path / "mine.py").write_text(program)
+    for added in (6, 0):
+        command = [sys.executable, "-W", "error", "mine.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, f"{added} rows added\n"), done.stderr
+    rows = results.read(tmp_path / "results" / "mlp.csv")
+    assert set(rows["network"]) == {"mlp"} and rows["accuracy_parent"].min() > 0.8
+
+
+# -- data and networks ----------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_download_leaves_nothing_and_says_how(tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    def broken(root, train=True, download=False):
+        folder = Path(root, "MNIST", "raw")
+        folder.mkdir(parents=True)
+        (folder / "train-images-idx3-ubyte.gz").write_bytes(b"half")
+        raise URLError("no network")
+
+    monkeypatch.setenv("WMGP_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "MNIST", broken)
+    with pytest.raises(InputError, match=r"data 'mnist': .*expected MNIST there.*could not be downloaded") as caught:
+        data.load("mnist", True)
+    assert "no network" in str(caught.value) and "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_download_is_moved_into_place_whole(tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    class Made:
+        data = torch.zeros(2, 28, 28, dtype=torch.uint8)
+        targets = torch.tensor([1, 2])
+
+        def __init__(self, root, train=True, download=False):
+            raw = Path(root, "MNIST", "raw")
+            assert raw.exists() != download
+            if download:
+                raw.mkdir(parents=True)
+
+    monkeypatch.setenv("WMGP_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "MNIST", Made)
+    assert data.load("mnist", True).labels.tolist() == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+    assert data.load("mnist", False).labels.tolist() == [1, 2]
+
+
+def test_normalised_pixels_by_hand():
+    images = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
+    plain = data.from_arrays("x", images, np.array([0, 1]))
+    assert plain.batch(torch.tensor([1, 0]))[0].flatten().tolist() == [1, 0]
+    normalised = replace(plain, mean=(0.25,), std=(0.5,))
+    assert normalised.batch(torch.tensor([0, 1]))[0].flatten().tolist() == [-0.5, 1.5]
+
+
+def test_torchvision_s_weights_keep_all_but_the_last_layer(monkeypatch):
+    from torchvision import models as torchvision_models
+
+    def get_model(name, weights):
+        assert (name, weights) == ("mobilenet_v2", "IMAGENET1K_V1")
+        return nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.ReLU(), nn.Linear(6, 1000)))
+
+    monkeypatch.setattr(torchvision_models, "get_model", get_model)
+    one, two = models.build("mobilenet_v2", 3, "IMAGENET1K_V1"), models.build("mobilenet_v2", 3, "IMAGENET1K_V1")
+    assert one[1][1].weight.shape == (10, 6) and torch.equal(one[1][1].weight, two[1][1].weight)
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *a, **k: (_ for _ in ()).throw(URLError("no")))
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", torch.hub.load_state_dict_from_url)
+    with pytest.raises(InputError, match="network 'resnet18': weights IMAGENET1K_V1: .*expected torchvision's file in"):
+        models.build("resnet18", 0, "IMAGENET1K_V1")
+
+
+# -- batches and recipes --------------------------------------------------------------------------------------------
+
+
+def test_crops_and_flips_are_pieces_of_the_padded_image(rng):
+    images = rng.integers(1, 256, (40, 2, 5, 6), dtype=np.uint8)
+    made = data.from_arrays("x", images, np.arange(40) % 10)
+    [(batch, labels)] = augment.batches(made, 40, torch.Generator().manual_seed(0), crop=2, flip=True)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    assert labels.tolist() == made.labels[order].tolist()
+    padded, found = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2))), set()
+    pixels = (batch * 255).round().byte().numpy()
+    for image, source in zip(pixels, padded[order.numpy()], strict=True):
+        pieces = {
+            (down, right, turned): source[:, down : down + 5, right : right + 6][:, :, :: -1 if turned else 1]
+            for down in range(5) for right in range(5) for turned in (False, True)
+        }  # fmt: skip
+        [place] = [place for place, piece in pieces.items() if np.array_equal(piece, image)]
+        found.add(place)
+    assert {turned for *_, turned in found} == {False, True}
+    assert {down for down, *_ in found} == {right for _, right, _ in found} == set(range(5))
+
+
+def test_every_network_has_its_recipes():
+    for network in models.NETWORKS:
+        assert recipes.plan(network, "cifar10", "reference").recipe == REFERENCE or network in ("resnet18", "vgg11_bn")
+        assert recipes.plan(network, "cifar10", "strong").tuning.learning_rate == REFERENCE.learning_rate
+        assert recipes.plan(network, "cifar10", device="cuda").tuning.bfloat16 == (not network.startswith("lenet"))
+    assert recipes.plan("lenet5", "mnist") == recipes.Plan(REFERENCE, 25)
+    assert recipes.plan("lenet5", "digits") == recipes.DIGITS
+    assert not recipes.plan("mobilenet_v2", "cifar10", device="cpu").recipe.bfloat16
+    assert recipes.plan("mobilenet_v2", "cifar10", "imagenet").weights == "IMAGENET1K_V1"
+    with pytest.raises(InputError, match="recipe 'imagenet': expected one of reference, strong for network 'lenet5'"):
+        recipes.plan("lenet5", "mnist", "imagenet")
+
+
+def test_the_rate_is_a_triangle():
+    recipe = Recipe(0.4, one_cycle=True)
+    rates = [recipe.rate(step, 16) for step in range(16)]
+    assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and rates[4] == 0.4 and rates[-1] == pytest.approx(0.4 / 12)
+    assert np.diff(rates[4:]) == pytest.approx(-0.4 / 12)
+    assert [REFERENCE.rate(step, 9) for step in (0, 8)] == [0.001, 0.001]
+    assert [recipe.rate(step, steps) for step, steps in ((0, 1), (1, 2))] == pytest.approx([0.4, 0.4])
+
+
+def test_settings_leave_out_what_is_as_published():
+    assert REFERENCE.settings() == {"learning_rate": 0.001, "momentum": 0.9, "weight_decay": 0.0, "batch_size": 256}
+    assert replace(REFERENCE, bfloat16=True).settings() == {**REFERENCE.settings(), "bfloat16": True}
+
+
+class Small(nn.Sequential):
+    """Convolution, batch-norm, linear, from a seed."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(nn.Conv2d(1, 4, 5, stride=3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
+
+
+@pytest.mark.parametrize("recipe", [
+    Recipe(0.05, 0.9, 0.01, 64),
+    Recipe(0.1, 0.9, 5e-4, 64, nesterov=True, one_cycle=True, crop=2, flip=True),
+    Recipe(0.05, 0.9, 0.01, 64, channels_last=False),
+], ids=["plain", "strong", "contiguous"])  # fmt: skip
+def test_masked_steps_are_torch_s_pruned_steps(recipe):
+    """Step by step, on the same batches: an epoch here is one step."""
+    images = replace(data.load("digits", True))
+    images = data.from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
+    ours, torchs, steps = Small(), Small(), ([], [])
+    masks = wmgp.global_masks(ours, 0.6)
+    wmgp.apply_masks(ours, masks)
+    for name, mask in masks.items():
+        module, _, parameter = name.rpartition(".")
+        torch_prune.custom_from_mask(torchs.get_submodule(module), parameter, mask)
+
+    def keep(model, into):
+        return lambda epoch: into.append({name: p.detach().clone() for name, p in model.named_parameters()})
+
+    training.train(ours, images, 5, 1, recipe, masks, keep(ours, steps[0]))
+    training.train(torchs, images, 5, 1, recipe, None, keep(torchs, steps[1]))
+    assert len(steps[0]) == 5
+    for mine, theirs in zip(*steps, strict=True):
+        for name, mask in masks.items():
+            torch.testing.assert_close(mine[name], theirs[f"{name}_orig"] * mask, rtol=1e-4, atol=1e-6)
+            assert not mine[name][~mask].any() and not torch.signbit(mine[name][~mask]).any()
+
+
+def test_half_precision_keeps_the_weights_whole_and_the_zeros():
+    images = data.load("digits", True)
+    model = Small()
+    before, masks = copy.deepcopy(model), wmgp.prune(model, 0.5)
+    training.train(model, images, 3, 0, Recipe(0.05, batch_size=32, bfloat16=True), masks)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert not any(p[~masks[name]].any() for name, p in model.named_parameters())
+    test = data.load("digits", False)
+    assert training.evaluate(model, test).accuracy > training.evaluate(before, test).accuracy + 0.5
+
+
+# -- what is refused, and the command -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    ({"methods": ("l7",)}, "method 'l7': expected one of l1"),
+    ({"amounts": (0.5, 1.5)}, r"amount 1.5: expected a share in \[0, 1\]"),
+    ({"network": "lenet"}, "network 'lenet': expected one of lenet5"),
+    ({"network": "resnet18"}, r"network 'resnet18': expected images of \(3, 32, 32\)"),
+    ({"data": "mnits"}, "data 'mnits': expected one of digits"),
+    ({"recipe": "best"}, "recipe 'best': expected one of reference, strong"),
+    ({"seeds": ()}, "at least one method, one amount and one seed"),
+    ({"build": lambda seed: Small()}, "a network of your own needs a plan"),
+])  # fmt: skip
+def test_bad_sweeps_are_refused_before_anything_is_written(tmp_path, wrong, said):
+    with pytest.raises(InputError, match=said):
+        sweep.run([replace(Sweep(), **wrong)], tmp_path / "sweep.csv", device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def run(capsys, *arguments):
+    code = cli._run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_command_runs_a_preset_and_goes_on(tmp_path, capsys):
+    table = tmp_path / "results" / "tiny.csv"
+    code, out, err = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--device", "cpu", "--out", table)
+    assert (code, out) == (0, f"6 rows added to {table}\n") and err == "parents: 1 done\njobs: 6 done\n"
+    more = "--methods", "l1", "lamp", "--amounts", "0:1:0.5", "0.9"
+    code, out, _ = run(capsys, "sweep", "--preset", "tiny", *more, "--jobs", 1, "--device", "cpu", "--out", table)
+    assert (code, out) == (0, f"5 rows added to {table}\n")
+    rows = results.read(table)
+    assert set(rows.loc[rows["method"] == "lamp", "amount"]) == {0, 0.5, 0.9, 1}
+    code, out, _ = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--device", "cpu", "--out", table)
+    assert (code, out) == (0, f"{table} has every row already\n")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ((), "--network or --preset: expected one of them"),
+    (("--preset", "huge"), "--preset huge: expected one of paper, cpu, quick, tiny"),
+    (("--preset", "tiny", "--network", "resnet18"), "--network resnet18: not in preset tiny"),
+    (("--preset", "tiny", "--amounts", "0:2:0.5"), "--amounts 0:2:0.5: expected shares in [0, 1]"),
+    (("--preset", "tiny", "--amounts", "0:1:0"), "--amounts 0:1:0: expected shares"),
+    (("--preset", "tiny", "--amounts", "half"), "--amounts half: expected shares"),
+    (("--preset", "tiny", "--seeds", "3-1"), "--seeds 3-1: expected FIRST-LAST"),
+    (("--preset", "tiny", "--seeds", "-1"), "--seeds"),
+    (("--preset", "tiny", "--seeds", "one"), "--seeds one: expected whole numbers"),
+    (("--preset", "tiny", "--backend", "spark"), "--backend spark: expected loky, dask or ray"),
+    (("--preset", "tiny", "--device", "gpu"), "device 'gpu'"),
+    (("--network", "lenet5", "--data", "mnist"), "data 'mnist': set WMGP_DATA"),
+])  # fmt: skip
+def test_bad_options_are_one_line(tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.delenv("WMGP_DATA", raising=False)
+    code, out, err = run(capsys, "sweep", *arguments, "--out", tmp_path / "t.csv")
+    assert (code, out) == (2, "") and said in err and err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_values_of_options():
+    assert sweep_cli.repeated(["--methods", "l1", "random", "--out", "x"]) == [
+        "--methods", "l1", "--methods", "random", "--out", "x",
+    ]  # fmt: skip
+    assert sweep_cli._amounts(["0:1:0.05"]) == presets.grid(20) == tuple(i / 20 for i in range(21))
+    assert sweep_cli._amounts(["0:1:0.01"]) == presets.FINE and sweep_cli._amounts(["0.5", "0:0.3:0.1"])[-1] == 0.3
+    assert sweep_cli._seeds(["0-3", "7", "2"]) == (0, 1, 2, 3, 7)
+
+
+def test_presets_name_what_there_is():
+    for name, each in presets.PRESETS.items():
+        for one in each:
+            assert set(one.methods) <= set(wmgp.pruning.METHODS) and one.network in models.NETWORKS, name
+            assert one.plan or recipes.plan(one.network, one.data, one.recipe)
+    [quick] = presets.PRESETS["quick"]
+    assert quick.data == "digits"  # ships with the package: needs nothing else

@@ -1,0 +1,168 @@
+"""One job of a sweep against the same job written the published way, alternating in one run.
+
+Both prune the same parent by global L1, fine-tune it for an epoch by the reference recipe and evaluate it. The
+published way is that of the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and
+`ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. Ours is what
+`wmgp sweep` runs, with as many threads.
+
+`python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
+the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
+way to noise of the same shape, and the row says so.
+"""
+
+import argparse
+import csv
+import io
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import InputError
+from ..pruning import apply_masks, global_masks
+from .data import ImageData, from_arrays, load, on_device
+from .files import write_aside
+from .job import MODULES
+from .models import INPUTS, build
+from .provenance import record_run, source_hash
+from .published import pool
+from .recipes import plan
+from .training import choose_device, evaluate, train
+
+COLUMNS = ("case", "data", "images", "device", "seconds", "peer_seconds", "ratio", "repeats", "run")
+CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
+AMOUNT, WORKERS, BATCH = 0.8, 2, 256
+
+
+class Pictures(Dataset):
+    """Images one at a time through PIL and `ToTensor`, as torchvision's data sets give them."""
+
+    def __init__(self, data: ImageData):
+        from torchvision.transforms import ToTensor
+
+        self.arrays = data.images.cpu().permute(0, 2, 3, 1).numpy()  # [n, h, w, c]
+        self.labels, self.transform = data.labels.tolist(), ToTensor()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int):
+        from PIL import Image
+
+        return self.transform(Image.fromarray(self.arrays[i].squeeze())), self.labels[i]
+
+
+def published_job(parent: nn.Module, training: ImageData, test: ImageData, workers: int = WORKERS) -> float:
+    """Prune, fine-tune for an epoch, evaluate, the published way: accuracy on the test set."""
+    from torch.nn.utils import prune
+
+    device = training.images.device
+    prune.global_unstructured(pool(parent), prune.L1Unstructured, amount=AMOUNT)
+    optimizer = torch.optim.SGD(parent.parameters(), lr=0.001, momentum=0.9)
+    loss_of = nn.CrossEntropyLoss()
+    parent.train()
+    for images, labels in DataLoader(Pictures(training), BATCH, shuffle=True, num_workers=workers):
+        optimizer.zero_grad()
+        loss = loss_of(parent(images.to(device)), labels.to(device))
+        loss.backward()
+        optimizer.step()
+    parent.eval()
+    right = 0
+    with torch.no_grad():
+        for images, labels in DataLoader(Pictures(test), BATCH, num_workers=workers):
+            right += int((parent(images.to(device)).argmax(1) == labels.to(device)).sum())
+    return right / len(test)
+
+
+def our_job(network: str, parent: nn.Module, training: ImageData, test: ImageData) -> float:
+    """The same job as a sweep runs it."""
+    masks = global_masks(parent, AMOUNT)
+    apply_masks(parent, masks)
+    recipe = plan(network, test.name.removesuffix("-jpeg"), "reference", training.images.device.type).tuning
+    train(parent, training, 1, 0, recipe, masks)
+    return evaluate(parent, test).accuracy
+
+
+def against_published(network: str, training: ImageData, test: ImageData, repeats: int, workers: int = WORKERS) -> dict:
+    """A row: seconds of the fastest of `repeats` jobs of either kind, one after the other in turn."""
+    device, ours, theirs = training.images.device, [], []
+    for _ in range(repeats):
+        fresh = [build(network, 0).to(device) for _ in range(2)]
+        theirs.append(_seconds(lambda m=fresh[0]: published_job(m, training, test, workers), device))
+        ours.append(_seconds(lambda m=fresh[1]: our_job(network, m, training, test), device))
+    return {
+        "case": network, "data": test.name, "images": len(training), "device": device.type,
+        "seconds": min(ours), "peer_seconds": min(theirs), "ratio": min(theirs) / min(ours), "repeats": repeats,
+    }  # fmt: skip
+
+
+def _seconds(work, device: torch.device) -> float:
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def images_of(network: str, name: str, limit: int | None = None) -> tuple[ImageData, ImageData]:
+    """The data of that name, its first `limit` images; noise of the size of the whole where it is not there."""
+    try:
+        both = load(name, True), load(name, False)
+    except InputError:
+        both = tuple(_noise(INPUTS[network], n) for n in (60_000 if name == "mnist" else 50_000, 10_000))
+    cut = [from_arrays(d.name, d.images[:limit].numpy(), d.labels[:limit].numpy()) for d in both] if limit else both
+    return cut[0], cut[1]
+
+
+def _noise(shape: tuple[int, int, int], n: int) -> ImageData:
+    rng = np.random.default_rng(0)
+    return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
+
+
+def table(rows: Iterable[dict], run: str) -> str:
+    """The rows as CSV, figures to six digits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        cells = ({**row, "run": run}[name] for name in COLUMNS)
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells])
+    return out.getvalue()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_sweep", description="One job, both ways.")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark_sweep.csv"), help="(default: %(default)s)")
+    parser.add_argument("--networks", nargs="+", help="of " + ", ".join(n for n, _ in CASES), choices=dict(CASES))
+    parser.add_argument("--data", help="digits, in place of each network's own (lenet5 only)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--images", type=int, help="the first so many of the training and of the test set")
+    chosen = parser.parse_args(arguments)
+    device, rows, began = choose_device(chosen.device), [], time.perf_counter()
+    for network, data in CASES:
+        if not chosen.networks or network in chosen.networks:
+            training, test = images_of(network, chosen.data or data, chosen.images)
+            row = against_published(network, on_device(training, device), on_device(test, device), chosen.repeats)
+            rows.append(row)
+            print(f"{network:14} {row['seconds']:8.2f} s, as published {row['peer_seconds']:8.2f} s", flush=True)
+    settings = {
+        "benchmark": f"fastest of {chosen.repeats}, both ways in turn in one run",
+        "workers": WORKERS,
+        "source_sha256": source_hash((*MODULES, "experiments.benchmark_sweep", "experiments.published")),
+        "networks": [row["case"] for row in rows],
+        "data": [row["data"] for row in rows],
+        "images": [row["images"] for row in rows],
+        "device": device.type,
+    }
+    run = record_run(chosen.out, settings, time.perf_counter() - began)
+    write_aside(chosen.out, table(rows, run).encode())
+
+
+if __name__ == "__main__":
+    main()
