@@ -46,7 +46,7 @@ def test_conda_environment_installs_what_pyproject_says_and_nothing_of_its_own()
     constraint, project = from_pip["pip"]
     assert (ROOT / constraint.removeprefix("-c ")).is_file()
     extras = re.fullmatch(r"-e \.\[(.+)\]", project).group(1).split(",")
-    assert extras == ["book", "dev"] and set(extras) <= set(EXTRAS)
+    assert extras == ["book", "dev", "distributed"] and set(extras) <= set(EXTRAS)
     assert f"'.[{','.join(extras)}]'" in (ROOT / "Makefile").read_text()
 
 
@@ -57,7 +57,7 @@ def test_extras_are_the_three():
 def test_constraints_pin_everything_asked_for_within_its_range():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
-    for requirement in requirements("book", "dev"):
+    for requirement in requirements("book", "dev", "distributed"):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
@@ -80,7 +80,7 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("pattern", "extras"),
-    [("wmgp/*.py", ()), ("wmgp/experiments/*.py", ("book",)), ("notebooks/*.py", ("book",))],
+    [("wmgp/*.py", ()), ("wmgp/experiments/*.py", ("book", "distributed")), ("notebooks/*.py", ("book",))],
 )
 def test_everything_imported_is_asked_for(pattern, extras):
     asked = {MODULES.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)} | PRESENT

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from ..errors import InputError
@@ -232,9 +233,11 @@ def _load(sweep: Sweep, train: bool) -> ImageData:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
+    """For torch and for numpy's linear algebra: sums come out otherwise, in the last digit, with more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(threads)
