@@ -54,6 +54,17 @@ def start(table, backend, jobs, methods, *more):
     return subprocess.Popen(arguments, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
+def finish(process, seconds):
+    """Wait for the program to succeed; where it takes too long, end it and whatever it has started."""
+    try:
+        error = process.communicate(timeout=seconds)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    assert process.returncode == 0, error
+
+
 # -- rows -----------------------------------------------------------------------------------------------------------
 
 
@@ -131,8 +142,7 @@ def test_two_sweeps_share_a_table(whole, tmp_path):
     table = tmp_path / "sweep.csv"
     both = [start(table, "loky", 1, methods) for methods in (METHODS, ("l1",))]
     for process in both:
-        error = process.communicate(timeout=100)[1]
-        assert process.returncode == 0, error
+        finish(process, 150)
     assert same(whole, table)
 
 
@@ -188,8 +198,7 @@ def test_a_worker_is_killed_and_the_rows_are_the_same(whole, tmp_path, backend, 
     pytest.importorskip(package)
     table = tmp_path / "sweep.csv"
     process = start(table, backend, 2, METHODS, "kill")
-    error = process.communicate(timeout=150)[1]
-    assert process.returncode == 0, error
+    finish(process, 240)
     assert (tmp_path / "pids" / "killed").exists()
     assert len(list((tmp_path / "pids").iterdir())) >= 3  # two workers, and the mark
     assert same(whole, table)
