@@ -187,6 +187,12 @@ def test_cuda_equals_cpu(rng):
     assert all(mask.is_cuda for mask in masks.values())
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-75, 1e75, 1e200])
+def test_magnitudes_whose_powers_float64_cannot_hold_are_refused(scale, rng):
+    with pytest.raises(wmgp.InputError, match=r"^b\.weight: expected a largest magnitude between 1e-70 and 1e\+70"):
+        wmgp.analyze({"a.weight": np.zeros(4), "b.weight": rng.standard_normal(50) * scale})
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("size", [10, 200_000])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,5 +1,6 @@
 """The README: what it shows is what was recorded, and what was recorded is what the program says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def test_recorded_output_is_the_programs(monkeypatch, capsys):
         main(command)
     assert not done.value.code
     assert capsys.readouterr().out.splitlines() == RECORDED.splitlines()[1:]
+
+
+def test_recorded_output_agrees_with_the_record_that_has_provenance():
+    record = json.loads((ROOT / "results" / "mobilenet_v2.json").read_text(encoding="utf-8"))
+    analysis = record["analysis"]
+    assert f"{analysis['n_parameters']:,}" in RECORDED and f"{analysis['kurtosis_of_kurtoses']:.2f}" in RECORDED
+    points = {"optimal": analysis["optimal"], "safe": analysis["safe"], "cosine 0.99": record["advised"]}
+    for name, point in points.items():
+        row = next(line for line in RECORDED.splitlines() if line.startswith(name)).removeprefix(name).split()
+        forms = {"amount": ".4f", "cosine": ".4f", "threshold": ".4g", "n_pruned": ","}
+        assert row == [format(point[key], form) for key, form in forms.items()]
 
 
 def test_readme_shows_the_benchmark():

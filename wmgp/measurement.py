@@ -20,6 +20,7 @@ from .parameters import Parameter, Pool, collect
 
 SORTED_BELOW = 100_000  # values: sorting so few takes a millisecond, and needs nothing compiled
 CHUNK, DEVICE_CHUNK = 1 << 20, 1 << 24  # values a task reads; fixed, so that sums never depend on the threads
+SQUARABLE = (1e-70, 1e70)  # the range of a largest magnitude whose fourth powers float64 can sum
 Progress = Callable[[int, int], None]
 
 
@@ -177,7 +178,12 @@ def _measure_sorted(parameters: Sequence[Parameter]) -> Measurement:
         values = _float64(p)
         largest[i] = np.abs(values).max(initial=0)
         _refuse_unfinite([p], largest[i : i + 1])
-        entries.append(moments(values))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is out of range is refused below
+            entries.append(moments(values))
+    low, high = SQUARABLE
+    if largest.any() and not low < largest.max() < high:
+        name = parameters[int(largest.argmax())].name
+        raise InputError(f"{name}: expected a largest magnitude between {low} and {high}, found {largest.max():.3g}")
     fields = [np.concatenate([getattr(m, f) for m in entries] or [np.zeros(0)]) for f in Moments.__annotations__]
     return Measurement(parameters, Moments(*fields), None)
 
