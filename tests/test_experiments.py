@@ -2,6 +2,7 @@
 
 import copy
 import io
+from collections import OrderedDict
 from dataclasses import replace
 from urllib.error import URLError
 
@@ -142,6 +143,23 @@ def test_lenets(name, n, shape):
     model = models.build(name, 0)
     assert sum(p.numel() for p in model.parameters()) == n
     assert model(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+def test_relu_before_the_pool_is_the_same_network():
+    """As LeNet-5 was published: outputs and gradients are equal to the bit."""
+    ours = models.build("lenet5", 0)
+    order = [name for name, _ in ours.named_children()]
+    for i in (1, 2):
+        relu, pool = order.index(f"relu{i}"), order.index(f"pool{i}")
+        order[relu], order[pool] = order[pool], order[relu]
+    published = nn.Sequential(OrderedDict((name, copy.deepcopy(ours.get_submodule(name))) for name in order))
+    x = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    outputs = [net(x) for net in (ours, published)]
+    assert order.index("relu1") < order.index("pool1") and torch.equal(*outputs)
+    for out in outputs:
+        out.square().sum().backward()
+    assert all(torch.equal(p.grad, published.get_parameter(name).grad) for name, p in ours.named_parameters())
+
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2"])

@@ -20,7 +20,20 @@ from torch.nn.utils import prune as torch_prune
 
 import wmgp
 from wmgp import InputError, cli
-from wmgp.experiments import augment, backends, data, job, models, presets, recipes, results, sweep, sweep_cli, training
+from wmgp.experiments import (
+    augment,
+    backends,
+    data,
+    graphs,
+    job,
+    models,
+    presets,
+    recipes,
+    results,
+    sweep,
+    sweep_cli,
+    training,
+)
 from wmgp.experiments.presets import Sweep
 from wmgp.experiments.training import REFERENCE, Recipe
 
@@ -403,6 +416,60 @@ def test_masked_steps_are_torch_s_pruned_steps(recipe):
         for name, mask in masks.items():
             torch.testing.assert_close(mine[name], theirs[f"{name}_orig"] * mask, rtol=1e-4, atol=1e-6)
             assert not mine[name][~mask].any() and not torch.signbit(mine[name][~mask]).any()
+
+
+def test_dropout_is_decided_by_the_seed():
+    """Whatever was drawn before, and without touching the global random state."""
+    images, trained = data.load("digits", True), []
+    for seed, drawn in ((1, 0), (1, 5), (2, 0)):
+        model = nn.Sequential(*Small(), nn.Dropout(0.5), nn.Linear(10, 10))
+        torch.manual_seed(drawn)
+        before = torch.get_rng_state()
+        nn.init.ones_(model[6].weight)
+        training.train(model, images, 1, seed, Recipe(0.05, batch_size=512))
+        assert torch.equal(torch.get_rng_state(), before)
+        trained.append(torch.cat([p.flatten() for p in model.parameters()]))
+    assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], trained[2])
+
+
+def test_a_replayed_step_is_the_step():
+    """What is recorded reads its batches from the same places each time; batches of another shape pass it by."""
+    taken, batches, recorded = ([], []), [torch.full((n,), float(i)) for i, n in enumerate((4, 4, 4, 4, 2, 4, 4))], []
+
+    def record(step, inputs):
+        recorded.append(inputs)
+        return lambda: step(*inputs)
+
+    def step_into(into):
+        return lambda x, y: into.append((x.clone(), y.clone()))
+
+    replayed = graphs.Replayed(step_into(taken[1]), record)
+    for batch in batches:
+        step_into(taken[0])(batch, -batch)
+        replayed(batch, -batch)
+    assert len(recorded) == 1 and len(taken[1]) == len(batches)
+    for plain, played in zip(*taken, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(plain, played, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("recipe", [Recipe(0.05, 0.9, 0.01, 64), Recipe(0.05, 0.9, 0.01, 64, bfloat16=True)])
+def test_cuda_trains_as_the_cpu_does_and_a_graph_as_its_steps(recipe, monkeypatch):
+    """An epoch of masked steps: on the CPU, on the GPU one kernel after another, and there as a graph."""
+
+    def weights(device, replayed):
+        monkeypatch.setattr(training, "Replayed", replayed)
+        model, images = Small(), data.load("digits", True, device)
+        masks = wmgp.prune(model, 0.5)
+        training.train(model, images, 1, 0, recipe, masks)
+        assert not any(p.cpu()[~masks[name]].any() for name, p in model.named_parameters())
+        return torch.cat([p.detach().cpu().flatten() for p in model.parameters()])
+
+    cpu, plain = weights("cpu", graphs.Replayed), weights("cuda", lambda step: step)
+    graph, again = weights("cuda", graphs.Replayed), weights("cuda", graphs.Replayed)
+    assert torch.equal(graph, again)
+    torch.testing.assert_close(graph, plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(graph, cpu, rtol=0.05, atol=0.02 if recipe.bfloat16 else 1e-3)
 
 
 def test_half_precision_keeps_the_weights_whole_and_the_zeros():

@@ -1,11 +1,13 @@
 """How alike two networks are: cosine of their parameters, and agreement of what they compute."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
 from .errors import InputError
 from .measurement import CHUNK
-from .parameters import Parameter, collect, label
+from .parameters import Parameter, collect, is_torch, label
 
 
 def cosine_similarity(a, b) -> float:
@@ -32,16 +34,18 @@ def _dots(a: Parameter, b: Parameter) -> np.ndarray:
     """The dot products a.b, a.a and b.b."""
     dots = np.zeros(3)
     for start in range(0, a.n, CHUNK):
-        x, y = (_float64(p, start, min(start + CHUNK, a.n)) for p in (a, b))
-        dots += np.dot(x, y), np.dot(x, x), np.dot(y, y)
+        x, y = _float64(*(p.block(start, min(start + CHUNK, a.n)) for p in (a, b)))
+        dots += [float(u @ v) for u, v in ((x, y), (x, x), (y, y))]
         a.release()
         b.release()
     return dots
 
 
-def _float64(p: Parameter, start: int, stop: int) -> np.ndarray:
-    block = p.block(start, stop)
-    return (block if isinstance(block, np.ndarray) else block.cpu().numpy()).astype(np.float64)
+def _float64(*blocks: Any) -> list[Any]:
+    """Blocks in float64: on the accelerator where all lie on one, else as arrays."""
+    if all(is_torch(block) for block in blocks):
+        return [block.to(blocks[0].device).double() for block in blocks]
+    return [(block.cpu().numpy() if is_torch(block) else block).astype(np.float64) for block in blocks]
 
 
 def agreement(a: Float[np.ndarray, "n classes"], b: Float[np.ndarray, "n classes"]) -> float:

@@ -16,19 +16,20 @@ def batches(
     """Every image once, in random order, `size` at a time and as `data.scaled`, with the labels.
 
     `crop`: from the image with a black border of so many pixels, a piece of the image's size; `flip`: left to right,
-    one in two (both as He et al. 2016, arXiv:1512.03385, section 4.2). The generator is the CPU's, on every device, and
-    nothing more is drawn than is asked for.
+    one in two (both as He et al. 2016, arXiv:1512.03385, section 4.2). The generator is the CPU's, on every device;
+    what an epoch draws goes to the device at once, and nothing more is drawn than is asked for.
     """
-    device, n = data.images.device, 2 * crop + 1
+    device, n = data.images.device, len(data)
     windows = _windows(data.images, crop) if crop else data.images
-    for index in torch.randperm(len(data), generator=generator).split(size):
-        corner = torch.randint(n, (2, len(index)), generator=generator).to(device) if crop else ()
-        index = index.to(device)
-        images = windows[index, :, *corner]  # [b, c, h, w]
-        if flip:
-            turned = torch.randint(2, (len(index), 1, 1, 1), generator=generator).to(device)
-            images = torch.where(turned > 0, images.flip(3), images)
-        yield data.scaled(images), data.labels[index]
+    order = torch.randperm(n, generator=generator).to(device)
+    corners = torch.randint(2 * crop + 1, (2, n), generator=generator).to(device) if crop else order.new_empty(0, n)
+    turned = torch.randint(2, (n, 1, 1, 1), generator=generator).to(device) if flip else None
+    for start in range(0, n, size):
+        part = slice(start, start + size)
+        images = windows[order[part], :, *corners[:, part]]  # [b, c, h, w]
+        if turned is not None:
+            images = torch.where(turned[part] > 0, images.flip(3), images)
+        yield data.scaled(images), data.labels[order[part]]
 
 
 def _windows(images: UInt8[Tensor, "n c h w"], crop: int) -> UInt8[Tensor, "n c s s h w"]:

@@ -5,6 +5,7 @@ environment variable `WMGP_DATA` names, laid out as torchvision lays them out, a
 missing.
 """
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -55,9 +56,14 @@ class ImageData:
         """Images as float32 in [0, 1], or normalised."""
         pixels = images.float().div_(255)
         if self.mean:
-            mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
-            pixels.sub_(mean).div_(std)
+            pixels.sub_(_channels(self.mean, pixels.device)).div_(_channels(self.std, pixels.device))
         return pixels
+
+
+@functools.cache
+def _channels(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "c 1 1"]:
+    """A value a channel, copied to the device once: a GPU waits for every copy."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def load(name: str, train: bool, device: str | torch.device = "cpu") -> ImageData:

@@ -15,7 +15,8 @@ from .training import REFERENCE, Outcome, Recipe, evaluate, train
 # What a job and its parent execute.
 MODULES = (
     *CORE,
-    *("experiments.augment", "experiments.data", "experiments.job", "experiments.models", "experiments.training"),
+    *("experiments.augment", "experiments.data", "experiments.graphs", "experiments.job", "experiments.models"),
+    "experiments.training",
 )
 
 

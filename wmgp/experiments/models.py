@@ -59,14 +59,18 @@ def _with_ten_outputs(model: nn.Module) -> nn.Module:
 
 
 def _lenet(channels: int, padding: int) -> nn.Sequential:
-    """LeNet-5 with ReLU and max-pooling (LeCun et al. 1998, doi:10.1109/5.726791, has tanh and averages)."""
+    """LeNet-5 with ReLU and max-pooling (LeCun et al. 1998, doi:10.1109/5.726791, has tanh and averages).
+
+    ReLU comes after the pool, on a quarter of the values: a maximum and a rising function can change places, so outputs
+    and gradients are those of ReLU before the pool, to the bit.
+    """
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(channels, 6, 5, padding=padding),  # [n, 6, 28, 28]
-        "relu1": nn.ReLU(),
         "pool1": nn.MaxPool2d(2),  # [n, 6, 14, 14]
+        "relu1": nn.ReLU(),
         "conv2": nn.Conv2d(6, 16, 5),  # [n, 16, 10, 10]
-        "relu2": nn.ReLU(),
         "pool2": nn.MaxPool2d(2),  # [n, 16, 5, 5]
+        "relu2": nn.ReLU(),
         "flatten": nn.Flatten(),  # [n, 400]
         "fc1": nn.Linear(400, 120),
         "relu3": nn.ReLU(),

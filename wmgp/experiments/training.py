@@ -4,7 +4,8 @@ The whole data set lies on the device as uint8, and a batch is an indexing of it
 DataLoader costs more than the network.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from ..errors import InputError
 from .augment import batches
 from .data import ImageData
+from .graphs import Replayed
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ def train(
     masks: Mapping[str, Bool[Tensor, "*shape"]] | None = None,
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
-    """Train `model` in place for `epochs`, its batches drawn anew each epoch from `seed`.
+    """Train `model` in place for `epochs`; the batches, drawn anew each epoch, and dropout are decided by `seed`.
 
-    The last batch of an epoch may be smaller; none is dropped. Where `masks` (name -> bool, True = kept) are given,
-    what they prune is zero after every step; the weights kept move as they do under `torch.nn.utils.prune`.
+    The global random state is left as it was. The last batch of an epoch may be smaller; none is dropped. Where `masks`
+    (name -> bool, True = kept) are given, what they prune is zero after every step; the weights kept move as they do
+    under `torch.nn.utils.prune`.
     `after_epoch` is called with the number of epochs done.
     """
     device = data.images.device
@@ -93,22 +96,46 @@ def train(
         weight_decay=recipe.weight_decay, nesterov=recipe.nesterov, foreach=True,
     )  # fmt: skip
     held = _masked_parameters(model, masks or {})
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
+            loss = cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        _hold_at_zero(held)
+
+    # A graph keeps the numbers it was recorded with, the learning rate among them.
+    take = Replayed(step) if device.type == "cuda" and not recipe.one_cycle else step
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order of batches on every device
-    step, steps = 0, epochs * -(-len(data) // recipe.batch_size)
-    for epoch in range(epochs):
-        for images, labels in batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip):
-            optimizer.param_groups[0]["lr"] = recipe.rate(step, steps)
-            step += 1
-            if recipe.channels_last:
-                images = images.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
-                loss = cross_entropy(model(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            _hold_at_zero(held)
-        if after_epoch:
-            after_epoch(epoch + 1)
+    done, steps = 0, epochs * -(-len(data) // recipe.batch_size)
+    with _repeatable(device, seed):
+        for epoch in range(epochs):
+            for images, labels in batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip):
+                optimizer.param_groups[0]["lr"] = recipe.rate(done, steps)
+                if recipe.channels_last:
+                    images = images.contiguous(memory_format=torch.channels_last)
+                take(images, labels)
+                done += 1
+            if after_epoch:
+                after_epoch(epoch + 1)
+                model.train()  # it may have been evaluated
+
+
+@contextmanager
+def _repeatable(device: torch.device, seed: int) -> Iterator[None]:
+    """Dropout by the seed; on a GPU, on a stream of its own, and by those ways of cuDNN that repeat themselves."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_gpu else []):
+        torch.manual_seed(seed)
+        if not on_gpu:
+            yield
+            return
+        stream, outside = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        stream.wait_stream(outside)  # graphs cannot be recorded where a step has run on the usual stream
+        with torch.cuda.stream(stream), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+            yield
+        outside.wait_stream(stream)
 
 
 def _masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
