@@ -2,6 +2,7 @@
 
 import copy
 import io
+import json
 from collections import OrderedDict
 from dataclasses import replace
 from urllib.error import URLError
@@ -16,7 +17,7 @@ from torch.nn.utils import prune as torch_prune
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import data, models, parents, reference, results, training
+from wmgp.experiments import data, models, parents, provenance, reference, results, training
 from wmgp.experiments.training import REFERENCE, Recipe
 
 
@@ -294,6 +295,44 @@ def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a whole safetensors file"):
         parents.parent("lenet5", train, 0, 1, folder=tmp_path)
+
+
+def test_a_parent_s_history_is_kept(digits, tmp_path):
+    """Before, on the way and after; of a parent that was read, all but the way. Nothing is done twice."""
+    train, test = digits
+    model = parents.parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
+    path = tmp_path / "lenet5-digits-seed4.json"
+    record, way = json.loads(path.read_text()), np.load(path.with_suffix(".npz"))
+    untrained = models.build("lenet5", 4)
+    assert way["logits"].shape == (3, len(test), 10) and way["labels"].tolist() == test.labels.tolist()
+    for place, net in ((0, untrained), (2, model)):
+        outputs = training.evaluate(net, test).logits.numpy().astype(np.float16)
+        assert np.array_equal(way["logits"][place], outputs)
+    for stage, net in (("initial", untrained), ("trained", model)):
+        assert record[stage]["analysis"] == wmgp.analyze(net).to_dict()
+        assert record[stage]["weights"]["optimal"] == wmgp.analyze(net, pool="weights").to_dict()["optimal"]
+    assert record["accuracy"] == training.evaluate(model, test).accuracy and record["epochs"] == 2
+    assert record["parent_sha256"] == provenance.weights_hash(model.state_dict()) == str(way["parent_sha256"])
+    assert float(record["seconds"]) > 0 and {"commit", "source_sha256", "test_sha256", "device", "cpu"} <= set(record)
+
+    before = path.stat().st_mtime_ns
+    parents.parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
+    assert path.stat().st_mtime_ns == before
+    path.unlink()
+    path.with_suffix(".npz").unlink()
+    parents.parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
+    read = json.loads(path.read_text())
+    assert not path.with_suffix(".npz").exists()
+    assert all(read[name] == record[name] for name in ("initial", "trained", "accuracy", "seconds"))
+
+
+def test_a_start_from_other_weights_is_part_of_what_a_parent_is(digits, tmp_path, monkeypatch):
+    build = models.build
+    monkeypatch.setattr(parents, "build", lambda name, seed, start: build(name, seed))
+    parents.parent("lenet5", digits[0], 0, 1, folder=tmp_path, start="IMAGENET1K_V1", test=digits[1])
+    assert json.loads((tmp_path / "lenet5-digits-seed0.json").read_text())["start"] == "IMAGENET1K_V1"
+    with pytest.raises(InputError, match="trained with start IMAGENET1K_V1, expected scratch"):
+        parents.parent("lenet5", digits[0], 0, 1, folder=tmp_path)
 
 
 # -- the reference run ----------------------------------------------------------------------------------------------

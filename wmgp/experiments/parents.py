@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import InputError
 from .data import ImageData
 from .files import write_aside
+from .history import History
 from .models import build
 from .training import REFERENCE, Recipe, train
 
@@ -26,39 +27,73 @@ def parent(
     folder: str | Path | None = None,
     after_epoch: Callable[[int], None] | None = None,
     initial: Callable[[int], nn.Module] | None = None,
+    start: str | None = None,
+    test: ImageData | None = None,
 ) -> nn.Module:
     """The trained network of a seed, from `folder` where it lies there, else trained and kept there.
 
     The file is NETWORK-DATA-seedN.safetensors, float32, and says what it was trained with; one that was trained
     otherwise is an InputError, never silently used. Initialisation and order of batches are both drawn from `seed`;
     the initialisation is kept too, as NETWORK-init-seedN.safetensors. `initial` gives the untrained network of a seed;
-    without it that is `build`'s.
+    without it that is `build`'s, from torchvision's weights of the name `start`, if any. With `test` images, a
+    `History` is kept beside the file where there is none yet.
     """
-    model = initial(seed) if initial else build(network, seed)
+    model = initial(seed) if initial else build(network, seed, start)
     settings = {"network": network, "data": data.name, "data_sha256": data.sha256, "seed": seed, "epochs": epochs}
-    written = {name: str(value) for name, value in (settings | recipe.settings()).items()}
+    settings |= recipe.settings() | {"start": start or "scratch"}
+    written = {name: str(value) for name, value in settings.items()}
     path = Path(folder or "", f"{network}-{data.name}-seed{seed}.safetensors")
-    if folder and path.exists():
-        _read_parent(model, path, written)
-        return model.to(data.images.device)
-    if folder:
-        _write(model, path.with_name(f"{network}-init-seed{seed}.safetensors"), {"network": network, "seed": str(seed)})
-    began = time.perf_counter()
-    train(model, data, epochs, seed, recipe, after_epoch=after_epoch)
-    if folder:
-        how = {"seconds": f"{time.perf_counter() - began:.1f}", "device": data.images.device.type}
-        _write(model, path, {**written, **how, "torch": torch.__version__})
+    there = folder and path.exists()
+    wanted = folder and test and not (there and path.with_suffix(".json").exists())
+    history = History(model, test) if wanted and test else None
+    if there:
+        how = _read_parent(model, path, written)
+        model.to(data.images.device)
+    else:
+        if folder:
+            first = path.with_name(f"{network}-init-seed{seed}.safetensors")
+            _write(model, first, {"network": network, "seed": str(seed)})
+        how = _train(model, data, epochs, seed, recipe, history, after_epoch)
+        if folder:
+            _write(model, path, {**written, **how, "torch": torch.__version__})
+    if history:
+        history.write(path, {**settings, **how})
     return model
 
 
-def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> None:
+def _train(
+    model: nn.Module,
+    data: ImageData,
+    epochs: int,
+    seed: int,
+    recipe: Recipe,
+    history: History | None,
+    after_epoch: Callable[[int], None] | None,
+) -> dict[str, str]:
+    """Train, and return how long that took and on what."""
+
+    def look(epoch: int) -> None:
+        if history:
+            history.look()
+        if after_epoch and epoch:
+            after_epoch(epoch)
+
+    look(0)
+    began = time.perf_counter()
+    train(model, data, epochs, seed, recipe, after_epoch=look)
+    return {"seconds": f"{time.perf_counter() - began:.1f}", "device": data.images.device.type}
+
+
+def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> dict[str, str]:
+    """Load the weights, once it is sure how they were trained; how long that took and on what."""
     try:
         with safe_open(str(path), "pt") as file:
             recorded = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error})") from error
-    defaults = {field.name: str(field.default) for field in fields(Recipe)}  # of what a file or the settings leave out
+    # Of what a file or the settings leave out:
+    defaults = {field.name: str(field.default) for field in fields(Recipe)} | {"start": "scratch"}
     for name in (*settings, *(defaults.keys() & recorded.keys())):
         found, expected = (where.get(name, defaults.get(name)) for where in (recorded, settings))
         if found != expected:
@@ -67,6 +102,7 @@ def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> None
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"{path}: not the weights of this network: {str(error).splitlines()[-1].strip()}") from error
+    return {name: recorded[name] for name in ("seconds", "device") if name in recorded}
 
 
 def _write(model: nn.Module, path: Path, settings: dict[str, str]) -> None:

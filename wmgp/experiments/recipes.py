@@ -5,8 +5,9 @@ they do not state is chosen here:
 
 - Fine-tuning is the reference recipe for every network, but on digits, where an epoch of it has six steps.
 - A parent of another network is trained by a `strong` recipe: momentum with a triangle of learning rates (Smith &
-  Topin 2019, arXiv:1708.07120), crops and flips and weight decay as He et al. 2016 (arXiv:1512.03385, section 4.2),
-  the decay of VGG from Simonyan & Zisserman 2015 (arXiv:1409.1556, section 3.1). Peak rates and epochs are ours.
+  Topin 2019, arXiv:1708.07120), crops and flips as He et al. 2016 (arXiv:1512.03385, section 4.2), the decay of VGG
+  from Simonyan & Zisserman 2015 (arXiv:1409.1556, section 3.1). Peak rates and epochs are ours: enough for a parent
+  that is worth pruning and few enough for two CPU cores, where batches of 512 halve the time of ResNet18 and VGG11.
 - `imagenet` starts torchvision's networks from its ImageNet weights, with a new last layer, and lower rates.
 """
 
@@ -48,10 +49,10 @@ PLANS = {
     ("lenet_small", "reference"): Plan(REFERENCE, 25),
     ("lenet_small", "strong"): Plan(Recipe(0.05, 0.9, 5e-4, 128, nesterov=True, one_cycle=True, flip=True), 30),
     ("resnet18", "reference"): Plan(REFERENCE, 25),
-    ("resnet18", "strong"): Plan(CROPPED, 30),
+    ("resnet18", "strong"): Plan(replace(CROPPED, learning_rate=0.2, batch_size=512), 15),
     ("resnet18", "imagenet"): Plan(replace(CROPPED, learning_rate=0.02), 10, "IMAGENET1K_V1"),
     ("vgg11_bn", "reference"): Plan(REFERENCE, 25),
-    ("vgg11_bn", "strong"): Plan(replace(CROPPED, learning_rate=0.05), 30),
+    ("vgg11_bn", "strong"): Plan(replace(CROPPED, batch_size=512), 6),
     ("vgg11_bn", "imagenet"): Plan(replace(CROPPED, learning_rate=0.01), 10, "IMAGENET1K_V1"),
     ("mobilenet_v2", "reference"): Plan(REFERENCE, 25),
     ("mobilenet_v2", "strong"): Plan(replace(CROPPED, weight_decay=1e-4), 60),

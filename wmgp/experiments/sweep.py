@@ -22,7 +22,7 @@ from ..pruning import METHODS
 from .backends import cluster, spread
 from .data import ImageData, load, on_device
 from .job import MODULES, pruned
-from .models import INPUTS, build
+from .models import INPUTS
 from .parents import parent
 from .presets import Sweep
 from .provenance import record_run, source_hash, weights_hash
@@ -149,7 +149,7 @@ def _told(work: Callable, tasks: list[tuple], what: str, tell: Callable[[str, in
 def _settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
     """The settings of a family's run, which name its parent by the hash of its weights."""
     with _one_thread():
-        model = _parent(family, site)
+        model = _parent(family, site, _data(family, site)[1])
     return family, {
         "network": family.sweep.network,
         "data": family.data,
@@ -174,21 +174,20 @@ def _row(family: Family, run: str, method: str, amount: float, site: Site) -> di
     return {name: row[name] for name in ROW}
 
 
-def _parent(family: Family, site: Site) -> nn.Module:
-    """Trained, or read from the folder."""
+def _parent(family: Family, site: Site, test: ImageData | None = None) -> nn.Module:
+    """Trained, or read from the folder; with `test` images, its history is kept."""
     sweep, chosen = family.sweep, family.plan
 
-    def initial(seed: int) -> nn.Module:
-        if sweep.build is None:
-            return build(sweep.network, seed, chosen.weights)
+    def own(seed: int) -> nn.Module:
+        assert sweep.build is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return sweep.build(seed)
 
-    training = _data(family, site)[0]
     return parent(
-        sweep.network, training, family.seed, chosen.epochs, chosen.recipe, _folder(family, site), initial=initial
-    )
+        sweep.network, _data(family, site)[0], family.seed, chosen.epochs, chosen.recipe, _folder(family, site),
+        initial=own if sweep.build else None, start=chosen.weights, test=test,
+    )  # fmt: skip
 
 
 def _folder(family: Family, site: Site) -> Path:

@@ -1,0 +1,71 @@
+"""What is kept of a parent beside its weights, which for larger networks are too large to keep.
+
+NETWORK-DATA-seedN.json holds its accuracy, and fronts, moments and kurtoses of its weights before and after training;
+NETWORK-DATA-seedN.npz, where it was trained here, its outputs on the way from one to the other.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ..analysis import analyze
+from .data import ImageData
+from .definitions import kurtosis_definitions
+from .files import write_aside
+from .provenance import CORE, source_hash, surroundings, weights_hash
+from .training import evaluate
+
+WATCHED = 500  # test images, the first ones: 10 kB an epoch
+MODULES = (*CORE, "experiments.data", "experiments.definitions", "experiments.history", "experiments.training")
+
+
+class History:
+    """Made of an untrained network; `look` after every epoch of its training, and `write` at the end."""
+
+    def __init__(self, model: nn.Module, test: ImageData):
+        self.model, self.test = model, test
+        self.initial = described(model)
+        self.outputs: list[np.ndarray] = []
+
+    def look(self) -> None:
+        """Keep the outputs of now, float16 [watched, classes]."""
+        few = replace(self.test, images=self.test.images[:WATCHED], labels=self.test.labels[:WATCHED])
+        self.outputs.append(evaluate(self.model, few).logits.cpu().numpy().astype(np.float16))
+
+    def write(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Both files beside the parent's `path`; `settings` are what it was trained with."""
+        outcome = evaluate(self.model, self.test)
+        record = {
+            **settings,
+            **surroundings(),
+            "test_sha256": self.test.sha256,
+            "parent_sha256": weights_hash(self.model.state_dict()),
+            "source_sha256": source_hash(MODULES),
+            "accuracy": outcome.accuracy,
+            "loss": outcome.loss,
+            "initial": self.initial,
+            "trained": described(self.model),
+        }
+        if self.outputs:
+            file = io.BytesIO()
+            logits, labels = np.stack(self.outputs), self.test.labels[:WATCHED].cpu().numpy()
+            np.savez_compressed(file, logits=logits, labels=labels, parent_sha256=np.array(record["parent_sha256"]))
+            write_aside(path.with_suffix(".npz"), file.getvalue())
+        write_aside(path.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def described(model: nn.Module) -> dict[str, Any]:
+    """The weights' analysis in the paper's pool, and over tensors of 2 or more dimensions; kurtosis by definition."""
+    many = analyze(model, pool="weights").to_dict()
+    kurtoses = {name: value if np.isfinite(value) else None for name, value in kurtosis_definitions(model).items()}
+    return {
+        "analysis": analyze(model).to_dict(),
+        "weights": {name: many[name] for name in ("n_prunable", "kurtosis", "front", "optimal", "safe")},
+        "definitions": kurtoses,
+    }
