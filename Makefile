@@ -30,6 +30,7 @@ test: $(INSTALLED)  ## run all the tests
 bench: $(INSTALLED)  ## measure the speed against the published method, into results/benchmark*.csv
 	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md
 	$(BIN)/python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv
+	$(BIN)/python -m wmgp.experiments.benchmark_formats --out results/benchmark_formats.csv
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv

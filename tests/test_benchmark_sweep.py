@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from wmgp.experiments import benchmark_sweep, data, models, provenance
+from wmgp.experiments import benchmark_formats, benchmark_sweep, data, models, provenance
 
 
 def few(n):
@@ -54,3 +54,20 @@ def test_noise_stands_in_for_missing_data(monkeypatch):
     training, test = benchmark_sweep.images_of("mobilenet_v2", "cifar10", 8)
     assert training.name == test.name == "noise" and training.images.shape == (8, 3, 32, 32)
     assert data.load("digits", True).name == "digits"
+
+
+def test_formats_are_timed_against_each_other(tmp_path, capsys):
+    out = tmp_path / "formats.csv"
+    benchmark_formats.main(["--networks", "lenet5", "--images", "64", "--repeats", "1", "--out", str(out)])
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert tuple(rows[0]) == benchmark_formats.COLUMNS
+    assert {(row["memory"], row["precision"]) for row in rows} == {
+        (memory, precision) for memory in ("contiguous", "channels_last") for precision in ("float32", "bfloat16")
+    }
+    plain = next(row for row in rows if (row["memory"], row["precision"]) == ("contiguous", "float32"))
+    assert float(plain["relative"]) == 1
+    for row in rows:
+        ratio = float(row["images_per_second"]) / float(plain["images_per_second"])
+        assert float(row["relative"]) == pytest.approx(ratio, rel=1e-4)
+    assert provenance.provenance(out)[rows[0]["run"]]["networks"] == ["lenet5"]
+    assert "lenet5" in capsys.readouterr().out

@@ -237,6 +237,35 @@ def test_recorded_figures_are_shown_with_where_they_come_from(tmp_path):
     assert "networktimes fastersmall12,345.6large" in text.replace(" ", "").replace("timesfaster", "times faster")
 
 
+def test_parents_are_shown_with_their_accuracy(tmp_path):
+    """Two seeds of one recipe share a row; another recipe has its own, and JPEG copies need what CIFAR-10 needs."""
+    text = "# A page\n\n```{parents-table}\nThe parents.\n```"
+    parents = little_book(tmp_path, text) / "results" / "parents"
+    common = {
+        "network": "resnet18", "data": "cifar10-jpeg", "start": "scratch", "batch_size": 512, "learning_rate": 0.2,
+        "device": "cpu", "cpu": "A processor", "gpu": None, "commit": "0123456789", "date": "2026-01-02",
+    }  # fmt: skip
+    cases = ((0, 15, 0.81, "600.0"), (1, 15, 0.83, "660.0"), (2, 3, 0.5, "120.0"))
+    for seed, epochs, accuracy, seconds in cases:
+        record = {**common, "seed": seed, "epochs": epochs, "accuracy": accuracy, "seconds": seconds}
+        folder = parents / ("" if epochs == 15 else "0a0a0a0a")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"resnet18-cifar10-jpeg-seed{seed}.json").write_text(json.dumps(record))
+    html = (build(tmp_path) / "page.html").read_text()
+    rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
+    alike = ["512", "0.2"]
+    assert rows == [
+        ["resnet18", "cifar10-jpeg", "scratch", "3", *alike, "1", "50.0%", "78%", "2.0", "cpu"],
+        ["resnet18", "cifar10-jpeg", "scratch", "15", *alike, "2", "82.0% (81.0% to 83.0%)", "78%", "10.5", "cpu"],
+    ]
+    assert "The parents. From <code" in html and "commit 0123456, on A processor, 2026-01-02." in html
+
+
+def test_no_recorded_parents_stop_the_build(tmp_path):
+    with pytest.raises(AssertionError, match="no JSON file in results/parents"):
+        build(little_book(tmp_path, "# A page\n\n```{parents-table}\n```"))
+
+
 def test_a_figure_that_is_not_recorded_stops_the_build(tmp_path):
     text = "# A page\n\n{result}`gone.csv | network=a | times | .1f`\n\n```{results-table} gone.csv\n```"
     with pytest.raises(AssertionError) as error:

@@ -14,7 +14,7 @@ import argparse
 import csv
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,15 +92,16 @@ def against_published(network: str, training: ImageData, test: ImageData, repeat
     device, ours, theirs = training.images.device, [], []
     for _ in range(repeats):
         fresh = [build(network, 0).to(device) for _ in range(2)]
-        theirs.append(_seconds(lambda m=fresh[0]: published_job(m, training, test, workers), device))
-        ours.append(_seconds(lambda m=fresh[1]: our_job(network, m, training, test), device))
+        theirs.append(seconds(lambda m=fresh[0]: published_job(m, training, test, workers), device))
+        ours.append(seconds(lambda m=fresh[1]: our_job(network, m, training, test), device))
     return {
         "case": network, "data": test.name, "images": len(training), "device": device.type,
         "seconds": min(ours), "peer_seconds": min(theirs), "ratio": min(theirs) / min(ours), "repeats": repeats,
     }  # fmt: skip
 
 
-def _seconds(work, device: torch.device) -> float:
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long the work takes, to its end on the device."""
     began = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -113,23 +114,24 @@ def images_of(network: str, name: str, limit: int | None = None) -> tuple[ImageD
     try:
         both = load(name, True), load(name, False)
     except InputError:
-        both = tuple(_noise(INPUTS[network], n) for n in (60_000 if name == "mnist" else 50_000, 10_000))
+        both = tuple(noise(INPUTS[network], n) for n in (60_000 if name == "mnist" else 50_000, 10_000))
     cut = [from_arrays(d.name, d.images[:limit].numpy(), d.labels[:limit].numpy()) for d in both] if limit else both
     return cut[0], cut[1]
 
 
-def _noise(shape: tuple[int, int, int], n: int) -> ImageData:
+def noise(shape: tuple[int, int, int], n: int) -> ImageData:
+    """Random images and labels."""
     rng = np.random.default_rng(0)
     return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
 
 
-def table(rows: Iterable[dict], run: str) -> str:
+def table(rows: Iterable[dict], run: str, columns: Sequence[str] = COLUMNS) -> str:
     """The rows as CSV, figures to six digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for row in rows:
-        cells = ({**row, "run": run}[name] for name in COLUMNS)
+        cells = ({**row, "run": run}[name] for name in columns)
         writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells])
     return out.getvalue()
 

@@ -69,6 +69,20 @@ BFLOAT16 = {
     *(("resnet18", "cuda"), ("vgg11_bn", "cuda"), ("mobilenet_v2", "cuda")),
 }
 
+# Test accuracy below which a parent is no evidence: it has not learnt what its prunes could lose.
+NEEDED = {
+    ("lenet5", "mnist"): 0.97,
+    ("lenet_small", "cifar10"): 0.60,
+    ("resnet18", "cifar10"): 0.78,
+    ("vgg11_bn", "cifar10"): 0.80,
+    ("mobilenet_v2", "cifar10"): 0.70,
+}
+
+
+def needed(network: str, data: str) -> float | None:
+    """The accuracy in `NEEDED` of a network on data of this name, JPEG copies among them; None where none is set."""
+    return NEEDED.get((network, data.removesuffix("-jpeg")))
+
 
 def usual(network: str, data: str) -> str:
     """The recipe of a sweep that names none: as published where it is known to do, else the strong one."""

@@ -1,0 +1,70 @@
+"""``{parents-table}``: the trained networks recorded in ``results/parents``: how, and how accurate they are.
+
+A row for each network, data set and recipe; its body is the caption, to which where it comes from is added.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from recorded import short
+from sphinx.util.docutils import SphinxDirective
+from tables import table
+
+from wmgp.experiments.recipes import needed
+
+HEAD = ["network", "data", "start", "epochs", "batch", "peak rate", "seeds", "accuracy", "needed", "minutes", "device"]
+KEY = ("network", "data", "start", "epochs", "batch_size", "learning_rate")
+
+
+def records(folder: Path) -> dict[tuple, list[dict[str, Any]]]:
+    """What is recorded of the parents below a folder, those trained alike together, in the order of their keys."""
+    found: dict[tuple, list[dict[str, Any]]] = {}
+    for path in sorted(folder.rglob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(tuple(record[name] for name in KEY), []).append(record)
+    return dict(sorted(found.items()))
+
+
+def spread(values: list[float]) -> str:
+    """Their mean, and the least and the largest where there are several."""
+    mean = f"{sum(values) / len(values):.1%}"
+    return f"{mean} ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else mean
+
+
+def row(key: tuple, alike: list[dict[str, Any]]) -> list[str]:
+    """The cells of a row."""
+    minutes = sum(float(record["seconds"]) for record in alike) / len(alike) / 60
+    accuracy = spread([record["accuracy"] for record in alike])
+    least = needed(key[0], key[1])
+    devices = ", ".join(sorted({record["device"] for record in alike}))
+    return [*map(str, key), str(len(alike)), accuracy, f"{least:.0%}" if least else "", f"{minutes:.1f}", devices]
+
+
+class ParentsTable(SphinxDirective):
+    """The directive."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The table."""
+        folder = Path(self.env.srcdir, "results", "parents")
+        for path in folder.rglob("*.json"):
+            self.env.note_dependency(str(path))
+        found = records(folder)
+        if not found:
+            raise self.error("parents-table: no JSON file in results/parents")
+        everyone = [record for alike in found.values() for record in alike]
+        commits = ", ".join(sorted({short(record["commit"]) for record in everyone}))
+        cpus = ", ".join(sorted({record["gpu"] or record["cpu"] for record in everyone}))
+        where = f"From `results/parents`: commit {commits}, on {cpus}, {max(record['date'] for record in everyone)}."
+        said, _ = self.parse_inline(" ".join([*self.content, where]))
+        cells = [[nodes.Text(text) for text in row(key, alike)] for key, alike in found.items()]
+        return [table(said, HEAD, cells, "results")]
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_directive("parents-table", ParentsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

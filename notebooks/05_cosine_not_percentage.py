@@ -1,0 +1,199 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Cosine, not percentage
+#
+# Prune half of a network's weights at random, and it suffers far more than when the smallest half goes. So the
+# percentage says little. The paper claims that cosine similarity to the parent says it all: after one epoch of
+# fine-tuning, accuracy and loss follow the cosine, *whatever the method* that chose the weights. In its Figures 1
+# and 2 two methods, global L1 and random, differ widely when drawn against the pruned percentage, and fall together
+# when drawn against the cosine.
+#
+# Here the same experiment was run with LeNet-5 on MNIST. Do the two methods fall onto one curve? The claim gets two
+# numbers: how much of the variance one common curve leaves unexplained, and how far the two methods lie apart where
+# their cosine is the same.
+
+# %% tags=["parameters"]
+preset: str = "default"  # "default" (recorded rows), "quick" (a new sweep on digits, two minutes) or "tiny" (seconds)
+table: str = "lenet5_mnist.csv"  # the recorded sweep, a file of results/
+device: str = "auto"  # of a new sweep: "auto" (a GPU where there is one), "cpu", "cuda"
+seed: int = 0  # of the bootstrap, and of a tiny sweep
+draws: int = 200  # of the bootstrap
+
+# %%
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Markdown
+
+from wmgp import plotting
+from wmgp.experiments import collapse, inputs, results, sweep
+from wmgp.experiments.presets import PRESETS
+from wmgp.experiments.provenance import provenance
+from wmgp.experiments.training import choose_device
+from wmgp.sweep_figures import LABELS, METHODS, sweep_figure
+
+inputs.check_choice("preset", preset, ("default", "quick", "tiny"))
+inputs.check_whole("seed", seed, 0, 2**31)
+inputs.check_whole("draws", draws, 10, 100_000)
+where = choose_device(device)
+plotting.use_style()
+
+
+def measured() -> tuple[pd.DataFrame, dict]:
+    """The rows and their provenance: the recorded ones, or those of a sweep run now."""
+    if preset == "default":
+        path = results.locate(table)
+        return results.read(path), provenance(path)
+    [chosen] = PRESETS[preset]
+    chosen = replace(chosen, seeds=(seed,)) if preset == "tiny" else chosen
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sweep.csv")
+        sweep.run([chosen], path, 1 if preset == "tiny" else os.cpu_count() or 1, str(where))
+        return results.read(path), provenance(path)
+
+
+# %% [markdown]
+# ## The rows
+#
+# A parent is trained, a copy of it is pruned by one method at one amount, and the copy is trained for one epoch
+# more, its pruned weights held at zero. Then it is tested. That is one row.
+
+# %%
+rows, runs = measured()
+rows = rows.sort_values(["seed", "method", "amount"], ignore_index=True)
+
+
+def among(name: str) -> str:
+    """All values of a setting among the runs."""
+    return ", ".join(sorted({str(run[name]) for run in runs.values()}))
+
+
+shown = [name for name in METHODS if name in set(rows["method"])]
+Markdown(
+    f"{len(rows):,} rows: {among('network')} on {among('data')}, {rows['seed'].nunique()} seeds, "
+    f"{rows['amount'].nunique()} amounts, {', '.join(METHODS[name] for name in shown)}; "
+    f"{among('device')} ({among('cpu')}), {among('date')}. Parents reach "
+    f"{rows['accuracy_parent'].mean():.1%} (from {rows['accuracy_parent'].min():.1%} to "
+    f"{rows['accuracy_parent'].max():.1%})."
+)
+
+# %% [markdown]
+# ## After one epoch
+#
+# On the left the rows are drawn against the amount, on the right the very same rows against the cosine just after
+# pruning. Lines are means over the seeds, bands reach one standard deviation to either side.
+
+# %% mystnb={"image": {"alt": "Accuracy and loss after fine-tuning, on amount: far apart; on cosine: closer."}}
+sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy", "loss"], {"loss": 0})
+
+# %% [markdown]
+# Against the amount the two methods have nothing to do with each other. Against the cosine they come close, at least
+# where the cosine is high. Look at the middle, though: the lines do not coincide, and random pruning is the lower
+# one.
+#
+# ## Before fine-tuning
+#
+# The claim is about networks after one epoch. Just after pruning, this is what they do.
+
+# %% mystnb={"image": {"alt": "Accuracy and loss just after pruning against amount and cosine: random far below L1."}}
+sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy_pruned", "loss_pruned"], {"loss_pruned": 0})
+
+# %% [markdown]
+# ## How much one curve explains
+#
+# If accuracy followed the cosine alone, all rows would lie on one rising curve. The best such curve is found by
+# isotonic regression, which has nothing to tune. What it leaves is given as a share of the whole variance: 0 is a
+# perfect collapse, 1 is none. The last column is what is left when each method has a curve of its own over its
+# amounts. That much is scatter between seeds, which no common curve can remove. Intervals (95 %) come from drawing
+# seeds with replacement.
+
+# %%
+QUANTITIES = ("accuracy", "loss", "accuracy_pruned", "loss_pruned")
+
+
+def share(value: float, low: float, high: float) -> str:
+    """A share with its interval, where it has one."""
+    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
+
+
+left = {y: collapse.over_seeds(rows, lambda part, y=y: collapse.shares(part, y), seed, draws) for y in QUANTITIES}
+names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
+pd.DataFrame({LABELS[y]: {names[x]: share(*found) for x, found in left[y].items()} for y in QUANTITIES}).T
+
+# %% [markdown]
+# ## At the same cosine
+#
+# A small unexplained share can still hide a difference that is always there. So take both methods at the same cosine,
+# seed by seed, and subtract. Intervals (95 %) are Student's t over the seeds.
+
+# %%
+COSINES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
+there = collapse.at_cosine(rows, COSINES).pivot_table(index="seed", columns=["cosine", "method"], values="accuracy")
+
+
+def gap(cosine: float) -> tuple[float, float, float]:
+    """Accuracy of L1 less that of random at a cosine, in points: mean and interval; nan where rows are missing."""
+    if not {(cosine, "l1"), (cosine, "random")} <= set(there.columns):
+        return (float("nan"),) * 3
+    return results.mean_interval(100 * (there[cosine, "l1"] - there[cosine, "random"]).dropna())
+
+
+gaps = {cosine: gap(cosine) for cosine in COSINES}
+
+
+def points(mean: float, low: float, high: float) -> str:
+    """Percentage points with their interval, where there is one."""
+    return "" if mean != mean else f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if low == low else "")
+
+
+def mean_at(cosine: float, method: str) -> str:
+    """Mean accuracy of a method at a cosine."""
+    return f"{there[cosine, method].mean():.2%}" if (cosine, method) in there.columns else ""
+
+
+pd.DataFrame(
+    {
+        f"cosine {c}": {
+            "L1": mean_at(c, "l1"),
+            "random": mean_at(c, "random"),
+            "L1 - random (points)": points(*gaps[c]),
+        }
+        for c in COSINES
+    }
+).T
+
+# %% [markdown]
+# ## What to conclude
+
+# %%
+by_amount, by_cosine, own = (left["accuracy"][name] for name in ("amount", "cosine", "own"))
+clear = [c for c, (_, low, _) in gaps.items() if low > 0]
+unclear = [c for c, (_, low, high) in gaps.items() if low <= 0 <= high]
+apart = f"L1 is the better one at cosine {', '.join(map(str, clear))}" if clear else "no difference is clear of chance"
+apart += f"; at {', '.join(map(str, unclear))} the interval holds zero" if clear and unclear else ""
+widest = max((g for g in gaps.values() if g[0] == g[0]), default=(float("nan"),) * 3)
+fewer = 1 - by_cosine[0] / by_amount[0]
+
+Markdown(f"""
+- **Cosine says far more than percentage.** One curve over the amount leaves {by_amount[0]:.1%} of the variance of the
+  accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {fewer:.0%} less.
+- **It does not say all.** A curve a method would leave {own[0]:.1%}. At the same cosine, {apart}. The widest gap among
+  these is {points(*widest)} points.
+- **Why the rest?** A cosine is one number for all the weights. Two prunes at the same cosine can take very different
+  shares from each layer, and L1 at the same cosine has taken many more weights, all small ones.
+""")
+
+# %% [markdown]
+# What to do: when you compare prunes of one parent, compare them at equal cosine rather than at equal percentage,
+# but do not take equal cosine for equal accuracy. This page rests on one network and one data set, and that an easy
+# one.

@@ -1,0 +1,83 @@
+"""One curve for all methods, or not: on synthetic rows that do and do not collapse."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wmgp import InputError
+from wmgp.experiments import collapse
+
+
+def sweep(seeds=4, noise=0.0, apart=0.0):
+    """Two methods with different cosines at the same amount; accuracy is a function of the cosine, less `apart`."""
+    rng, rows = np.random.default_rng(0), []
+    for seed in range(seeds):
+        for method in ("l1", "random"):
+            for amount in np.arange(21) / 20:
+                cosine = np.sqrt(1 - amount**3) if method == "l1" else np.sqrt(1 - amount)
+                accuracy = cosine**2 - apart * (method == "random") + noise * rng.normal()
+                cosine = cosine if amount < 1 else np.nan
+                rows.append((seed, method, amount, cosine, accuracy))
+    return pd.DataFrame(rows, columns=["seed", "method", "amount", "cosine_pruned", "accuracy"])
+
+
+def test_by_hand():
+    """0, 2, 1, 3: the best rising curve is 0, 1.5, 1.5, 3, which leaves 0.5 of 5."""
+    x = np.arange(4.0)
+    assert collapse.unexplained(x, np.array([0.0, 2, 1, 3])) == pytest.approx(0.1)
+    assert collapse.unexplained(-x, np.array([0.0, 2, 1, 3])) == pytest.approx(0.1)  # falling
+    assert collapse.unexplained(x, np.array([0.0, 1, 8, 9])) == 0
+    assert np.isnan(collapse.unexplained(x, np.ones(4)))
+    assert collapse.unexplained(np.zeros(4), np.array([0.0, 2, 1, 3])) == pytest.approx(1)  # one place: only the mean
+
+
+def test_curves_that_collapse_on_cosine():
+    found = collapse.shares(sweep())
+    assert found["cosine"] == pytest.approx(0, abs=1e-12) and found["own"] == pytest.approx(0, abs=1e-12)
+    assert found["amount"] > 0.1
+
+
+def test_curves_that_do_not():
+    near, far = (collapse.shares(sweep(apart=gap)) for gap in (0.1, 0.5))
+    assert 0.001 < near["cosine"] < far["cosine"]
+    assert near["own"] == pytest.approx(0, abs=1e-12)
+
+
+def test_scatter_is_left_by_every_curve():
+    found = collapse.shares(sweep(seeds=20, noise=0.1))
+    assert found["cosine"] == pytest.approx(found["own"], rel=0.1) and found["own"] > 0.02
+
+
+def test_rows_without_a_cosine_are_left_out_of_all_three():
+    rows = sweep()
+    odd = rows.assign(accuracy=rows["accuracy"].where(rows["amount"] < 1, 55.0))
+    assert collapse.shares(odd) == collapse.shares(rows)
+
+
+def test_intervals_over_seeds():
+    rows = sweep(seeds=6, noise=0.1)
+    found = collapse.over_seeds(rows, collapse.shares, seed=1, draws=50)
+    for value, low, high in found.values():
+        assert low <= high and low < 1.3 * value and high > 0.7 * value
+    assert found == collapse.over_seeds(rows, collapse.shares, seed=1, draws=50)
+    assert found != collapse.over_seeds(rows, collapse.shares, seed=2, draws=50)
+    single = collapse.over_seeds(rows[rows["seed"] == 0], collapse.shares)
+    assert all(np.isnan(low) and np.isnan(high) for _, low, high in single.values())
+
+
+def test_a_seed_is_drawn_whole():
+    """The mean of a column that is one number a seed is, in each draw, a mean of whole seeds."""
+    rows = sweep(seeds=2).assign(accuracy=lambda r: r["seed"] * 1.0)
+    value, low, high = collapse.over_seeds(rows, lambda r: {"mean": r["accuracy"].mean()}, draws=100)["mean"]
+    assert (value, low, high) == (0.5, 0, 1)
+
+
+def test_at_a_cosine():
+    found = collapse.at_cosine(sweep(apart=0.25), (0.95, 0.8, 0.1), "accuracy")
+    assert len(found) == 2 * 4 * 3
+    gaps = found.pivot_table(index="cosine", columns="method", values="accuracy")
+    assert gaps.loc[0.8, "l1"] - gaps.loc[0.8, "random"] == pytest.approx(0.25, abs=0.01)
+    assert gaps.loc[0.95, "l1"] == pytest.approx(0.95**2, abs=1e-3)
+    assert found.loc[found["cosine"] == 0.1, "accuracy"].isna().all()  # no row goes that far down
+    with pytest.raises(InputError, match="cosine 1.5: expected a number from -1 to 1"):
+        collapse.at_cosine(sweep(), (1.5,))

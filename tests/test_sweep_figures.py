@@ -1,0 +1,51 @@
+"""The figures of sweeps, on rows worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wmgp import plotting, sweep_figures
+
+ROWS = pd.DataFrame(
+    [
+        # seed, method, amount, cosine_pruned, accuracy
+        (0, "random", 0.5, 0.6, 0.5),
+        (0, "l1", 0.0, 1.0, 0.9),
+        (0, "l1", 0.5, 0.8, 0.8),
+        (1, "l1", 0.5, 0.9, 0.6),
+        (1, "l1", 0.0, 1.0, 0.9),
+        (1, "l1", 1.0, np.nan, 0.1),
+    ],
+    columns=["seed", "method", "amount", "cosine_pruned", "accuracy"],
+).assign(loss=1.0)
+
+
+def test_means_and_deviations_by_hand():
+    found = sweep_figures.over_seeds(ROWS, "cosine_pruned", "accuracy")
+    expected = [("l1", 0.0, 1.0, 0.9, 0.0, 2), ("l1", 0.5, 0.85, 0.7, 0.02**0.5, 2), ("random", 0.5, 0.6, 0.5, 0.0, 1)]
+    assert list(found.columns) == ["method", "amount", "x", "mean", "sd", "n"]
+    for got, wanted in zip(found.itertuples(index=False, name=None), expected, strict=True):
+        assert got[0] == wanted[0] and got[1:] == pytest.approx(wanted[1:])
+
+
+def test_a_panel_shows_its_rows():
+    drawn = sweep_figures.sweep_figure(ROWS, ["amount", "cosine_pruned"], ["accuracy", "loss"], {"loss": 0})
+    assert len(drawn.axes) == 4
+    l1, random = drawn.axes[0].lines
+    assert l1.get_xdata().tolist() == [0, 0.5, 1] and l1.get_ydata().tolist() == pytest.approx([0.9, 0.7, 0.1])
+    assert random.get_xdata().tolist() == [0.5]
+    assert (l1.get_color(), random.get_color()) == plotting.PALETTE[:2] and l1.get_linestyle() != random.get_linestyle()
+    over_cosine = drawn.axes[1].lines[0]
+    assert over_cosine.get_xdata().tolist() == pytest.approx([1, 0.85])
+    band = drawn.axes[0].collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(0.9) and 0.7 - 0.02**0.5 == pytest.approx(band[band[:, 0] == 0.5, 1].min())
+    assert drawn.axes[2].get_ylim()[0] == 0
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random"]
+    assert drawn.axes[0].get_ylabel().replace("\n", " ") == sweep_figures.LABELS["accuracy"]
+    assert drawn.axes[3].get_xlabel().replace("\n", " ") == sweep_figures.LABELS["cosine_pruned"]
+
+
+def test_every_method_has_a_name():
+    from wmgp.pruning import METHODS
+
+    assert set(sweep_figures.METHODS) == set(METHODS) and len(METHODS) <= len(plotting.PALETTE)

@@ -1,0 +1,90 @@
+"""Do the rows of a sweep fall onto one curve? How much a single curve, whatever the method, leaves unexplained.
+
+The curve is the best monotone one through all points (isotonic regression, Barlow et al. 1972), which has no setting
+to choose: accuracy may only fall with the amount and only rise with the cosine. What it leaves is given as a share of
+the variance. Rows without a cosine (everything pruned) are left out throughout, so that the same rows are compared.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from ..errors import InputError
+
+Interval = tuple[float, float, float]  # value, and both ends of its interval
+
+
+def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """The share in [0, 1] of y's variance that the best monotone curve over x, rising or falling, leaves.
+
+    0 where all y lie on one such curve, 1 where none of it is explained; nan where y is constant.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    spread = ((y - y.mean()) ** 2).sum()
+    if not spread > 0:
+        return float("nan")
+    fits = (IsotonicRegression(increasing=rising).fit_transform(x, y) for rising in (True, False))
+    return float(min(((y - fit) ** 2).sum() for fit in fits) / spread)
+
+
+def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
+    """Unexplained share of `y` when drawn against the amount, against the cosine just after pruning, and at best.
+
+    "amount" and "cosine" draw one curve through all methods; "own" draws one a method against its amount, which is
+    what differences between seeds and the monotone shape leave in any case.
+    """
+    rows = rows.dropna(subset=["cosine_pruned"])
+    values = rows[y].to_numpy(dtype=float)
+    spread = ((values - values.mean()) ** 2).sum()
+    own = 0.0
+    for _, part in rows.groupby("method"):
+        mine = part[y].to_numpy(dtype=float)
+        share = unexplained(part["amount"].to_numpy(), mine)
+        own += 0.0 if np.isnan(share) else share * ((mine - mine.mean()) ** 2).sum()
+    return {
+        "amount": unexplained(rows["amount"].to_numpy(), values),
+        "cosine": unexplained(rows["cosine_pruned"].to_numpy(), values),
+        "own": float(own / spread) if spread > 0 else float("nan"),
+    }
+
+
+def over_seeds(
+    rows: pd.DataFrame,
+    statistic: Callable[[pd.DataFrame], dict[str, float]],
+    seed: int = 0,
+    draws: int = 200,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """A statistic of the rows with a bootstrap interval: seeds are drawn with replacement, all rows of a seed together.
+
+    Percentile intervals (Efron & Tibshirani 1993, section 13.3); their ends are nan where there is a single seed.
+    """
+    parts = [part for _, part in rows.groupby("seed")]
+    found = statistic(rows)
+    if len(parts) < 2:
+        return {name: (value, float("nan"), float("nan")) for name, value in found.items()}
+    rng = np.random.default_rng(seed)
+    drawn = [statistic(pd.concat([parts[i] for i in rng.integers(len(parts), size=len(parts))])) for _ in range(draws)]
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    limits = {name: np.quantile([each[name] for each in drawn], ends).tolist() for name in found}
+    return {name: (value, limits[name][0], limits[name][1]) for name, value in found.items()}
+
+
+def at_cosine(rows: pd.DataFrame, cosines: Sequence[float], y: str = "accuracy") -> pd.DataFrame:
+    """`y` of every method and seed at these cosines, linear between the two rows beside: a row each.
+
+    Columns method, seed, cosine and `y`; nan where a method's rows do not reach that cosine.
+    """
+    if outside := [c for c in cosines if not -1 <= c <= 1]:
+        raise InputError(f"cosine {outside[0]}: expected a number from -1 to 1")
+    found = []
+    ordered = rows.dropna(subset=["cosine_pruned"]).sort_values(by="cosine_pruned")
+    for _, part in ordered.groupby(["method", "seed"]):
+        values = np.interp(cosines, part["cosine_pruned"], part[y], left=np.nan, right=np.nan).tolist()
+        method, seed = part["method"].iloc[0], part["seed"].iloc[0]
+        found += [{"method": method, "seed": seed, "cosine": c, y: v} for c, v in zip(cosines, values, strict=True)]
+    return pd.DataFrame(found)
