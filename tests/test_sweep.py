@@ -33,6 +33,7 @@ from wmgp.experiments import (
     sweep,
     sweep_cli,
     training,
+    worker,
 )
 from wmgp.experiments.presets import Sweep
 from wmgp.experiments.training import REFERENCE, Recipe
@@ -83,7 +84,7 @@ def finish(process, seconds):
 
 def test_a_sweep_has_every_row_and_each_is_that_job(whole):
     rows = results.read(whole)
-    assert list(rows.columns) == list(sweep.ROW) and set(results.COLUMNS) < set(rows.columns)
+    assert list(rows.columns) == list(worker.ROW) and set(results.COLUMNS) < set(rows.columns)
     keys = set(zip(rows["seed"], rows["method"], rows["amount"], strict=True))
     assert len(rows) == 32 and keys == {(s, m, a) for s in (0, 1) for m in METHODS for a in presets.grid(7)}
     assert set(rows["data"]) == {"few"} and set(rows["network"]) == {"mine"} and rows["run"].nunique() == 2
@@ -93,7 +94,7 @@ def test_a_sweep_has_every_row_and_each_is_that_job(whole):
     training.train(parent, images[0], 2, 1, mine.plan.recipe)
     row = rows[(rows["seed"] == 1) & (rows["method"] == "random") & (rows["amount"] == round(4 / 7, 10))].iloc[0]
     before = training.evaluate(parent, images[1])
-    expected = job.pruned(parent, before, "random", row["amount"], *images, sweep.FINE_TUNING + 1, mine.plan.tuning)
+    expected = job.pruned(parent, before, "random", row["amount"], *images, worker.FINE_TUNING + 1, mine.plan.tuning)
     for name in set(expected) - {"seconds"}:
         assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
@@ -539,6 +540,17 @@ def test_bad_options_are_one_line(tmp_path, capsys, monkeypatch, arguments, said
     monkeypatch.delenv("WMGP_DATA", raising=False)
     code, out, err = run(capsys, "sweep", *arguments, "--out", tmp_path / "t.csv")
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(recipes.NEEDED, ("lenet5", "digits"), 0.999)
+    tiny = "--preset", "tiny", "--jobs", 1, "--device", "cpu"
+    code, out, err = run(capsys, "sweep", *tiny, "--out", tmp_path / "t.csv")
+    assert code == 0 and out.startswith("6 rows added")
+    said = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert len(said) == 1 and "warning: lenet5 on digits, seed 0: the parent's accuracy is" in said[0]
+    assert said[0].endswith("expected at least 100%: its prunes are no evidence")
 
 
 def test_values_of_options():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ def sweep(
         raise InputError(f"{error.name} is missing: pip install 'wmgp[book]'") from error
     if jobs is None:
         jobs = 1 if choose_device(device).type != "cpu" else len(os.sched_getaffinity(0))
-    with _progress() as tell:
+    with _progress() as tell, _plain_warnings():
         rows = engine.run(chosen, out, jobs, device, backend, tell)
     print(f"{rows} rows added to {out}" if rows else f"{out} has every row already")
 
@@ -132,6 +133,14 @@ def _seeds(words: list[str]) -> tuple[int, ...]:
             raise InputError(f"--seeds {word}: expected FIRST-LAST with FIRST not above LAST")
         found += range(low, high + 1)
     return tuple(dict.fromkeys(found))
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """A warning is a line for the reader, without the place in the source where it arose."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *where: print(f"warning: {message}", file=sys.stderr)
+        yield
 
 
 @contextmanager

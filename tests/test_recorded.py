@@ -1,0 +1,86 @@
+"""What is recorded in results/: every table of jobs, every parent, against its schema and its provenance."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wmgp.experiments import results
+from wmgp.experiments.models import NETWORKS
+from wmgp.experiments.provenance import provenance
+from wmgp.experiments.recipes import needed
+from wmgp.pruning import METHODS
+
+FOLDER = Path(__file__).parent.parent / "results"
+# What every measurement says of itself, whatever it is.
+FACTS = {"commit", "date", "versions", "cpu", "device", "source_sha256"}
+
+
+def columns(path):
+    return next(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+
+
+TABLES = [path for path in sorted(FOLDER.glob("*.csv")) if set(results.COLUMNS) <= set(columns(path))]
+SWEEPS = [path for path in TABLES if path.stem != "reference_run"]  # which asks how such runs go, however they go
+PARENTS = sorted((FOLDER / "parents").rglob("*.json"))
+
+
+def name(path):
+    return path.stem
+
+
+def test_there_is_something_recorded():
+    assert {"reference_run", "lenet5_mnist"} <= {path.stem for path in TABLES} and PARENTS
+
+
+@pytest.mark.parametrize("table", TABLES, ids=name)
+def test_rows_have_their_schema_and_their_provenance(table):
+    rows, runs = results.read(table), provenance(table)
+    assert set(rows["run"]) == set(runs), "rows without a run are refused by read; here is a run without rows"
+    for run, facts in runs.items():
+        mine = rows[rows["run"] == run]
+        assert FACTS | {"data_sha256", "parent_sha256", "parent_epochs", "recipe", "seed"} <= set(facts)
+        assert not facts["commit"].endswith("-dirty")
+        for column in ("network", "data", "seed", "device"):
+            assert set(mine[column]) == {facts[column]}
+    assert set(rows["network"]) <= set(NETWORKS) and set(rows["method"]) <= set(METHODS)
+    assert rows["js"].between(0, np.log(2)).all() and rows["cosine"].dropna().between(-1, 1).all()
+    assert not rows.drop(columns=["cosine", "cosine_pruned", "cka"]).isna().any().any()
+    assert rows.loc[rows["cosine"].isna(), "amount"].eq(1).all()  # undefined where nothing is left, and only there
+
+
+@pytest.mark.parametrize("table", SWEEPS, ids=name)
+def test_every_seed_of_a_sweep_has_the_same_jobs_once(table):
+    rows = results.read(table)
+    jobs = [sorted(zip(part["method"], part["amount"], strict=True)) for _, part in rows.groupby(["network", "run"])]
+    assert all(each == jobs[0] and len(set(each)) == len(each) for each in jobs)
+    least = [needed(network, data) or 0 for network, data in zip(rows["network"], rows["data"], strict=True)]
+    assert rows["accuracy_parent"].ge(least).all()
+    nothing = rows[rows["amount"] == 0]
+    assert nothing["cosine_pruned"].eq(1).all() and nothing["accuracy_pruned"].equals(nothing["accuracy_parent"])
+
+
+@pytest.mark.parametrize("record", PARENTS, ids=name)
+def test_parents_are_worth_pruning_and_say_how_they_came_about(record):
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    assert FACTS | {"network", "data", "seed", "start", "epochs", "parent_sha256", "seconds"} <= set(facts)
+    assert not facts["commit"].endswith("-dirty") and record.stem.startswith(f"{facts['network']}-{facts['data']}-seed")
+    least = needed(facts["network"], facts["data"])
+    assert least is not None and facts["accuracy"] >= least
+    for stage in ("initial", "trained"):
+        cosine = facts[stage]["analysis"]["front"]["cosine"]
+        assert cosine[0] == 1 and np.all(np.diff(cosine) <= 0)
+    way = record.with_suffix(".npz")
+    if way.exists():
+        with np.load(way) as arrays:
+            assert arrays["logits"].shape == (facts["epochs"] + 1, len(arrays["labels"]), 10)
+            assert str(arrays["parent_sha256"]) == facts["parent_sha256"] and way.stat().st_size < 1_000_000
+
+
+def test_rows_of_a_sweep_are_of_the_recorded_parents():
+    """The hash that a row's provenance names is that of the parent recorded beside it."""
+    known = {json.loads(path.read_text(encoding="utf-8"))["parent_sha256"] for path in PARENTS}
+    for table in SWEEPS:
+        assert {run["parent_sha256"] for run in provenance(table).values()} <= known, table.name

@@ -1,0 +1,146 @@
+"""What the processes of a sweep do: settings of a run, which name its parent, and rows.
+
+On a CPU all of it has one thread. A worker keeps one data set and one parent from one job to the next.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from ..errors import InputError
+from .data import ImageData, load, on_device
+from .job import MODULES, pruned
+from .parents import parent
+from .presets import Sweep
+from .provenance import source_hash, weights_hash
+from .recipes import Plan, plan
+from .results import COLUMNS, Cell
+from .training import Outcome, evaluate
+
+FINE_TUNING = 10_000  # plus the seed: the order of batches in fine-tuning is not that of the parent's training
+ROW = (*COLUMNS, "loss_parent")
+Hashes = dict[str, str]  # of the training and of the test images
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a sweep's jobs find things: the type of device, and the folder of parents that all of them share."""
+
+    device: str
+    parents: Path
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that the jobs of one parent have in common; `data` is its full name, and `hashes` are the data's."""
+
+    sweep: Sweep
+    plan: Plan
+    seed: int
+    data: str
+    hashes: Hashes
+
+
+def settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
+    """The settings of a family's run, which name its parent by the hash of its weights."""
+    with _one_thread():
+        model = _parent(family, site, _data(family, site)[1])
+    return family, {
+        "network": family.sweep.network,
+        "data": family.data,
+        "data_sha256": family.hashes,
+        "seed": family.seed,
+        **family.plan.settings(),
+        "parent_sha256": weights_hash(model.state_dict()),
+        "source_sha256": source_hash(MODULES),
+        "device": torch.device(site.device).type,
+    }
+
+
+def row(family: Family, run: str, method: str, amount: float, site: Site) -> dict[str, Cell]:
+    """One row of the table, its columns in the order of `ROW`."""
+    with _one_thread():
+        model, before = _held_parent(family, run, site)
+        tuning, epochs = family.plan.tuning, family.plan.tuning_epochs
+        images = _data(family, site)
+        measured = pruned(model, before, method, amount, *images, FINE_TUNING + family.seed, tuning, epochs)
+    job = {"network": family.sweep.network, "data": family.data, "seed": family.seed, "method": method}
+    whole = {**job, **measured, "device": torch.device(site.device).type, "run": run}
+    return {name: whole[name] for name in ROW}
+
+
+def _parent(family: Family, site: Site, test: ImageData | None = None) -> nn.Module:
+    """Trained, or read from the folder; with `test` images, its history is kept."""
+    sweep, chosen = family.sweep, family.plan
+
+    def own(seed: int) -> nn.Module:
+        assert sweep.build is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return sweep.build(seed)
+
+    return parent(
+        sweep.network, _data(family, site)[0], family.seed, chosen.epochs, chosen.recipe, _folder(family, site),
+        initial=own if sweep.build else None, start=chosen.weights, test=test,
+    )  # fmt: skip
+
+
+def _folder(family: Family, site: Site) -> Path:
+    """Of all plans but the network's usual one the parents lie apart, under a hash of the plan."""
+    sweep, chosen = family.sweep, family.plan
+    if sweep.build is None and chosen == plan(sweep.network, sweep.data):
+        return site.parents
+    trained = json.dumps([chosen.recipe.settings(), chosen.epochs, chosen.weights])
+    return site.parents / hashlib.sha256(trained.encode()).hexdigest()[:8]
+
+
+# What a worker keeps from one job to the next: one data set and one parent.
+_images: dict[tuple[str, str, str], tuple[ImageData, ImageData]] = {}
+_parents: dict[str, tuple[nn.Module, Outcome]] = {}
+
+
+def _data(family: Family, site: Site) -> tuple[ImageData, ImageData]:
+    """Training and test images on the device, the same as the sweep began with."""
+    key = (family.hashes["train"], family.hashes["test"], site.device)
+    if key not in _images:
+        _images.clear()
+        both = [on_device(load_images(family.sweep, train), site.device) for train in (True, False)]
+        for which, expected in zip(both, family.hashes.values(), strict=True):
+            if which.sha256 != expected:
+                raise InputError(f"data {family.data!r}: not the same for every worker, or changed during the sweep")
+        _images[key] = both[0], both[1]
+    return _images[key]
+
+
+def _held_parent(family: Family, run: str, site: Site) -> tuple[nn.Module, Outcome]:
+    """The parent of a run and what it says of the test images."""
+    if run not in _parents:
+        _parents.clear()
+        model = _parent(family, site)
+        _parents[run] = model, evaluate(model, _data(family, site)[1])
+    return _parents[run]
+
+
+def load_images(sweep: Sweep, train: bool) -> ImageData:
+    """The sweep's training or test images, in memory."""
+    return sweep.load(train) if sweep.load else load(sweep.data, train)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For torch and for numpy's linear algebra: sums come out otherwise, in the last digit, with more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
