@@ -261,6 +261,30 @@ def test_parents_are_shown_with_their_accuracy(tmp_path):
     assert "The parents. From <code" in html and "commit 0123456, on A processor, 2026-01-02." in html
 
 
+def test_the_status_of_sweeps(tmp_path):
+    text = "# A page\n\n```{sweep-status}\nThe sweeps.\n```"
+    results = little_book(tmp_path, text) / "results"
+    lines = ["network,data,seed,method,amount,seconds,device,run"]
+    for seed in (0, 1, 3):
+        lines += [f"resnet18,cifar10-jpeg,{seed},{m},{a},1200,cpu,a" for m in ("l1", "random") for a in (0, 0.5, 1)]
+    lines += ["mobilenet_v2,cifar10,0,lamp,0.3,3600,cuda,b", "mobilenet_v2,cifar10,0,lamp,0.9,3600,cuda,b"]
+    (results / "both.csv").write_text("\n".join(lines) + "\n")
+    (results / "speed.csv").write_text("network,ratio,run\nsmall,1,a\n")
+    runs = {"a": {"start": "scratch", "date": "2026-01-02"}, "b": {"start": "IMAGENET1K_V1", "date": "2026-01-03"}}
+    (results / "both.json").write_text(json.dumps(runs))
+    html = (build(tmp_path) / "page.html").read_text()
+    rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
+    mobile = ["mobilenet_v2 from ImageNet", "cifar10", "0", "0.3 0.9", "lamp", "2", "cuda", "2026-01-03", "2.0", ""]
+    resnet = ["resnet18", "cifar10-jpeg", "0-1 3", "0:1:0.5", "l1, random", "18", "cpu", "2026-01-02", "6.0", "1%"]
+    assert [row[1:] for row in rows] == [mobile, [re.sub("<.*?>", "", cell) for cell in resnet]]
+    text = re.sub("<[^>]+>", "", html)
+    assert (
+        "wmgp sweep --network resnet18 --data cifar10 --methods l1 random --amounts 0:1:0.5 --seeds 0-1 3 "
+        "--out results/both.csv" in text
+    )
+    assert "--recipe imagenet --out results/both.csv" in text
+
+
 def test_no_recorded_parents_stop_the_build(tmp_path):
     with pytest.raises(AssertionError, match="no JSON file in results/parents"):
         build(little_book(tmp_path, "# A page\n\n```{parents-table}\n```"))

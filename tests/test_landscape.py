@@ -1,0 +1,108 @@
+"""Loss landscapes: closed forms on a quadratic bowl, filter normalisation, and a small measurement."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import wmgp
+from wmgp.experiments import data, landscape, models
+
+TICKS = np.array([-1.0, 0.0, 0.5, 2.0])
+
+
+def bowl(weights):
+    """Half the squared length of all weights."""
+    return sum(float((w.double() ** 2).sum()) for w in weights.values()) / 2
+
+
+def unit(i, j):
+    direction = torch.zeros(2, 3)
+    direction[i, j] = 1
+    return {"w": direction}
+
+
+def test_a_quadratic_bowl_around_its_lowest_point():
+    """|a u + b v|^2 / 2 = (a^2 + b^2) / 2 for orthogonal unit directions."""
+    surface = landscape.plane(bowl, {"w": torch.zeros(2, 3)}, (unit(0, 0), unit(1, 2)), TICKS)
+    np.testing.assert_allclose(surface, (TICKS[:, None] ** 2 + TICKS**2) / 2)
+
+
+def test_a_rotated_bowl_has_the_same_surface_in_rotated_directions(rng):
+    """Any two orthogonal unit directions span a circle's bowl; shifted, its lowest point moves along."""
+    q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    u, v = ({"w": torch.from_numpy(q[:, i].reshape(2, 3))} for i in (0, 1))
+    centre = {"w": 0.5 * u["w"] - 2 * v["w"]}
+    surface = landscape.plane(bowl, centre, (u, v), TICKS)
+    np.testing.assert_allclose(surface, ((0.5 + TICKS[:, None]) ** 2 + (TICKS - 2) ** 2) / 2, atol=1e-12)
+    assert surface.argmin() == np.ravel_multi_index((0, 3), surface.shape)
+
+
+def test_a_line_through_the_bowl():
+    start, end = {"w": torch.tensor([[2.0, 0.0]])}, {"w": torch.tensor([[0.0, 0.0]])}
+    np.testing.assert_allclose(landscape.line(bowl, start, end, TICKS), 2 * (1 - TICKS) ** 2)
+
+
+def test_filters_of_a_direction_are_as_long_as_the_network_s():
+    weights = {
+        "conv": torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(1)),
+        "linear": torch.randn(3, 7, generator=torch.Generator().manual_seed(2)),
+        "bias": torch.ones(4),
+    }
+    weights["conv"][2] = 0
+    direction = landscape.filter_normalised(weights, torch.Generator().manual_seed(0))
+    for name in ("conv", "linear"):
+        lengths = (w[name].flatten(1).norm(dim=1) for w in (weights, direction))
+        torch.testing.assert_close(*lengths)
+    assert not direction["conv"][2].any() and not direction["bias"].any()
+    assert torch.isfinite(direction["conv"]).all() and direction["conv"][0].any()
+    again = landscape.filter_normalised(weights, torch.Generator().manual_seed(0))
+    assert all(torch.equal(direction[name], again[name]) for name in weights)
+
+
+def test_rescaled_weights_have_the_rescaled_direction():
+    weights = {"w": torch.randn(4, 9, generator=torch.Generator().manual_seed(1))}
+    plain, tenfold = (
+        landscape.filter_normalised({"w": scale * weights["w"]}, torch.Generator().manual_seed(0))["w"]
+        for scale in (1, 10)
+    )
+    torch.testing.assert_close(tenfold, 10 * plain)
+
+
+def test_the_distance_is_the_largest_difference():
+    assert landscape.distance(np.array([[1.0, -2], [0, 5]]), np.array([[1.0, 2], [-1, 4]])) == 4
+
+
+@pytest.fixture(scope="module")
+def few():
+    whole = data.load("digits", False)
+    return replace(whole, images=whole.images[:50], labels=whole.labels[:50])
+
+
+def test_a_measurement_begins_and_passes_where_it_should(few):
+    parent, initial = models.build("lenet5", 1), models.build("lenet5", 2)
+    line, plane = np.array([0.0, 1.0]), np.array([-0.5, 0.0])
+    found = landscape.measure(parent, initial, few, 7, line, plane)
+    loss = landscape.loss_of(parent, few)
+    assert found["line"].shape == (3, 2) and found["plane"].shape == (3, 2, 2)
+    assert found["line"][:, 0] == pytest.approx(loss(landscape.weights_of(initial)), abs=1e-6)
+    np.testing.assert_allclose(found["line"][:, 1], found["plane"][:, 1, 1], atol=1e-6)
+    assert found["plane"][0, 1, 1] == pytest.approx(loss(landscape.weights_of(parent)), abs=1e-9)
+    assert landscape.distance(found["plane"][0], found["plane"][2]) > 0
+    assert found["cosine"][0] == 1 and found["cosine"][1] == pytest.approx(0.99, abs=1e-4)
+    assert found["amount"][1] == wmgp.analyze(parent).at_cosine(0.99).amount
+    assert found["amount"][2] == pytest.approx(0.0199) and found["cosine"][2] == pytest.approx(0.99, abs=2e-3)
+
+
+def test_a_record_has_its_provenance(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(landscape, "LINE", np.array([0.0, 1.0]))
+    monkeypatch.setattr(landscape, "measure", lambda *a: {"line": np.zeros((3, 2)), "plane": np.zeros((3, 2, 2))})
+    out, said = tmp_path / "made" / "landscape.npz", []
+    landscape.record(out, [0, 3], few, said.append)
+    facts = json.loads(out.with_suffix(".json").read_text())
+    with np.load(out) as arrays:
+        assert arrays["seeds"].tolist() == facts["seeds"] == [0, 3] and arrays["line"].shape == (2, 3, 2)
+    assert {"commit", "source_sha256", "data_sha256", "parent_sha256"} <= set(facts) and said == ["seed 0", "seed 3"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["landscape.json", "landscape.npz"]

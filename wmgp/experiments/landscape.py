@@ -1,0 +1,168 @@
+"""The loss around a network: on the line from its initialisation through its weights, and on random planes.
+
+Planes are those of Li et al. 2018 (arXiv:1712.09913, section 4): two random directions, each filter of which is as long
+as the filter of the network. What they leave open is done like this: a filter is a row of a tensor of 2 or more
+dimensions; biases and batch-norm's parameters stay where they are; and the planes of a parent and of its prunes have
+the same directions, the parent's, so that their surfaces can be subtracted.
+
+`python -m wmgp.experiments.landscape` records LeNet-5's parents on MNIST and what L1 and random pruning to a cosine of
+0.99 make of them.
+"""
+
+import argparse
+import copy
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from ..analysis import analyze
+from ..errors import InputError
+from ..pruning import prune
+from ..similarity import cosine_similarity
+from .data import ImageData, load
+from .files import write_aside
+from .job import MODULES as JOB
+from .pretrained import ADVISED, lenet5
+from .provenance import source_hash, surroundings, weights_hash
+from .training import evaluate
+
+Weights = dict[str, Tensor]
+NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
+LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
+PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
+IMAGES = 1000  # of the test set, the first ones
+MODULES = (*JOB, "experiments.landscape")
+
+
+def weights_of(model: nn.Module) -> Weights:
+    """Copies of all that is floating in a network's state, running statistics among it."""
+    return {name: t.detach().clone() for name, t in model.state_dict().items() if t.is_floating_point()}
+
+
+def filter_normalised(weights: Weights, generator: Generator) -> Weights:
+    """A random normal direction, each filter of it as long (L2) as the filter of the weights.
+
+    Zero for tensors of fewer than 2 dimensions, and for filters that are zero themselves.
+    """
+    direction = {}
+    for name, w in weights.items():
+        if w.ndim < 2:
+            direction[name] = torch.zeros_like(w)
+            continue
+        d = torch.randn(w.shape, generator=generator).to(w)  # [filters, ...]
+        lengths = (each.flatten(1).norm(dim=1).reshape(-1, *[1] * (w.ndim - 1)) for each in (w, d))
+        own, drawn = lengths
+        direction[name] = d * (own / drawn)
+    return direction
+
+
+def line(
+    loss: Callable[[Weights], float], start: Weights, end: Weights, ticks: Sequence[float] | np.ndarray
+) -> Float[np.ndarray, " ticks"]:
+    """The loss at start + t (end - start), for each t of `ticks`."""
+    return np.array([loss({name: torch.lerp(start[name], end[name], float(t)) for name in end}) for t in ticks])
+
+
+def plane(
+    loss: Callable[[Weights], float],
+    centre: Weights,
+    directions: tuple[Weights, Weights],
+    ticks: Sequence[float] | np.ndarray,
+) -> Float[np.ndarray, "ticks ticks"]:
+    """The loss at centre + a u + b v, a down the rows and b along them, both over `ticks`."""
+    u, v = directions
+    losses = np.empty((len(ticks), len(ticks)))
+    for i, a in enumerate(ticks):
+        row = {name: w + float(a) * u[name] for name, w in centre.items()}
+        for j, b in enumerate(ticks):
+            losses[i, j] = loss({name: w + float(b) * v[name] for name, w in row.items()})
+    return losses
+
+
+def distance(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> float:
+    """The l-infinity distance of two surfaces: the largest difference between them at any point."""
+    return float(np.abs(np.asarray(a) - np.asarray(b)).max())
+
+
+def loss_of(model: nn.Module, data: ImageData) -> Callable[[Weights], float]:
+    """Mean cross-entropy (nats) on the data as a function of the weights, in a copy of the network."""
+    probe = copy.deepcopy(model)
+
+    def loss(weights: Weights) -> float:
+        probe.load_state_dict(weights, strict=False)
+        return evaluate(probe, data).loss
+
+    return loss
+
+
+def measure(
+    parent: nn.Module,
+    initial: nn.Module,
+    data: ImageData,
+    seed: int,
+    line_ticks: np.ndarray = LINE,
+    plane_ticks: np.ndarray = PLANE,
+) -> dict[str, np.ndarray]:
+    """Lines [3, ticks], planes [3, ticks, ticks], and the amounts and cosines [3], in the order of `NETWORKS`.
+
+    The parent is pruned by L1 to a cosine of 0.99, and at random by the amount at which that is expected.
+    """
+    amounts = {"l1": analyze(parent).at_cosine(ADVISED).amount, "random": 1 - ADVISED**2}
+    pruned = {"parent": parent}
+    for method, amount in amounts.items():
+        pruned[method] = copy.deepcopy(parent)
+        prune(pruned[method], amount, method, generator=seed)
+    start, generator = weights_of(initial), torch.Generator().manual_seed(seed)
+    directions = filter_normalised(weights_of(parent), generator), filter_normalised(weights_of(parent), generator)
+    loss = loss_of(parent, data)
+    return {
+        "line": np.stack([line(loss, start, weights_of(pruned[name]), line_ticks) for name in NETWORKS]),
+        "plane": np.stack([plane(loss, weights_of(pruned[name]), directions, plane_ticks) for name in NETWORKS]),
+        "amount": np.array([0.0, amounts["l1"], amounts["random"]]),
+        "cosine": np.array([cosine_similarity(parent, pruned[name]) for name in NETWORKS]),
+    }
+
+
+def record(out: Path, seeds: Sequence[int], data: ImageData, progress: Callable[[str], None]) -> None:
+    """Write what is measured of the LeNet-5 parents of these seeds to `out` (.npz), with its provenance beside it."""
+    few = replace(data, images=data.images[:IMAGES], labels=data.labels[:IMAGES])
+    found, parents = [], {}
+    for seed in seeds:
+        model = lenet5(seed)
+        found.append(measure(model, lenet5(seed, "init"), few, seed))
+        parents[seed] = weights_hash(model.state_dict())
+        progress(f"seed {seed}")
+    arrays: dict[str, Any] = {name: np.stack([each[name] for each in found]) for name in found[0]}
+    file = io.BytesIO()
+    np.savez_compressed(file, seeds=np.array(seeds), line_ticks=LINE, plane_ticks=PLANE, **arrays)
+    facts = {
+        "network": "lenet5", "data": data.name, "data_sha256": data.sha256, "images": IMAGES, "seeds": list(seeds),
+        "parent_sha256": parents, "source_sha256": source_hash(MODULES), "device": "cpu", **surroundings(),
+    }  # fmt: skip
+    write_aside(out, file.getvalue())
+    write_aside(out.with_suffix(".json"), json.dumps(facts, indent=1).encode() + b"\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.landscape", description="Record loss landscapes.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 3, 4, 5], help="(default: %(default)s)")
+    out = Path("results", "landscape_lenet5_mnist.npz")
+    parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    try:
+        record(chosen.out, chosen.seeds, load("mnist", False), lambda line: print(line, flush=True))
+    except InputError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
