@@ -3,7 +3,6 @@
 A row for each network, data set and recipe; its body is the caption, to which where it comes from is added.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,17 @@ from recorded import short
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
+from wmgp.experiments.history import records
 from wmgp.experiments.recipes import needed
 
 HEAD = ["network", "data", "start", "epochs", "batch", "peak rate", "seeds", "accuracy", "needed", "minutes", "device"]
 KEY = ("network", "data", "start", "epochs", "batch_size", "learning_rate")
 
 
-def records(folder: Path) -> dict[tuple, list[dict[str, Any]]]:
+def families(folder: Path) -> dict[tuple, list[dict[str, Any]]]:
     """What is recorded of the parents below a folder, those trained alike together, in the order of their keys."""
     found: dict[tuple, list[dict[str, Any]]] = {}
-    for path in sorted(folder.rglob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for record in records(folder):
         found.setdefault(tuple(record[name] for name in KEY), []).append(record)
     return dict(sorted(found.items()))
 
@@ -52,7 +51,7 @@ class ParentsTable(SphinxDirective):
         folder = Path(self.env.srcdir, "results", "parents")
         for path in folder.rglob("*.json"):
             self.env.note_dependency(str(path))
-        found = records(folder)
+        found = families(folder)
         if not found:
             raise self.error("parents-table: no JSON file in results/parents")
         everyone = [record for alike in found.values() for record in alike]

@@ -15,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from ..analysis import analyze
+from ..errors import InputError
 from .data import ImageData
 from .definitions import kurtosis_definitions
 from .files import write_aside
@@ -58,6 +59,17 @@ class History:
             np.savez_compressed(file, logits=logits, labels=labels, parent_sha256=np.array(record["parent_sha256"]))
             write_aside(path.with_suffix(".npz"), file.getvalue())
         write_aside(path.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def records(folder: str | Path) -> list[dict[str, Any]]:
+    """What is recorded of the parents in a folder and below it, by network, data and seed."""
+    found = []
+    for path in Path(folder).rglob("*-seed*.json"):
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: expected the JSON record of a parent ({error})") from error
+    return sorted(found, key=lambda record: (record["network"], record["data"], record["start"], record["seed"]))
 
 
 def described(model: nn.Module) -> dict[str, Any]:

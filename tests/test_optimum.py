@@ -1,0 +1,48 @@
+"""What could be pruned, what it cost, and rank correlations: worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wmgp import InputError
+from wmgp.experiments import optimum
+
+
+def rows(accuracies, parent=0.9, method="l1", run="a"):
+    amounts = np.linspace(0, 1, len(accuracies))
+    table = {"amount": amounts, "accuracy": accuracies, "accuracy_parent": parent, "method": method, "run": run}
+    return pd.DataFrame(table).sample(frac=1, random_state=0)  # in any order
+
+
+@pytest.mark.parametrize(("accuracies", "expected"), [
+    ([0.9, 0.9, 0.895, 0.5, 0.1], 0.5),
+    ([0.9, 0.88, 0.9, 0.9, 0.1], 0.0),  # what comes after a drop does not count
+    ([0.9, 0.9, 0.9, 0.9, 0.9], 1.0),
+    ([0.8, 0.9, 0.9, 0.9, 0.9], 0.0),
+])  # fmt: skip
+def test_the_largest_amount_without_loss(accuracies, expected):
+    assert optimum.largest_amount(rows(accuracies)) == expected
+    assert optimum.largest_amount(rows(accuracies), cost=0.9) == 1
+
+
+def test_what_an_amount_costs():
+    lost = optimum.cost_at(rows([0.9, 0.92, 0.8, 0.5, 0.1]), [0, 0.25, 0.375, 1])
+    np.testing.assert_allclose(lost, [0, -0.02, 0.04, 0.8])
+    assert np.isnan(optimum.cost_at(rows([0.9, 0.9]), [1.1])).all()
+
+
+def test_rows_of_several_curves_are_refused():
+    for other in (rows([0.9, 0.1], run="b"), rows([0.9, 0.1], method="random")):
+        with pytest.raises(InputError, match="expected those of one parent and one method"):
+            optimum.largest_amount(pd.concat([rows([0.9, 0.1]), other]))
+
+
+def test_rank_correlation_by_hand():
+    """Spearman's 1 - 6 sum d^2 / (n (n^2 - 1)): here d = 0, 0, 1, 1, 0."""
+    value, low, high = optimum.rank_correlation([1, 2, 3, 4, 5], [10, 20, 40, 30, 50])
+    assert value == pytest.approx(1 - 6 * 2 / (5 * 24)) and -1 <= low <= value <= high <= 1
+    assert optimum.rank_correlation([1, 2, 3], [3, 2, 1])[0] == pytest.approx(-1)
+    assert np.isnan(optimum.rank_correlation([1, 2, 3], [3, 2, 1])[1:]).all()
+    assert np.isnan(optimum.rank_correlation([1, 1, 1, 1, 1], [1, 2, 3, 4, 5])).all()
+    again = optimum.rank_correlation([1, 2, 3, 4, 5], [10, 20, 40, 30, 50])
+    assert again == (value, low, high)

@@ -1,0 +1,63 @@
+"""What rows of a sweep say of an amount that was chosen from the weights alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+
+COST = 0.01  # one percentage point of accuracy
+
+
+def largest_amount(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") -> float:
+    """The largest measured amount up to which `y` stays within `cost` of the parent's accuracy, without a gap.
+
+    `rows` of one parent and one method. 0 where the smallest amount costs more already.
+    """
+    rows = _single(rows)
+    dear = rows[y].to_numpy() < rows["accuracy_parent"].to_numpy() - cost
+    cheap = int(dear.argmax()) if dear.any() else len(rows)
+    return float(rows["amount"].to_numpy()[cheap - 1]) if cheap else 0.0
+
+
+def cost_at(rows: pd.DataFrame, amounts: Sequence[float] | np.ndarray, y: str = "accuracy") -> np.ndarray:
+    """Accuracy lost to the parent at these amounts, linear between the measured ones; nan beyond them.
+
+    `rows` of one parent and one method; a gain is negative.
+    """
+    rows = _single(rows)
+    lost = (rows["accuracy_parent"] - rows[y]).to_numpy()
+    return np.interp(np.atleast_1d(amounts), rows["amount"].to_numpy(), lost, left=np.nan, right=np.nan)
+
+
+def _single(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows by amount, once it is sure that they are of one parent and one method."""
+    if len(set(rows["run"])) != 1 or len(set(rows["method"])) != 1:
+        raise InputError("rows: expected those of one parent and one method")
+    return rows.sort_values(by="amount")
+
+
+def rank_correlation(
+    x: Sequence[float], y: Sequence[float], seed: int = 0, draws: int = 1000
+) -> tuple[float, float, float]:
+    """Spearman's rank correlation of n pairs with a 95 % percentile bootstrap interval: value, low, high.
+
+    Ends are nan for fewer than 5 pairs, where resampling says nothing; all is nan where x or y is constant. Draws in
+    which one of them comes out constant are left out.
+    """
+    from scipy.stats import spearmanr
+
+    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+
+    def correlation(i: np.ndarray) -> float:
+        constant = np.ptp(a[i]) == 0 or np.ptp(b[i]) == 0
+        return float("nan") if constant else float(np.asarray(spearmanr(a[i], b[i]))[0])
+
+    value = correlation(np.arange(len(a))) if len(a) > 1 else float("nan")
+    if len(a) < 5 or np.isnan(value):
+        return value, float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    drawn = [correlation(rng.integers(len(a), size=len(a))) for _ in range(draws)]
+    low, high = np.nanquantile(drawn, [0.025, 0.975]).tolist()
+    return value, low, high
