@@ -31,7 +31,7 @@ import wmgp
 from wmgp.closed_forms import equal
 from wmgp.experiments import inputs, models, pretrained
 from wmgp.experiments.training import choose_device
-from wmgp.figures import exchanges_figure, masks_figure, methods_figure
+from wmgp.figures.fronts import exchanges_figure, masks_figure, methods_figure
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
 inputs.check_choice("network", network, ("lenet5", "lenet_small", "resnet18", "mobilenet_v2"))

@@ -32,7 +32,7 @@ import wmgp
 from wmgp import closed_forms
 from wmgp.experiments import inputs, models, pretrained, results
 from wmgp.experiments.training import choose_device
-from wmgp.figures import distance_figure, front_of, fronts_figure, grid_figure, optima_figure
+from wmgp.figures.fronts import distance_figure, front_of, fronts_figure, grid_figure, optima_figure
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
 inputs.check_whole("seed", seed, 0, 2**31)

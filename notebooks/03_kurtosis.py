@@ -35,7 +35,7 @@ import wmgp
 from wmgp import closed_forms
 from wmgp.experiments import definitions, inputs, models, pretrained, results
 from wmgp.experiments.training import choose_device
-from wmgp.figures import front_of, fronts_figure, kurtosis_figure, lead_figure, modifier_figure, survival_figure
+from wmgp.figures.fronts import front_of, fronts_figure, kurtosis_figure, lead_figure, modifier_figure, survival_figure
 from wmgp.pareto import safe_modifier
 
 inputs.check_choice("preset", preset, inputs.PRESETS)

@@ -41,7 +41,7 @@ from wmgp.experiments.presets import PRESETS
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.recipes import needed
 from wmgp.experiments.training import choose_device
-from wmgp.sweep_figures import LABELS, METHODS, sweep_figure
+from wmgp.figures.sweeps import LABELS, METHODS, sweep_figure
 
 inputs.check_choice("preset", preset, ("default", "quick", "tiny"))
 inputs.check_whole("seed", seed, 0, 2**31)

@@ -36,7 +36,7 @@ from wmgp.experiments.data import load
 from wmgp.experiments.parents import parent
 from wmgp.experiments.recipes import DIGITS
 from wmgp.experiments.training import choose_device
-from wmgp.landscape_figures import lines_figure, planes_figure
+from wmgp.figures.landscapes import lines_figure, planes_figure
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
 inputs.check_whole("seed", seed, 0, 2**31)

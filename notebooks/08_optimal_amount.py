@@ -39,7 +39,7 @@ from wmgp.experiments.definitions import DEFINITIONS, POOLED
 from wmgp.experiments.presets import PRESETS
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.training import choose_device
-from wmgp.optimum_figures import fronts_figure, neighbours_figure, pruned_figure
+from wmgp.figures.optima import fronts_figure, neighbours_figure, pruned_figure
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
 inputs.check_whole("seed", seed, 0, 2**31)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wmgp import plotting, sweep_figures
+from wmgp import plotting
+from wmgp.figures import sweeps
 
 ROWS = pd.DataFrame(
     [
@@ -21,7 +22,7 @@ ROWS = pd.DataFrame(
 
 
 def test_means_and_deviations_by_hand():
-    found = sweep_figures.over_seeds(ROWS, "cosine_pruned", "accuracy")
+    found = sweeps.over_seeds(ROWS, "cosine_pruned", "accuracy")
     expected = [("l1", 0.0, 1.0, 0.9, 0.0, 2), ("l1", 0.5, 0.85, 0.7, 0.02**0.5, 2), ("random", 0.5, 0.6, 0.5, 0.0, 1)]
     assert list(found.columns) == ["method", "amount", "x", "mean", "sd", "n"]
     for got, wanted in zip(found.itertuples(index=False, name=None), expected, strict=True):
@@ -29,7 +30,7 @@ def test_means_and_deviations_by_hand():
 
 
 def test_a_panel_shows_its_rows():
-    drawn = sweep_figures.sweep_figure(ROWS, ["amount", "cosine_pruned"], ["accuracy", "loss"], {"loss": 0})
+    drawn = sweeps.sweep_figure(ROWS, ["amount", "cosine_pruned"], ["accuracy", "loss"], {"loss": 0})
     assert len(drawn.axes) == 4
     l1, random = drawn.axes[0].lines
     assert l1.get_xdata().tolist() == [0, 0.5, 1] and l1.get_ydata().tolist() == pytest.approx([0.9, 0.7, 0.1])
@@ -41,11 +42,11 @@ def test_a_panel_shows_its_rows():
     assert band[:, 1].max() == pytest.approx(0.9) and 0.7 - 0.02**0.5 == pytest.approx(band[band[:, 0] == 0.5, 1].min())
     assert drawn.axes[2].get_ylim()[0] == 0
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random"]
-    assert drawn.axes[0].get_ylabel().replace("\n", " ") == sweep_figures.LABELS["accuracy"]
-    assert drawn.axes[3].get_xlabel().replace("\n", " ") == sweep_figures.LABELS["cosine_pruned"]
+    assert drawn.axes[0].get_ylabel().replace("\n", " ") == sweeps.LABELS["accuracy"]
+    assert drawn.axes[3].get_xlabel().replace("\n", " ") == sweeps.LABELS["cosine_pruned"]
 
 
 def test_every_method_has_a_name():
     from wmgp.pruning import METHODS
 
-    assert set(sweep_figures.METHODS) == set(METHODS) and len(METHODS) <= len(plotting.PALETTE)
+    assert set(sweeps.METHODS) == set(METHODS) and len(METHODS) <= len(plotting.PALETTE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from .plotting import DASHES, GUIDE, PALETTE, band, figure
+from ..plotting import DASHES, GUIDE, PALETTE, band, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from wmgp import landscape_figures
+from wmgp.figures import landscapes
 
 
 def test_lines_are_means_in_bands_of_extremes():
     losses = {"parent": np.array([[2.0, 1.0], [4.0, 3.0]]), "L1": np.array([[1.0, 1.0], [1.0, 1.0]])}
-    drawn = landscape_figures.lines_figure(np.array([0.0, 1.0]), losses, ("start", "network"))
+    drawn = landscapes.lines_figure(np.array([0.0, 1.0]), losses, ("start", "network"))
     axes = drawn.axes[0]
     first = axes.lines[0]
     assert first.get_ydata().tolist() == [3, 2] and axes.get_yscale() == "log"
@@ -23,7 +23,7 @@ def test_surfaces_share_their_shades():
     ticks = np.array([-1.0, 0.0, 1.0])
     flat = np.full((3, 3), 0.5)
     hill = flat + np.array([[0, 0, 0], [0, 8.0, 0], [0, 0, 1.5]])
-    drawn = landscape_figures.planes_figure(ticks, {"parent": flat, "L1": hill})
+    drawn = landscapes.planes_figure(ticks, {"parent": flat, "L1": hill})
     assert [axes.get_title(loc="left") or axes.get_title() for axes in drawn.axes[:2]] == ["parent", "L1"]
     scales = [axes.collections[0].get_clim() for axes in drawn.axes[:2]]
     assert scales[0] == scales[1] and scales[0] == pytest.approx((0.5, 8.5), rel=1e-6)

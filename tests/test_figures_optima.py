@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wmgp import optimum_figures
+from wmgp.figures import optima
 
 
 def stage(amount):
@@ -13,7 +13,7 @@ def stage(amount):
 
 
 def test_fronts_before_and_after():
-    drawn = optimum_figures.fronts_figure({"net": {"trained": stage(0.5), "initial": stage(0.4)}})
+    drawn = optima.fronts_figure({"net": {"trained": stage(0.5), "initial": stage(0.4)}})
     trained, best, initial, fresh, *_ = drawn.axes[0].lines
     assert trained.get_xydata().tolist() == initial.get_xydata().tolist() == [[0, 1], [0.5, 0.9], [1, 0]]
     assert trained.get_linestyle() == "-" and initial.get_linestyle() == ":"
@@ -25,7 +25,7 @@ def test_fronts_before_and_after():
 def test_costs_near_the_optimum_in_points():
     """Offsets that some parent does not reach are left out."""
     costs = np.array([[0.0, 0.02, 0.5], [0.01, 0.04, np.nan]])
-    drawn = optimum_figures.neighbours_figure(np.array([-0.1, 0.0, 0.1]), costs, 0.01)
+    drawn = optima.neighbours_figure(np.array([-0.1, 0.0, 0.1]), costs, 0.01)
     mean = drawn.axes[0].lines[0]
     assert mean.get_xdata().tolist() == [-10, 0] and mean.get_ydata().tolist() == pytest.approx([0.5, 3])
     assert drawn.axes[0].lines[2].get_ydata()[0] == 1
@@ -34,7 +34,7 @@ def test_costs_near_the_optimum_in_points():
 
 def test_amounts_of_each_parent():
     table = pd.DataFrame({"optimal amount": [0.8, 0.7], "after fine-tuning": [0.9, 0.95]}, index=[3, 4])
-    drawn = optimum_figures.pruned_figure(table, 0.01)
+    drawn = optima.pruned_figure(table, 0.01)
     axes = drawn.axes[0]
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0.8, 0.7], [0.9, 0.95]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seed 3", "seed 4"]

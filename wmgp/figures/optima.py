@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from .plotting import GUIDE, MARKERS, PALETTE, band, figure
+from ..plotting import GUIDE, MARKERS, PALETTE, band, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

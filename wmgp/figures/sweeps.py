@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from .plotting import DASHES, PALETTE, band, figure
+from ..plotting import DASHES, PALETTE, band, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Annotation
 
-from wmgp import closed_forms, figures
+from wmgp import closed_forms
+from wmgp.figures import fronts
 from wmgp.pareto import Point
 
 
@@ -27,7 +28,7 @@ def point(amount, cosine):
 
 
 def test_every_mask_is_a_dot_and_l1_a_line_through_its_counts():
-    drawn = figures.masks_figure(np.array([0, 0.5, 0.5, 1]), np.array([1, 0.8, 0.6, 0]), np.array([1, 0.8, 0]))
+    drawn = fronts.masks_figure(np.array([0, 0.5, 0.5, 1]), np.array([1, 0.8, 0.6, 0]), np.array([1, 0.8, 0]))
     found = lines(drawn)
     assert found["all 4 masks"] == [[0, 0.5, 0.5, 1], [1, 0.8, 0.6, 0]]
     assert found["L1: smallest first"] == [[0, 0.5, 1], [1, 0.8, 0]]
@@ -37,7 +38,7 @@ def test_every_mask_is_a_dot_and_l1_a_line_through_its_counts():
 
 
 def test_a_method_is_its_draws_mean_in_a_band_of_their_extremes():
-    drawn = figures.methods_figure(
+    drawn = fronts.methods_figure(
         [0.0, 1.0], {"l1": np.array([[1.0, 0.5]]), "random": np.array([[1, 0.2], [0.8, 0.0]])}
     )
     found = lines(drawn)
@@ -47,14 +48,14 @@ def test_a_method_is_its_draws_mean_in_a_band_of_their_extremes():
 
 
 def test_exchanges_lie_below_l1():
-    drawn = figures.exchanges_figure([1, 10], {"worst": [0.9, 0.5]}, 0.95)
+    drawn = fronts.exchanges_figure([1, 10], {"worst": [0.9, 0.5]}, 0.95)
     assert lines(drawn)["worst"] == [[1, 10], [0.9, 0.5]]
     assert lines(drawn)["L1, nothing exchanged"][1] == [0.95, 0.95]
     assert drawn.axes[0].get_xscale() == "log"
 
 
 def test_fronts_have_their_optima_and_utopia():
-    drawn = figures.fronts_figure({"a": ([0, 1], [1, 0.5])}, {"a": point(0.7, 0.8)}, lowest=0.2, least_amount=0.1)
+    drawn = fronts.fronts_figure({"a": ([0, 1], [1, 0.5])}, {"a": point(0.7, 0.8)}, lowest=0.2, least_amount=0.1)
     shown = [np.array(line.get_data()).tolist() for line in drawn.axes[0].lines]
     assert [[0, 1], [1, 0.5]] in shown and [[0.7], [0.8]] in shown and [[0.7, 1], [0.8, 1]] in shown
     assert lines(drawn)["utopia"] == [[1], [1]] and legend(drawn) == ["a", "utopia"]
@@ -62,7 +63,7 @@ def test_fronts_have_their_optima_and_utopia():
 
 
 def test_optima_stand_right_of_the_floor():
-    drawn = figures.optima_figure({"made up": [point(0.7, 0.6), point(0.9, 0.8)]})
+    drawn = fronts.optima_figure({"made up": [point(0.7, 0.6), point(0.9, 0.8)]})
     assert lines(drawn)["made up"] == [[0.7, 0.9], [0.6, 0.8]]
     floor = closed_forms.floor()
     assert lines(drawn)["the floor"] == [[floor.amount], [floor.cosine]]
@@ -72,13 +73,13 @@ def test_optima_stand_right_of_the_floor():
 
 
 def test_the_least_distance_is_marked():
-    drawn = figures.distance_figure({"a": (np.array([0, 0.5, 1]), np.array([1, 0.3, 0.9]))})
+    drawn = fronts.distance_figure({"a": (np.array([0, 0.5, 1]), np.array([1, 0.3, 0.9]))})
     [line] = drawn.axes[0].lines
     assert line.get_markevery() == [1] and labels(drawn)[1] == "Distance to utopia"
 
 
 def test_grid_errors_stand_beside_the_step():
-    drawn = figures.grid_figure([11, 101], {"a": [-0.03, 0.002]})
+    drawn = fronts.grid_figure([11, 101], {"a": [-0.03, 0.002]})
     found = lines(drawn)
     assert found["a"] == [[11, 101], [0.03, 0.002]]
     assert found["one step"][1] == pytest.approx([0.1, 0.01]) and found["half a step"][1] == pytest.approx(
@@ -87,7 +88,7 @@ def test_grid_errors_stand_beside_the_step():
 
 
 def test_named_distributions_stand_on_the_families():
-    drawn = figures.kurtosis_figure({"family": ([2, 6], [0.7, 0.8])}, {"here": (3, 0.75), "lower": (4, 0.72)}, "Amount")
+    drawn = fronts.kurtosis_figure({"family": ([2, 6], [0.7, 0.8])}, {"here": (3, 0.75), "lower": (4, 0.72)}, "Amount")
     assert lines(drawn)["family"] == [[2, 6], [0.7, 0.8]] and labels(drawn)[1] == "Amount"
     words = [
         (t.get_text(), t.xy, t.get_horizontalalignment()) for t in drawn.axes[0].texts if isinstance(t, Annotation)
@@ -96,13 +97,13 @@ def test_named_distributions_stand_on_the_families():
 
 
 def test_a_lead_is_above_or_below_zero():
-    drawn = figures.lead_figure([0.5, 0.9], {"a less b": [-0.1, 0.2]})
+    drawn = fronts.lead_figure([0.5, 0.9], {"a less b": [-0.1, 0.2]})
     assert lines(drawn)["a less b"] == [[0.5, 0.9], [-0.1, 0.2]]
 
 
 def test_the_modifier_jumps_and_is_limited():
-    drawn = figures.modifier_figure(np.array([1.5, 2.0, 2.7, np.e, np.e**2]), {"a net": np.e**2})
-    published = [line for line in drawn.axes[0].lines if line.get_color() == figures.PALETTE[0]]
+    drawn = fronts.modifier_figure(np.array([1.5, 2.0, 2.7, np.e, np.e**2]), {"a net": np.e**2})
+    published = [line for line in drawn.axes[0].lines if line.get_color() == fronts.PALETTE[0]]
     assert published[0].get_ydata() == pytest.approx([1 / np.log2(1.5), 1, 1 / np.log2(2.7)])
     assert published[1].get_ydata() == pytest.approx([1, 0.5])
     assert lines(drawn)["at most 1"][1] == pytest.approx([1, 1, 1 / np.log2(2.7)])
@@ -118,7 +119,7 @@ def test_survival_is_what_is_left_of_each_tensor():
             "pruned_at_safe": [1, 0, 5],
         }
     )
-    drawn = figures.survival_figure(tensors)
+    drawn = fronts.survival_figure(tensors)
     optimal, safe = lines(drawn), lines(drawn, 1)
     assert optimal["two or more"] == [[0], [pytest.approx(0.2)]] and optimal["one dimension"] == [[1, 2], [0, 0.5]]
     assert optimal["nothing left"] == [[1], [0]] and safe["nothing left"] == [[], []]
@@ -126,5 +127,5 @@ def test_survival_is_what_is_left_of_each_tensor():
 
 
 def test_a_front_of_a_distribution():
-    amount, cosine = figures.front_of(closed_forms.uniform(), 3)
+    amount, cosine = fronts.front_of(closed_forms.uniform(), 3)
     assert np.asarray(amount).tolist() == [0, 0.5, 1] and cosine == pytest.approx([1, np.sqrt(1 - 0.125), 0])

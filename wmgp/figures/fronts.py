@@ -1,4 +1,4 @@
-"""The figures of the first three notebooks, in the project's one style (`wmgp.plotting`).
+"""The figures of fronts and distributions, in the first three notebooks.
 
 Each function takes the rows it draws and returns a figure; curves of a figure differ in colour, dashes or marker.
 """
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from .closed_forms import Distribution, floor
-from .pareto import Point, safe_modifier
-from .plotting import DASHES, GUIDE, MARKERS, PALETTE, band, figure
+from ..closed_forms import Distribution, floor
+from ..pareto import Point, safe_modifier
+from ..plotting import DASHES, GUIDE, MARKERS, PALETTE, band, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
