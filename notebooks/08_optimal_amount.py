@@ -194,7 +194,7 @@ fresh = [record["initial"]["analysis"]["optimal"]["amount"] for record in parent
 value, low, high = correlations.get(POOLED, (float("nan"),) * 3)
 at_optimum = 100 * costs[:, int(np.argmin(np.abs(OFFSETS)))]
 knee = "It is not where accuracy gives way." if low_gap > 0 or high_gap < 0 else "It may be where accuracy gives way."
-clear = "does" if low > 0 or high < 0 else "does not"
+clear = "orders" if low > 0 or high < 0 else "is not seen to order"
 
 Markdown(f"""
 - **The rule does not see training.** It prunes {np.mean(trained):.0%} of the trained networks and {np.mean(fresh):.0%}
@@ -202,9 +202,9 @@ Markdown(f"""
   therefore spares it is not.
 - **At the optimum** the accuracy after one epoch is {np.nanmean(at_optimum):.2f} points below the parent's, on the
   mean.
-- **{knee}** The largest amount within {100 * cost:g} points lies {mean_gap:+.1f} points of
+- **{knee}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f} points of
   amount from the optimum ({low_gap:+.1f} to {high_gap:+.1f}).
-- **Kurtosis** of the pooled weights {clear} order these parents by what they could lose: rank correlation {value:+.2f}
+- **Kurtosis** of the pooled weights {clear} these parents by what they could lose: rank correlation {value:+.2f}
   ({low:+.2f} to {high:+.2f}), {len(possible)} parents.
 """)
 

@@ -28,6 +28,8 @@ def test_by_hand():
     assert collapse.unexplained(-x, np.array([0.0, 2, 1, 3])) == pytest.approx(0.1)  # falling
     assert collapse.unexplained(x, np.array([0.0, 1, 8, 9])) == 0
     assert np.isnan(collapse.unexplained(x, np.ones(4)))
+    near = np.array([0, 1 - 2.0**-53, 1, 1])  # cosines of 1 but for rounding
+    assert collapse.unexplained(near, np.array([0.0, 2, 3, 4])) == pytest.approx(2 / 8.75)
     assert collapse.unexplained(np.zeros(4), np.array([0.0, 2, 1, 3])) == pytest.approx(1)  # one place: only the mean
 
 

@@ -39,4 +39,4 @@ def test_amounts_of_each_parent():
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0.8, 0.7], [0.9, 0.95]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seed 3", "seed 4"]
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert labels == ["optimal amount", "most within 1 points, after fine-tuning"]
+    assert labels == ["optimal amount", "most at a cost of 1.0%, after fine-tuning"]

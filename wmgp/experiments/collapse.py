@@ -27,7 +27,10 @@ def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float
     spread = ((y - y.mean()) ** 2).sum()
     if not spread > 0:
         return float("nan")
-    fits = (IsotonicRegression(increasing=rising).fit_transform(x, y) for rising in (True, False))
+    # Clipped, for it takes x closer than its own precision for one, and then some of them lie outside.
+    fits = (
+        IsotonicRegression(increasing=rising, out_of_bounds="clip").fit(x, y).predict(x) for rising in (True, False)
+    )
     return float(min(((y - fit) ** 2).sum() for fit in fits) / spread)
 
 

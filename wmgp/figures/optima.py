@@ -45,7 +45,8 @@ def neighbours_figure(
     axes.axvline(0, **GUIDE)
     axes.axhline(POINTS * allowed, **GUIDE | {"linestyle": "--", "label": "allowed"})
     axes.set(xlabel="Amount less the optimal amount (points)", ylabel="Accuracy lost\nafter fine-tuning (points)")
-    axes.set_ylim(top=min(10, float(lost.max()) + 0.5) if lost.size else 10)
+    if lost.size:
+        axes.set_ylim(min(float(lost.min()), 0) - 0.5, min(float(lost.max()), 9.5) + 0.5)
     axes.legend(loc="upper left", frameon=True)
     return drawn
 
@@ -54,7 +55,7 @@ def pruned_figure(amounts: "DataFrame", allowed: float) -> "Figure":
     """A row a parent (the index names it), a marker a column: amounts in [0, 1]."""
     drawn, axes = figure(size=(6.0, 1.2 + 0.32 * max(len(amounts), 4)))
     for column, color, marker in zip(amounts, PALETTE, MARKERS, strict=False):
-        label = column if column == "optimal amount" else f"most within {POINTS * allowed:g} points, {column}"
+        label = column if column == "optimal amount" else f"most at a cost of {allowed:.1%}, {column}"
         axes.plot(amounts[column], range(len(amounts)), marker, color=color, markersize=7, label=label)
     axes.set_yticks(range(len(amounts)), [f"seed {name}" for name in amounts.index])
     axes.set(xlim=(-0.02, 1.02), xlabel="Amount: pruned share of the parameters")
