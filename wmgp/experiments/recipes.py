@@ -52,7 +52,7 @@ PLANS = {
     ("resnet18", "strong"): Plan(replace(CROPPED, learning_rate=0.2, batch_size=512), 15),
     ("resnet18", "imagenet"): Plan(replace(CROPPED, learning_rate=0.02), 10, "IMAGENET1K_V1"),
     ("vgg11_bn", "reference"): Plan(REFERENCE, 25),
-    ("vgg11_bn", "strong"): Plan(replace(CROPPED, batch_size=512, crop=0), 6),  # so few epochs see enough as it is
+    ("vgg11_bn", "strong"): Plan(replace(CROPPED, batch_size=512, crop=0), 8),  # so few epochs see enough as it is
     ("vgg11_bn", "imagenet"): Plan(replace(CROPPED, learning_rate=0.01), 10, "IMAGENET1K_V1"),
     ("mobilenet_v2", "reference"): Plan(REFERENCE, 25),
     ("mobilenet_v2", "strong"): Plan(replace(CROPPED, weight_decay=1e-4), 60),
