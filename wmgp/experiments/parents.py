@@ -44,8 +44,8 @@ def parent(
     written = {name: str(value) for name, value in settings.items()}
     path = Path(folder or "", f"{network}-{data.name}-seed{seed}.safetensors")
     there = folder and path.exists()
-    wanted = folder and test and not (there and path.with_suffix(".json").exists())
-    history = History(model, test) if wanted and test else None
+    kept = there and path.with_suffix(".json").exists()
+    history = History(model, test) if folder and test and not kept else None
     if there:
         how = _read_parent(model, path, written)
         model.to(data.images.device)
