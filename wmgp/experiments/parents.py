@@ -81,7 +81,7 @@ def _train(
     look(0)
     began = time.perf_counter()
     train(model, data, epochs, seed, recipe, after_epoch=look)
-    return {"seconds": f"{time.perf_counter() - began:.1f}", "device": data.images.device.type}
+    return {"seconds": f"{time.perf_counter() - began:.3f}", "device": data.images.device.type}
 
 
 def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> dict[str, str]:
