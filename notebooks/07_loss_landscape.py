@@ -24,7 +24,6 @@ seed: int = 0  # of the network whose surfaces are drawn; at tiny, of all that i
 
 # %%
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,7 +58,7 @@ def recorded() -> tuple[dict[str, np.ndarray], str]:
 def computed() -> tuple[dict[str, np.ndarray], str]:
     """A few points of the surfaces of a network that has seen the digits once."""
     test = load("digits", False, where)
-    few = replace(test, images=test.images[:50], labels=test.labels[:50])
+    few = test.first(50)
     trained = parent("lenet5", load("digits", True, where), seed, 1, DIGITS.recipe)
     ticks = {"line_ticks": np.linspace(0, 1.5, 7), "plane_ticks": np.linspace(-1, 1, 5)}
     start = models.build("lenet5", seed).to(where)

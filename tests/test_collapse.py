@@ -33,6 +33,21 @@ def test_by_hand():
     assert collapse.unexplained(np.zeros(4), np.array([0.0, 2, 1, 3])) == pytest.approx(1)  # one place: only the mean
 
 
+def test_ranks_by_hand():
+    """Ranks 1 2 3 4 against 1 3 2 4: 1 - 6 * 2 / (4 * 15) = 0.8; rows without a value are left out."""
+    cosines = [0.1, 0.2, 0.3, 0.4, np.nan, 0.5]
+    rows = pd.DataFrame({"cosine_pruned": cosines, "up": [1, 3, 2, 4, 0, np.nan], "same": 1.0, "few": np.nan})
+    found = collapse.ranks(rows.assign(down=-rows["up"]), ["up", "down", "same", "few"])
+    assert (found["up"], found["down"]) == pytest.approx((0.8, -0.8))
+    assert np.isnan(found["same"]) and np.isnan(found["few"])
+
+
+def test_rows_without_the_quantity_are_left_out():
+    whole = sweep(noise=0.05)
+    holes = pd.concat([whole, whole.tail(3).assign(accuracy=np.nan)], ignore_index=True)
+    assert collapse.shares(holes) == collapse.shares(whole)
+
+
 def test_curves_that_collapse_on_cosine():
     found = collapse.shares(sweep())
     assert found["cosine"] == pytest.approx(0, abs=1e-12) and found["own"] == pytest.approx(0, abs=1e-12)

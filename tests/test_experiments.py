@@ -3,8 +3,9 @@
 import copy
 import io
 import json
+import subprocess
+import sys
 from collections import OrderedDict
-from dataclasses import replace
 from urllib.error import URLError
 
 import numpy as np
@@ -21,13 +22,9 @@ from wmgp.experiments import data, models, parents, provenance, reference, resul
 from wmgp.experiments.training import REFERENCE, Recipe
 
 
-def subset(whole, n):
-    return replace(whole, images=whole.images[:n], labels=whole.labels[:n])
-
-
 @pytest.fixture(scope="module")
 def digits():
-    return subset(data.load("digits", True), 96), subset(data.load("digits", False), 64)
+    return data.load("digits", True).first(96), data.load("digits", False).first(64)
 
 
 # -- data -----------------------------------------------------------------------------------------------------------
@@ -234,6 +231,46 @@ def test_masked_training_equals_torch_s_pruned_training(digits):
         torch.testing.assert_close(parameter, held, rtol=1e-4, atol=1e-6)
         assert not parameter[~masks[name]].any() and not torch.equal(parameter, dict(parent.named_parameters())[name])
     assert sum(int((p == 0).sum()) for p in ours.parameters()) == round(0.7 * 61_706)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_is_pruned_is_plus_zero_whatever_it_was(dtype):
+    """NaN, infinities and the sign of zero go; what is kept keeps all its bits; in any order of memory."""
+    model = nn.Conv2d(4, 2, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        model.weight.normal_(generator=torch.Generator().manual_seed(0))
+        model.weight[0, 0, 0] = torch.tensor([np.nan, np.inf, -0.0])
+    mask = torch.rand(model.weight.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    mask[0, 0, 0] = False
+    before = model.weight.detach().clone()
+    held = training._masked_parameters(model, {"weight": mask, "bias": torch.ones(2, dtype=torch.bool)})
+    assert len(held) == 1, "nothing is to be done for the bias"
+    training._hold_at_zero(held)
+    assert torch.equal(model.weight[mask], before[mask])
+    pruned = model.weight[~mask]
+    assert torch.equal(pruned, torch.zeros_like(pruned)) and not torch.signbit(pruned).any()
+
+
+def test_freed_memory_is_kept():
+    """The pages of a block of 8 MB are new to the process once, not every time; in a process of its own."""
+    code = """
+import resource, torch
+from wmgp.experiments.memory import keep_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        a, b = torch.ones(2**21), torch.ones(2**19)
+        del a, b
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+kept = keep_memory()
+faults()
+print(int(kept), faults())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, faults = map(int, done.stdout.split())
+    if not kept:
+        pytest.skip("another malloc than glibc's")
+    assert faults < 2560  # 10 MB are 2,560 pages of 4 kB
 
 
 def test_masks_must_name_parameters(digits):

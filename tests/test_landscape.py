@@ -1,7 +1,6 @@
 """Loss landscapes: closed forms on a quadratic bowl, filter normalisation, and a small measurement."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +77,7 @@ def test_the_distance_is_the_largest_difference():
 @pytest.fixture(scope="module")
 def few():
     whole = data.load("digits", False)
-    return replace(whole, images=whole.images[:50], labels=whole.labels[:50])
+    return whole.first(50)
 
 
 def test_a_measurement_begins_and_passes_where_it_should(few):

@@ -2,10 +2,11 @@
 
 The curve is the best monotone one through all points (isotonic regression, Barlow et al. 1972), which has no setting
 to choose: accuracy may only fall with the amount and only rise with the cosine. What it leaves is given as a share of
-the variance. Rows without a cosine (everything pruned) are left out throughout, so that the same rows are compared.
+the variance. Rows without a cosine (everything pruned), or without the measured quantity, are left out throughout, so
+that the same rows are compared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
     "amount" and "cosine" draw one curve through all methods; "own" draws one a method against its amount, which is
     what differences between seeds and the monotone shape leave in any case.
     """
-    rows = rows.dropna(subset=["cosine_pruned"])
+    rows = rows.dropna(subset=["cosine_pruned", y])
     values = rows[y].to_numpy(dtype=float)
     spread = ((values - values.mean()) ** 2).sum()
     own = 0.0
@@ -53,6 +54,19 @@ def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
         "cosine": unexplained(rows["cosine_pruned"].to_numpy(), values),
         "own": float(own / spread) if spread > 0 else float("nan"),
     }
+
+
+def ranks(rows: pd.DataFrame, ys: Iterable[str]) -> dict[str, float]:
+    """Spearman's rank correlation in [-1, 1] of the cosine just after pruning with each of `ys`; nan where constant."""
+    from scipy.stats import spearmanr
+
+    found = {}
+    for y in ys:
+        defined = rows.dropna(subset=["cosine_pruned", y])  # linear CKA is not where all images get the same outputs
+        a, b = defined["cosine_pruned"].to_numpy(), defined[y].to_numpy(dtype=float)
+        constant = len(defined) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0
+        found[y] = float("nan") if constant else float(np.asarray(spearmanr(a, b))[0])
+    return found
 
 
 def over_seeds(

@@ -48,6 +48,10 @@ class ImageData:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def first(self, n: int) -> "ImageData":
+        """The first `n` images and their labels; the hash stays that of the whole."""
+        return replace(self, images=self.images[:n], labels=self.labels[:n])
+
     def batch(self, index: Int64[Tensor, " b"]) -> tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]:
         """The images at `index`, scaled, and their labels."""
         return self.scaled(self.images[index]), self.labels[index]

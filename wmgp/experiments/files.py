@@ -2,10 +2,14 @@
 
 import fcntl
 import io
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 def write_aside(path: str | Path, data: bytes) -> None:
@@ -18,6 +22,14 @@ def write_aside(path: str | Path, data: bytes) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write arrays to `path` (.npz), and how they came about to the .json beside it."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write_aside(path, file.getvalue())
+    write_aside(Path(path).with_suffix(".json"), json.dumps(facts, indent=1, allow_nan=False).encode() + b"\n")
 
 
 @contextmanager

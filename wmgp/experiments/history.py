@@ -4,10 +4,8 @@ NETWORK-DATA-seedN.json holds its accuracy, and fronts, moments and kurtoses of 
 NETWORK-DATA-seedN.npz, where it was trained here, its outputs on the way from one to the other.
 """
 
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from ..analysis import analyze
 from ..errors import InputError
 from .data import ImageData
 from .definitions import kurtosis_definitions
-from .files import write_aside
+from .files import write_arrays, write_aside
 from .provenance import CORE, source_hash, surroundings, weights_hash
 from .training import evaluate
 
@@ -36,8 +34,7 @@ class History:
 
     def look(self) -> None:
         """Keep the outputs of now, float16 [watched, classes]."""
-        few = replace(self.test, images=self.test.images[:WATCHED], labels=self.test.labels[:WATCHED])
-        self.outputs.append(evaluate(self.model, few).logits.cpu().numpy().astype(np.float16))
+        self.outputs.append(evaluate(self.model, self.test.first(WATCHED)).logits.cpu().numpy().astype(np.float16))
 
     def write(self, path: Path, settings: Mapping[str, Any]) -> None:
         """Both files beside the parent's `path`; `settings` are what it was trained with."""
@@ -54,11 +51,11 @@ class History:
             "trained": described(self.model),
         }
         if self.outputs:
-            file = io.BytesIO()
-            logits, labels = np.stack(self.outputs), self.test.labels[:WATCHED].cpu().numpy()
-            np.savez_compressed(file, logits=logits, labels=labels, parent_sha256=np.array(record["parent_sha256"]))
-            write_aside(path.with_suffix(".npz"), file.getvalue())
-        write_aside(path.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
+            labels, parent = self.test.first(WATCHED).labels.cpu().numpy(), np.array(record["parent_sha256"])
+            arrays = {"logits": np.stack(self.outputs), "labels": labels, "parent_sha256": parent}
+            write_arrays(path.with_suffix(".npz"), arrays, record)
+        else:
+            write_aside(path.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
 
 
 def records(folder: str | Path) -> list[dict[str, Any]]:

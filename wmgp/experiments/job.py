@@ -3,7 +3,8 @@
 import copy
 import time
 
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 
 from ..pruning import apply_masks, global_masks
 from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
@@ -12,12 +13,21 @@ from .provenance import CORE
 from .results import Cell
 from .training import REFERENCE, Outcome, Recipe, evaluate, train
 
+Masks = dict[str, Bool[Tensor, "..."]]
+
 # What a job and its parent execute.
 MODULES = (
     *CORE,
-    *("experiments.augment", "experiments.data", "experiments.graphs", "experiments.job", "experiments.models"),
-    "experiments.training",
+    *("experiments.augment", "experiments.data", "experiments.graphs", "experiments.job", "experiments.memory"),
+    *("experiments.models", "experiments.training"),
 )
+
+
+def pruned_copy(parent: nn.Module, method: str, amount: float, seed: int) -> tuple[nn.Module, Masks]:
+    """A copy of the parent, pruned, and its masks; seed and amount together decide a random prune."""
+    child, masks = copy.deepcopy(parent), global_masks(parent, amount, method, generator=[seed, round(amount * 1e9)])
+    apply_masks(child, masks)
+    return child, masks
 
 
 def pruned(
@@ -33,11 +43,10 @@ def pruned(
 ) -> dict[str, Cell]:
     """A row's measurements; `before` is what the parent says of `test`, which outputs are compared on.
 
-    `seed` decides the order of batches in fine-tuning; with the amount, it decides a random prune as well.
+    `seed` decides the order of batches in fine-tuning, and what a random prune takes.
     """
     began = time.perf_counter()
-    child, masks = copy.deepcopy(parent), global_masks(parent, amount, method, generator=[seed, round(amount * 1e9)])
-    apply_masks(child, masks)
+    child, masks = pruned_copy(parent, method, amount, seed)
     at_once, cosine_pruned = evaluate(child, test), cosine_similarity(parent, child)
     train(child, training, epochs, seed, recipe, masks)
     after = evaluate(child, test)

@@ -11,10 +11,7 @@ the same directions, the parent's, so that their surfaces can be subtracted.
 
 import argparse
 import copy
-import io
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ from ..errors import InputError
 from ..pruning import prune
 from ..similarity import cosine_similarity
 from .data import ImageData, load
-from .files import write_aside
+from .files import write_arrays
 from .job import MODULES as JOB
 from .pretrained import ADVISED, lenet5
 from .provenance import source_hash, surroundings, weights_hash
@@ -133,22 +130,19 @@ def measure(
 
 def record(out: Path, seeds: Sequence[int], data: ImageData, progress: Callable[[str], None]) -> None:
     """Write what is measured of the LeNet-5 parents of these seeds to `out` (.npz), with its provenance beside it."""
-    few = replace(data, images=data.images[:IMAGES], labels=data.labels[:IMAGES])
     found, parents = [], {}
     for seed in seeds:
         model = lenet5(seed)
-        found.append(measure(model, lenet5(seed, "init"), few, seed))
+        found.append(measure(model, lenet5(seed, "init"), data.first(IMAGES), seed))
         parents[seed] = weights_hash(model.state_dict())
         progress(f"seed {seed}")
     arrays: dict[str, Any] = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    file = io.BytesIO()
-    np.savez_compressed(file, seeds=np.array(seeds), line_ticks=LINE, plane_ticks=PLANE, **arrays)
+    arrays |= {"seeds": np.array(seeds), "line_ticks": LINE, "plane_ticks": PLANE}
     facts = {
         "network": "lenet5", "data": data.name, "data_sha256": data.sha256, "images": IMAGES, "seeds": list(seeds),
         "parent_sha256": parents, "source_sha256": source_hash(MODULES), "device": "cpu", **surroundings(),
     }  # fmt: skip
-    write_aside(out, file.getvalue())
-    write_aside(out.with_suffix(".json"), json.dumps(facts, indent=1).encode() + b"\n")
+    write_arrays(out, arrays, facts)
 
 
 def main(arguments: list[str] | None = None) -> None:

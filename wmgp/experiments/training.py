@@ -18,6 +18,7 @@ from ..errors import InputError
 from .augment import batches
 from .data import ImageData
 from .graphs import Replayed
+from .memory import keep_memory
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def train(
     `after_epoch` is called with the number of epochs done.
     """
     device = data.images.device
+    if device.type == "cpu":
+        keep_memory()
     model.train().to(device).to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.learning_rate, recipe.momentum,
@@ -138,19 +141,26 @@ def _repeatable(device: torch.device, seed: int) -> Iterator[None]:
         outside.wait_stream(stream)
 
 
+WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # the integer of as many bytes
+
+
 def _masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """(parameter, True where it is pruned), for the masks that prune anything."""
+    """The bits of each parameter of which something is pruned, and what of them is kept: all ones, or all zeros."""
     parameters = dict(model.named_parameters())
     if unknown := set(masks) - set(parameters):
         raise InputError(f"mask {sorted(unknown)[0]!r}: the network has no such parameter")
-    held = [(parameters[name], ~mask.to(parameters[name].device)) for name, mask in masks.items()]
-    return [(parameter, pruned) for parameter, pruned in held if pruned.any()]
+    held = []
+    for name, mask in masks.items():
+        if not mask.all():
+            bits = parameters[name].detach().view(WHOLE[parameters[name].element_size()])
+            held.append((bits, torch.empty_like(bits).copy_(mask).neg_()))
+    return held
 
 
 def _hold_at_zero(held: list[tuple[Tensor, Tensor]]) -> None:
-    """Filled, not multiplied: a product with zero would leave NaN and the sign of zero behind."""
-    for parameter, pruned in held:
-        parameter.data.masked_fill_(pruned, 0.0)
+    """By bits: a product would leave NaN and the sign of zero behind, and `masked_fill_` is many times as slow."""
+    for bits, kept in held:
+        bits.bitwise_and_(kept)
 
 
 def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outcome:

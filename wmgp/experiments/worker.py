@@ -51,7 +51,7 @@ class Family:
 
 def settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
     """The settings of a family's run, which name its parent by the hash of its weights."""
-    with _one_thread():
+    with one_thread():
         model = _parent(family, site, _data(family, site)[1])
     return family, {
         "network": family.sweep.network,
@@ -67,7 +67,7 @@ def settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
 
 def row(family: Family, run: str, method: str, amount: float, site: Site) -> dict[str, Cell]:
     """One row of the table, its columns in the order of `ROW`."""
-    with _one_thread():
+    with one_thread():
         model, before = _held_parent(family, run, site)
         tuning, epochs = family.plan.tuning, family.plan.tuning_epochs
         images = _data(family, site)
@@ -135,7 +135,7 @@ def load_images(sweep: Sweep, train: bool) -> ImageData:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """For torch and for numpy's linear algebra: sums come out otherwise, in the last digit, with more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

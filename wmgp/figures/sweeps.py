@@ -18,6 +18,9 @@ LABELS = {
     "accuracy": "Accuracy after fine-tuning",
     "loss_pruned": "Loss just after pruning (nats)",
     "loss": "Loss after fine-tuning (nats)",
+    "agreement": "Agreement with the parent",
+    "js": "Divergence from the parent (nats)",
+    "cka": "Linear CKA with the parent",
 }
 WIDTH = 24  # letters of a line under or beside a panel
 METHODS = {
