@@ -78,7 +78,8 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     optimizer = torch.optim.SGD(parent.parameters(), lr=0.001, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()
     parent.train()
-    for images, labels in DataLoader(Pictures(training), BATCH, shuffle=True, num_workers=workers):
+    how = {"num_workers": workers, "multiprocessing_context": "fork" if workers else None}  # as it was on Linux
+    for images, labels in DataLoader(Pictures(training), BATCH, shuffle=True, **how):
         optimizer.zero_grad()
         loss = loss_of(parent(images.to(device)), labels.to(device))
         loss.backward()
@@ -86,7 +87,7 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     parent.eval()
     right = 0
     with torch.no_grad():
-        for images, labels in DataLoader(Pictures(test), BATCH, num_workers=workers):
+        for images, labels in DataLoader(Pictures(test), BATCH, **how):
             right += int((parent(images.to(device)).argmax(1) == labels.to(device)).sum())
     return right / len(test)
 
