@@ -8,7 +8,13 @@ from jaxtyping import install_import_hook
 
 # Every shape in the package's annotations is checked while the tests run; numba compiles its kernels undecorated.
 PACKAGE = Path(__file__).parent.parent / "wmgp"
-MODULES = [f"wmgp.{module.name}" for module in pkgutil.iter_modules([str(PACKAGE)]) if module.name != "kernels"]
+COMPILED = {"wmgp.kernels", "wmgp.experiments.pooling"}
+FOUND = [
+    found
+    for part in ("", "experiments.", "figures.")
+    for found in pkgutil.iter_modules([str(PACKAGE / part.rstrip("."))], f"wmgp.{part}")
+]
+MODULES = [module.name for module in FOUND if not module.ispkg and module.name not in COMPILED]
 install_import_hook(MODULES, "shapes.check").__enter__()
 
 import numpy as np  # noqa: E402

@@ -3,7 +3,9 @@
 Both prune the same parent by global L1, fine-tune it for an epoch by the reference recipe and evaluate it. The
 published way is that of the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and
 `ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. Ours is what
-`wmgp sweep` runs, with as many threads. Each way has a process of its own: what ours does to memory stays there.
+`wmgp sweep` runs, and as it runs them: on a CPU as many jobs at a time as there are cores, a process and a thread each;
+its seconds are those of all of them over their number. The published way has all cores for its one job, its workers and
+its threads. Processes are not shared between the two ways, so that what ours does to memory stays there.
 
 `python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
 the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
@@ -15,10 +17,11 @@ import csv
 import functools
 import io
 import multiprocessing
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +39,9 @@ from .provenance import record_run, source_hash
 from .published import pool
 from .recipes import plan
 from .training import choose_device, evaluate, train
+from .worker import one_thread
 
-COLUMNS = ("case", "data", "images", "device", "seconds", "peer_seconds", "ratio", "repeats", "run")
+COLUMNS = ("case", "data", "images", "device", "jobs", "seconds", "peer_seconds", "ratio", "repeats", "run")
 CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
 AMOUNT, WORKERS, BATCH = 0.8, 2, 256
 LEAST = 20  # seconds of both together: short jobs are repeated more often
@@ -105,34 +109,43 @@ def against_published(
     network: str, data: str, device: str, repeats: int, limit: int | None = None, least: float = LEAST
 ) -> dict:
     """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
-    times: dict[str, list[float]] = {"published": [], "ours": []}
-    with ExitStack() as stack:
-        processes = {way: stack.enter_context(_process()) for way in times}
-        while len(times["ours"]) < repeats or sum(map(sum, times.values())) < least:
-            for way, process in processes.items():
-                taken, name, images = process.submit(timed, way, network, data, device, limit).result()
-                times[way].append(taken)
-    ours, theirs = min(times["ours"]), min(times["published"])
+    jobs = 1 if torch.device(device).type == "cuda" else os.cpu_count() or 1
+    ours, theirs = [], []
+    with _processes(1) as single, _processes(jobs) as several:
+        what = network, data, device, limit
+        name, images = [process.submit(described, data, network, limit).result() for process in (*single, *several)][0]
+        while len(ours) < repeats or sum(ours) * jobs + sum(theirs) < least:
+            theirs.append(single[0].submit(timed, "published", *what).result())
+            together = [process.submit(timed, "ours", *what) for process in several]
+            ours.append(max(job.result() for job in together) / jobs)
     return {
-        "case": network, "data": name, "images": images, "device": torch.device(device).type,
-        "seconds": ours, "peer_seconds": theirs, "ratio": theirs / ours, "repeats": len(times["ours"]),
+        "case": network, "data": name, "images": images, "device": torch.device(device).type, "jobs": jobs,
+        "seconds": min(ours), "peer_seconds": min(theirs), "ratio": min(theirs) / min(ours), "repeats": len(ours),
     }  # fmt: skip
 
 
-def _process() -> ProcessPoolExecutor:
-    """A new process that stays for all jobs of one kind."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+@contextmanager
+def _processes(number: int) -> Iterator[list[ProcessPoolExecutor]]:
+    """Pools of one new process each: every one of them gets its share of the work."""
+    with ExitStack() as stack:
+        new = multiprocessing.get_context("spawn")
+        yield [stack.enter_context(ProcessPoolExecutor(1, new)) for _ in range(number)]
 
 
-def timed(way: str, network: str, data: str, device: str, limit: int | None = None) -> tuple[float, str, int]:
-    """One job, "published" or "ours", on an untrained network: its seconds, the name of its data, how many images."""
+def described(data: str, network: str, limit: int | None) -> tuple[str, int]:
+    """The name of the test images and the number of the training's, which are then in this process's memory."""
+    training, test = images_of(network, data, limit)
+    return test.name, len(training)
+
+
+def timed(way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
+    """Seconds of one job, "published" or "ours", on an untrained network."""
     training, test = (on_device(each, device) for each in images_of(network, data, limit))
     fresh = build(network, 0).to(device)
-    if way == "ours":
-        taken = seconds(lambda: our_job(network, fresh, training, test), training.images.device)
-    else:
-        taken = seconds(lambda: published_job(fresh, training, test), training.images.device)
-    return taken, test.name, len(training)
+    if way == "published":
+        return seconds(lambda: published_job(fresh, training, test), training.images.device)
+    with one_thread():
+        return seconds(lambda: our_job(network, fresh, training, test), training.images.device)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

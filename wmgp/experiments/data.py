@@ -124,7 +124,7 @@ def _torchvision(name: str, kind: str) -> Callable[[bool], tuple[str, np.ndarray
 
 def _split(name: str, kind: str, inside: str, train: bool) -> Any:
     """torchvision's data set of that kind in the folder of WMGP_DATA, downloaded where `inside` it is not there."""
-    folder = _folder(name, inside)
+    folder = folder_of(name, inside)
     from torchvision import datasets
 
     if not (folder / inside).exists():
@@ -150,31 +150,34 @@ def _download(kind: Callable[..., Any], name: str, folder: Path, made: str) -> N
 
 def _cifar10(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
     """torchvision's archive, or Hugging Face parquet files (columns img {bytes, path} and label)."""
-    folder = _folder("cifar10", "cifar-10-batches-py")
+    folder = folder_of("cifar10", "cifar-10-batches-py")
     part = "train" if train else "test"
     for layout in ("cifar10", "cifar10-jpeg"):
         if files := sorted((folder / layout / "plain_text").glob(f"{part}-*.parquet")):
-            return _parquet(files)
+            images, labels, jpeg = parquet(files)
+            return "cifar10-jpeg" if jpeg else "cifar10", images, labels
     split = _split("cifar10", "CIFAR10", "cifar-10-batches-py", train)
     return "cifar10", split.data.transpose(0, 3, 1, 2), np.asarray(split.targets)
 
 
-def _parquet(files: list[Path]) -> tuple[str, np.ndarray, np.ndarray]:
-    """The images of parquet files, [n, 3, 32, 32]; a JPEG copy is named as one."""
+def parquet(files: list[Path]) -> tuple[UInt8[np.ndarray, "n 3 h w"], Int64[np.ndarray, " n"], bool]:
+    """Images and labels of Hugging Face parquet files (columns img or image, and label), and whether any is a JPEG."""
     import pandas
     from PIL import Image
 
     try:
         table = pandas.concat([pandas.read_parquet(file) for file in files], ignore_index=True)
     except (ImportError, OSError, ValueError) as error:
-        raise InputError(f"data 'cifar10': {files[0]}: {_first_line(error)}") from error
-    pictures = [Image.open(BytesIO(cell["bytes"])) for cell in table["img"]]
-    name = "cifar10-jpeg" if any(picture.format == "JPEG" for picture in pictures) else "cifar10"
-    images = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])  # [n, 32, 32, 3]
-    return name, images.transpose(0, 3, 1, 2), table["label"].to_numpy()
+        raise InputError(f"{files[0]}: {_first_line(error)}") from error
+    column = "img" if "img" in table else "image"
+    if missing := {column, "label"} - set(table):
+        raise InputError(f"{files[0]}: expected columns img or image, and label; found no {sorted(missing)[0]}")
+    pictures = [Image.open(BytesIO(cell["bytes"])) for cell in table[column]]
+    images = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])  # [n, h, w, 3]
+    return images.transpose(0, 3, 1, 2), table["label"].to_numpy(), any(p.format == "JPEG" for p in pictures)
 
 
-def _folder(name: str, inside: str) -> Path:
+def folder_of(name: str, inside: str) -> Path:
     """The folder of WMGP_DATA, or the one line that says how to supply it."""
     if not (folder := os.environ.get("WMGP_DATA")):
         raise InputError(f"data {name!r}: set WMGP_DATA to a folder that holds {inside}, in torchvision's layout")

@@ -50,7 +50,7 @@ class History:
             "initial": self.initial,
             "trained": described(self.model),
         }
-        if self.outputs:
+        if len(self.outputs) > 1:
             labels, parent = self.test.first(WATCHED).labels.cpu().numpy(), np.array(record["parent_sha256"])
             arrays = {"logits": np.stack(self.outputs), "labels": labels, "parent_sha256": parent}
             write_arrays(path.with_suffix(".npz"), arrays, record)

@@ -19,7 +19,7 @@ Masks = dict[str, Bool[Tensor, "..."]]
 MODULES = (
     *CORE,
     *("experiments.augment", "experiments.data", "experiments.graphs", "experiments.job", "experiments.memory"),
-    *("experiments.models", "experiments.training"),
+    *("experiments.models", "experiments.pooling", "experiments.training"),
 )
 
 
@@ -49,7 +49,7 @@ def pruned(
     child, masks = pruned_copy(parent, method, amount, seed)
     at_once, cosine_pruned = evaluate(child, test), cosine_similarity(parent, child)
     train(child, training, epochs, seed, recipe, masks)
-    after = evaluate(child, test)
+    after = evaluate(child, test) if epochs else at_once
     outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
     return {
         "amount": amount, "epochs": epochs,

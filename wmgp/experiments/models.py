@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .pooling import HalvingPool
 
 # Name -> what one image is to be: channels, height, width.
 INPUTS = {
@@ -66,10 +67,10 @@ def _lenet(channels: int, padding: int) -> nn.Sequential:
     """
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(channels, 6, 5, padding=padding),  # [n, 6, 28, 28]
-        "pool1": nn.MaxPool2d(2),  # [n, 6, 14, 14]
+        "pool1": HalvingPool(),  # [n, 6, 14, 14]
         "relu1": nn.ReLU(),
         "conv2": nn.Conv2d(6, 16, 5),  # [n, 16, 10, 10]
-        "pool2": nn.MaxPool2d(2),  # [n, 16, 5, 5]
+        "pool2": HalvingPool(),  # [n, 16, 5, 5]
         "relu2": nn.ReLU(),
         "flatten": nn.Flatten(),  # [n, 400]
         "fc1": nn.Linear(400, 120),

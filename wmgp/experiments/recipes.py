@@ -76,6 +76,7 @@ NEEDED = {
     ("resnet18", "cifar10"): 0.78,
     ("vgg11_bn", "cifar10"): 0.80,
     ("mobilenet_v2", "cifar10"): 0.70,
+    ("mobilenet_v2", "imagenet-sample"): 0.70,
 }
 
 

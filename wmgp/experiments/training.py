@@ -163,8 +163,15 @@ def _hold_at_zero(held: list[tuple[Tensor, Tensor]]) -> None:
         bits.bitwise_and_(kept)
 
 
+PIXELS = 2**20  # of a batch that is only looked at
+
+
 def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outcome:
-    """Accuracy, mean cross-entropy over the images, and outputs of `model` on `data`, without gradients."""
+    """Accuracy, mean cross-entropy over the images, and outputs of `model` on `data`, without gradients.
+
+    Batches of large images are smaller than `batch_size`.
+    """
+    batch_size = max(1, min(batch_size, PIXELS // data.images[0, 0].numel()))
     model.eval().to(data.images.device).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         indices = torch.arange(len(data), device=data.images.device).split(batch_size)
