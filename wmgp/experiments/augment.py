@@ -35,4 +35,4 @@ def batches(
 def _windows(images: UInt8[Tensor, "n c h w"], crop: int) -> UInt8[Tensor, "n c s s h w"]:
     """Every piece of the padded images, by how far down and right it begins: a view of s = 2 crop + 1 places each."""
     h, w = images.shape[2:]
-    return pad(images, (crop,) * 4).unfold(2, h, 1).unfold(3, w, 1)
+    return pad(images.contiguous(), (crop,) * 4).unfold(2, h, 1).unfold(3, w, 1)

@@ -2,10 +2,10 @@
 
 Both prune the same parent by global L1, fine-tune it for an epoch by the reference recipe and evaluate it. The
 published way is that of the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and
-`ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. Ours is what
-`wmgp sweep` runs, and as it runs them: on a CPU as many jobs at a time as there are cores, a process and a thread each;
-its seconds are those of all of them over their number. The published way has all cores for its one job, its workers and
-its threads. Processes are not shared between the two ways, so that what ours does to memory stays there.
+`ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. It has all cores
+for its one job, its workers and its threads. Ours is what `wmgp sweep` runs, and as it runs them: on a CPU as many jobs
+at a time as there are cores, a process and a thread each. A job's seconds are then their harmonic mean, for who is done
+takes the next, over their number. The two ways share no process, so that what ours does to memory stays there.
 
 `python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
 the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import harmonic_mean
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ def against_published(
         while len(ours) < repeats or sum(ours) * jobs + sum(theirs) < least:
             theirs.append(single[0].submit(timed, "published", *what).result())
             together = [process.submit(timed, "ours", *what) for process in several]
-            ours.append(max(job.result() for job in together) / jobs)
+            ours.append(harmonic_mean([job.result() for job in together]) / jobs)
     return {
         "case": network, "data": name, "images": images, "device": torch.device(device).type, "jobs": jobs,
         "seconds": min(ours), "peer_seconds": min(theirs), "ratio": min(theirs) / min(ours), "repeats": len(ours),

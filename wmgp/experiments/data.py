@@ -97,7 +97,8 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, classes: int 
     images, labels = np.array(images, dtype="uint8", order="C"), np.array(labels, dtype="<i8")  # copies: writable
     digest = hashlib.sha256(images.data)
     digest.update(labels.data)
-    return ImageData(name, torch.from_numpy(images), torch.from_numpy(labels), classes, digest.hexdigest())
+    tensor = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)  # as networks want their batches
+    return ImageData(name, tensor, torch.from_numpy(labels), classes, digest.hexdigest())
 
 
 def _digits(train: bool) -> tuple[str, np.ndarray, np.ndarray]:

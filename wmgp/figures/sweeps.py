@@ -21,6 +21,7 @@ LABELS = {
     "agreement": "Agreement with the parent",
     "js": "Divergence from the parent (nats)",
     "cka": "Linear CKA with the parent",
+    "min_survival": "Smallest share kept of any tensor",
 }
 WIDTH = 24  # letters of a line under or beside a panel
 METHODS = {
