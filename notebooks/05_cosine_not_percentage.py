@@ -27,23 +27,18 @@ seed: int = 0  # of the bootstrap, and of a tiny sweep
 draws: int = 200  # of the bootstrap
 
 # %%
-import os
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-
 import pandas as pd
 from IPython.display import Markdown
 
 from wmgp import plotting
-from wmgp.experiments import collapse, inputs, results, sweep
-from wmgp.experiments.presets import PRESETS
+from wmgp.experiments import collapse, inputs, results
+from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.recipes import needed
 from wmgp.experiments.training import choose_device
 from wmgp.figures.sweeps import LABELS, METHODS, sweep_figure
 
-inputs.check_choice("preset", preset, ("default", "quick", "tiny"))
+inputs.check_choice("preset", preset, inputs.WITH_QUICK)
 inputs.check_whole("seed", seed, 0, 2**31)
 inputs.check_whole("draws", draws, 10, 100_000)
 where = choose_device(device)
@@ -55,12 +50,8 @@ def measured() -> tuple[pd.DataFrame, dict]:
     if preset == "default":
         path = results.locate(table)
         return results.read(path), provenance(path)
-    [chosen] = PRESETS[preset]
-    chosen = replace(chosen, seeds=(seed,)) if preset == "tiny" else chosen
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "sweep.csv")
-        sweep.run([chosen], path, 1 if preset == "tiny" else os.cpu_count() or 1, str(where))
-        return results.read(path), provenance(path)
+    found = small_sweep(preset, str(where), **({"seeds": (seed,)} if preset == "tiny" else {}))
+    return found.rows, dict(found.runs)
 
 
 # %% [markdown]
@@ -182,6 +173,31 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
+# ## Every sweep so far
+#
+# The same shares for each sweep that is recorded for this book, L1 and random pruning only. Those that are not the
+# table above rest on fewer seeds and amounts; [what has been run](../book/status.md) says how many.
+
+# %%
+compared = results.sweeps(results.locate(table).parent) if preset == "default" else [("this one", rows)]
+
+
+def summary(part: pd.DataFrame) -> dict[str, str]:
+    """A row of the table below."""
+    pair = part[part["method"].isin(["l1", "random"])]
+    tuned = "accuracy" if pair["epochs"].max() else "accuracy_pruned"
+    found = collapse.over_seeds(pair, lambda each: collapse.shares(each, tuned), seed, draws)
+    return {
+        "seeds": str(pair["seed"].nunique()),
+        "rows": str(len(pair)),
+        "after": f"{pair['epochs'].max()} epochs" if pair["epochs"].max() != 1 else "1 epoch",
+        **{names[x]: share(*found[x]) for x in names},
+    }
+
+
+pd.DataFrame({f"{part['network'].iloc[0]}, {part['data'].iloc[0]}": summary(part) for _, part in compared}).T
+
+# %% [markdown]
 # ## What to conclude
 
 # %%
@@ -204,5 +220,5 @@ Markdown(f"""
 
 # %% [markdown]
 # What to do: when you compare prunes of one parent, compare them at equal cosine rather than at equal percentage,
-# but do not take equal cosine for equal accuracy. This page rests on one network and one data set, and that an easy
-# one.
+# but do not take equal cosine for equal accuracy. What stands above the table of all sweeps rests on one network and
+# one data set, and that an easy one.

@@ -12,6 +12,8 @@ import nbformat
 import pytest
 import yaml
 
+from wmgp.experiments.results import COLUMNS
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ["book", "notebooks", "results", "README.md", "_config.yml", "_toc.yml"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -264,25 +266,34 @@ def test_parents_are_shown_with_their_accuracy(tmp_path):
 def test_the_status_of_sweeps(tmp_path):
     text = "# A page\n\n```{sweep-status}\nThe sweeps.\n```"
     results = little_book(tmp_path, text) / "results"
-    lines = ["network,data,seed,method,amount,seconds,device,run"]
-    for seed in (0, 1, 3):
-        lines += [f"resnet18,cifar10-jpeg,{seed},{m},{a},1200,cpu,a" for m in ("l1", "random") for a in (0, 0.5, 1)]
-    lines += ["mobilenet_v2,cifar10,0,lamp,0.3,3600,cuda,b", "mobilenet_v2,cifar10,0,lamp,0.9,3600,cuda,b"]
+    names = ("network", "data", "seed", "method", "amount", "seconds", "device", "run")
+    jobs = [("resnet18", "cifar10-jpeg", s, m, a, 1200, "cpu", "a") for s in (0, 1, 3) for m in ("l1", "random")
+            for a in (0, 0.5, 1)]  # fmt: skip
+    jobs += [("mobilenet_v2", "cifar10", 0, "lamp", a, 3600, "cuda", "b") for a in (0.3, 0.9)]
+    jobs += [("mobilenet_v2", "imagenet-sample", 0, "l1", 0.5, 360, "cpu", "c")]
+    lines = [",".join(COLUMNS)]
+    for job in jobs:
+        cells = dict.fromkeys(COLUMNS, 1) | dict(zip(names, job, strict=True))
+        lines.append(",".join(str(cells[name]) for name in COLUMNS))
     (results / "both.csv").write_text("\n".join(lines) + "\n")
     (results / "speed.csv").write_text("network,ratio,run\nsmall,1,a\n")
-    runs = {"a": {"start": "scratch", "date": "2026-01-02"}, "b": {"start": "IMAGENET1K_V1", "date": "2026-01-03"}}
-    (results / "both.json").write_text(json.dumps(runs))
+    starts = {"a": "scratch", "b": "IMAGENET1K_V1", "c": "IMAGENET1K_V1"}
+    dates = {"a": "2026-01-02", "b": "2026-01-03", "c": "2026-01-04"}
+    facts = {run: {"start": starts[run], "date": dates[run], "parent_sha256": ""} for run in starts}
+    (results / "both.json").write_text(json.dumps(facts))
     html = (build(tmp_path) / "page.html").read_text()
     rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
     mobile = ["mobilenet_v2 from ImageNet", "cifar10", "0", "0.3 0.9", "lamp", "2", "cuda", "2026-01-03", "2.0", ""]
+    untuned = ["mobilenet_v2 from ImageNet", "imagenet-sample", "0", "0.5", "l1", "1", "cpu", "2026-01-04", "0.1", ""]
     resnet = ["resnet18", "cifar10-jpeg", "0-1 3", "0:1:0.5", "l1, random", "18", "cpu", "2026-01-02", "6.0", "1%"]
-    assert [row[1:] for row in rows] == [mobile, [re.sub("<.*?>", "", cell) for cell in resnet]]
+    assert [row[1:] for row in rows] == [mobile, untuned, resnet]
     text = re.sub("<[^>]+>", "", html)
     assert (
         "wmgp sweep --network resnet18 --data cifar10 --methods l1 random --amounts 0:1:0.5 --seeds 0-1 3 "
         "--out results/both.csv" in text
     )
     assert "--recipe imagenet --out results/both.csv" in text
+    assert "python -m wmgp.experiments.imagenet_sample --out results/both.csv" in text
 
 
 def test_no_recorded_parents_stop_the_build(tmp_path):

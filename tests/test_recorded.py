@@ -80,6 +80,19 @@ def test_parents_are_worth_pruning_and_say_how_they_came_about(record):
             assert str(arrays["parent_sha256"]) == facts["parent_sha256"] and way.stat().st_size < 1_000_000
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("functions_*.npz")), ids=name)
+def test_recorded_outputs_are_of_a_recorded_parent(path):
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert FACTS | {"network", "data", "seed", "parent_epochs", "recipe", "data_sha256"} <= set(facts)
+    assert not facts["commit"].endswith("-dirty") and path.stat().st_size < 1_500_000
+    known = {json.loads(record.read_text(encoding="utf-8"))["parent_sha256"] for record in PARENTS}
+    assert facts["parent_sha256"] in known
+    with np.load(path) as arrays:
+        kinds, logits = arrays["kind"], arrays["logits"]
+        assert logits.shape == (len(kinds), facts["images"], 10) and np.isfinite(logits).all()
+        assert (kinds == "training").sum() == facts["parent_epochs"] + 1 and set(kinds) == {"training", "l1", "random"}
+
+
 def test_rows_of_a_sweep_are_of_the_recorded_parents():
     """The hash that a row's provenance names is that of the parent recorded beside it."""
     known = {json.loads(path.read_text(encoding="utf-8"))["parent_sha256"] for path in PARENTS}

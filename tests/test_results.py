@@ -219,3 +219,23 @@ def test_the_next_interval_holds_one_run_more(rng):
     samples = rng.normal(3, 2, size=(2000, 6))
     inside = [low <= new <= high for *seen, new in samples for _, low, high in [results.next_interval(seen)]]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
+
+
+def test_sweeps_are_told_apart_by_network_data_and_start(table):
+    path, _ = table
+    facts = {"date": "2026-01-02", "parent_sha256": "ab"}
+    scratch, imagenet = (provenance.record_run(path, {**facts, "start": start}) for start in ("scratch", "IMAGENET"))
+    other = path.with_name("other.csv")
+    results.append_row(other, row(provenance.record_run(other, facts)))
+    for run, data in ((scratch, "digits"), (imagenet, "digits"), (scratch, "mnist"), (scratch, "digits")):
+        cells = row(run, data=data)
+        del cells["rule"]
+        results.append_row(path, cells)
+    path.with_name("speed.csv").write_text("case,ratio\na,1\n")
+    path.with_name("empty.csv").touch()
+    found = [(name, *part.iloc[0][["data", "start"]], len(part)) for name, part in results.sweeps(path.parent)]
+    assert found == [
+        *(("table.csv", "digits", "IMAGENET", 1), ("table.csv", "digits", "scratch", 2)),
+        ("table.csv", "mnist", "scratch", 1),
+    ]
+    assert set(results.sweeps(path.parent)[0][1]["parent_sha256"]) == {"ab"}

@@ -4,7 +4,6 @@ A row for each network, data set and start in the tables of jobs in ``results/``
 paper's grid for that network it covers.
 """
 
-import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,10 +13,12 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
+from wmgp.experiments import imagenet_sample
+from wmgp.experiments.results import sweeps
+
 HEAD = ["result", "network", "data", "seeds", "amounts", "methods", "rows", "device", "date", "hours", "paper's grid"]
 PAPER = {"lenet_small", "resnet18", "vgg11_bn"}  # whose Figures 1 and 2 have the grid below
 GRID = {"l1": 101 * 10, "random": 101 * 10}  # amounts by seeds, by method
-JOBS = {"method", "amount", "seed", "seconds", "run"}
 
 
 def ranges(numbers: Iterable[int]) -> str:
@@ -50,6 +51,9 @@ def share(rows: pd.DataFrame) -> str:
 
 def command(rows: pd.DataFrame, name: str) -> str:
     """What measures these rows again."""
+    out = f"--out {shlex.quote(f'results/{name}')}"
+    if rows["data"].iloc[0] == imagenet_sample.NAME:
+        return f"python -m wmgp.experiments.imagenet_sample {out}"
     words = {
         "network": rows["network"].iloc[0],
         "data": rows["data"].iloc[0].removesuffix("-jpeg"),
@@ -60,20 +64,7 @@ def command(rows: pd.DataFrame, name: str) -> str:
     if rows["start"].iloc[0] != "scratch":
         words["recipe"] = "imagenet"
     options = " ".join(f"--{option} {value}" for option, value in words.items())
-    return f"wmgp sweep {options} --out {shlex.quote(f'results/{name}')}"
-
-
-def sweeps(folder: Path) -> list[tuple[str, pd.DataFrame]]:
-    """The recorded sweeps: name of the table, and rows of one network, data set and start with their date."""
-    found = []
-    for path in sorted(folder.glob("*.csv")):
-        rows = pd.read_csv(path)
-        if set(rows) >= JOBS and "rule" not in rows:
-            runs = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            for fact in ("start", "date"):
-                rows[fact] = [runs[run][fact] for run in rows["run"]]
-            found += [(path.name, part) for _, part in rows.groupby(["network", "data", "start"], sort=True)]
-    return found
+    return f"wmgp sweep {options} {out}"
 
 
 def cells(name: str, rows: pd.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import InputError
 
 PRESETS = ("default", "tiny")
+WITH_QUICK = ("default", "quick", "tiny")  # of notebooks that can run a sweep of their own
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:

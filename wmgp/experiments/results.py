@@ -107,6 +107,29 @@ def read(table: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(header))
 
 
+def with_facts(table: str | Path) -> pd.DataFrame:
+    """The table of a sweep, and in further columns its runs' `start`, `date` and `parent_sha256`."""
+    rows, runs = read(table), provenance(table)
+    return rows.assign(
+        **{name: [runs[run][name] for run in rows["run"]] for name in ("start", "date", "parent_sha256")}
+    )
+
+
+def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
+    """The sweeps recorded in a folder: name of the table, and its rows (`with_facts`) of one network, data and start.
+
+    Tables with a column `rule` are other experiments.
+    """
+    found = []
+    for path in sorted(Path(folder).glob("*.csv")):
+        header = next(csv.reader(path.read_text(encoding="utf-8").splitlines()[:1]), [])
+        if set(header) >= set(COLUMNS) and "rule" not in header:
+            found += [
+                (path.name, part) for _, part in with_facts(path).groupby(["network", "data", "start"], sort=True)
+            ]
+    return found
+
+
 def has_row(table: str | Path, **cells: Cell) -> bool:
     """Whether the table has a row with these cells; False where there is no table yet."""
     if not Path(table).exists() or not Path(table).stat().st_size:

@@ -1,0 +1,38 @@
+"""The small sweeps that notebooks run on the spot, on scikit-learn's digits."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .history import records
+from .presets import PRESETS
+from .provenance import provenance
+from .results import with_facts
+from .sweep import run
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What a sweep measured: `rows` as `results.with_facts` gives them, its `runs`, and `parents` as recorded."""
+
+    rows: pd.DataFrame
+    runs: Mapping[str, Mapping[str, Any]]
+    parents: list[dict[str, Any]]
+
+
+def small_sweep(preset: str, device: str, **changes: Any) -> Fresh:
+    """Run the preset `tiny` (seconds) or `quick` (two minutes on two cores), in a folder that is gone afterwards.
+
+    `changes` replace fields of its `presets.Sweep`, such as `seeds`.
+    """
+    [chosen] = PRESETS[preset]
+    jobs = 1 if preset == "tiny" or device != "cpu" else os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sweep.csv")
+        run([replace(chosen, **changes)], path, jobs, device)
+        return Fresh(with_facts(path), provenance(path), records(folder))
