@@ -33,7 +33,8 @@ def map_figure(
         axes.plot([], [], marker, color="#444444", label=f"pruned by {METHODS[method]}")
     for place, name in ((0, "initialisation"), (-1, "parent")):
         axes.plot(*path[place], "*", color=PALETTE[1], markersize=15, markeredgecolor="white", zorder=4)
-        axes.annotate(name, path[place], (7, 7), textcoords="offset points", zorder=5)
+        outwards = (7, 8) if path[place][1] > points[:, 1].mean() else (9, -15)
+        axes.annotate(name, path[place], outwards, textcoords="offset points", zorder=5)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
     axes.margins(0.08)
     bar = drawn.colorbar(shades, ax=axes, location="bottom", shrink=0.8, aspect=30, format="{x:.0%}")
