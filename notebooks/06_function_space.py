@@ -219,11 +219,12 @@ sides = (
 back = prune_near("l1", 0.8)
 
 Markdown(f"""
-- **The cosine orders functions over its whole range.** Its rank correlation is {interval(*everywhere["agreement"])} with
-  agreement, {interval(*everywhere["js"])} with divergence and {interval(*everywhere["cka"])} with CKA.
+- **The cosine orders functions over its whole range.** Its rank correlation with agreement is
+  {interval(*everywhere["agreement"])}, with divergence {interval(*everywhere["js"])} and with CKA
+  {interval(*everywhere["cka"])}.
 - **Near the parent it says less.** Where the cosine is {NEAR} or more, the same correlations are
-  {interval(*near["agreement"])}, {interval(*near["js"])} and {interval(*near["cka"])}. There an epoch of training changes
-  the outputs about as much as pruning does.
+  {interval(*near["agreement"])}, {interval(*near["js"])} and {interval(*near["cka"])}. There an epoch of training
+  changes the outputs about as much as pruning does.
 - **The amount says far less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
   of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
 - **But the method still shows.** At the same cosine, {sides}; at 0.9 the gap is

@@ -270,10 +270,11 @@ def test_the_status_of_sweeps(tmp_path):
     jobs = [("resnet18", "cifar10-jpeg", s, m, a, 1200, "cpu", "a") for s in (0, 1, 3) for m in ("l1", "random")
             for a in (0, 0.5, 1)]  # fmt: skip
     jobs += [("mobilenet_v2", "cifar10", 0, "lamp", a, 3600, "cuda", "b") for a in (0.3, 0.9)]
-    jobs += [("mobilenet_v2", "imagenet-sample", 0, "l1", 0.5, 360, "cpu", "c")]
+    jobs += [("mobilenet_v2", "imagenet-sample", 0, "l1", a, 180, "cpu", "c") for a in (0.5, 0.6)]
     lines = [",".join(COLUMNS)]
     for job in jobs:
-        cells = dict.fromkeys(COLUMNS, 1) | dict(zip(names, job, strict=True))
+        epochs = {"epochs": {"a": 1, "b": 10, "c": 0}[job[-1]]}
+        cells = dict.fromkeys(COLUMNS, 1) | dict(zip(names, job, strict=True)) | epochs
         lines.append(",".join(str(cells[name]) for name in COLUMNS))
     (results / "both.csv").write_text("\n".join(lines) + "\n")
     (results / "speed.csv").write_text("network,ratio,run\nsmall,1,a\n")
@@ -283,17 +284,18 @@ def test_the_status_of_sweeps(tmp_path):
     (results / "both.json").write_text(json.dumps(facts))
     html = (build(tmp_path) / "page.html").read_text()
     rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
-    mobile = ["mobilenet_v2 from ImageNet", "cifar10", "0", "0.3 0.9", "lamp", "2", "cuda", "2026-01-03", "2.0", ""]
-    untuned = ["mobilenet_v2 from ImageNet", "imagenet-sample", "0", "0.5", "l1", "1", "cpu", "2026-01-04", "0.1", ""]
-    resnet = ["resnet18", "cifar10-jpeg", "0-1 3", "0:1:0.5", "l1, random", "18", "cpu", "2026-01-02", "6.0", "1%"]
+    start = "mobilenet_v2 from ImageNet"
+    mobile = [start, "cifar10", "0", "0.3 0.9", "lamp", "10", "2", "cuda", "2026-01-03", "2.0", ""]
+    untuned = [start, "imagenet-sample", "0", "0.5 0.6", "l1", "0", "2", "cpu", "2026-01-04", "0.1", ""]
+    resnet = ["resnet18", "cifar10-jpeg", "0-1 3", "0:1:0.5", "l1, random", "1", "18", "cpu", "2026-01-02", "6.0", "1%"]
     assert [row[1:] for row in rows] == [mobile, untuned, resnet]
     text = re.sub("<[^>]+>", "", html)
     assert (
         "wmgp sweep --network resnet18 --data cifar10 --methods l1 random --amounts 0:1:0.5 --seeds 0-1 3 "
         "--out results/both.csv" in text
     )
-    assert "--recipe imagenet --out results/both.csv" in text
-    assert "python -m wmgp.experiments.imagenet_sample --out results/both.csv" in text
+    assert "--recipe imagenet --tuning-epochs 10 --out results/both.csv" in text
+    assert "python -m wmgp.experiments.imagenet_sample --steps 1 --out results/both.csv" in text
 
 
 def test_no_recorded_parents_stop_the_build(tmp_path):

@@ -522,6 +522,18 @@ def test_the_command_runs_a_preset_and_goes_on(tmp_path, capsys):
     assert (code, out) == (0, f"{table} has every row already\n")
 
 
+def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
+    table, tiny = tmp_path / "results" / "tiny.csv", ("--preset", "tiny", "--methods", "l1", "--amounts", "0.9")
+    for more in ((), ("--tuning-epochs", 3), ("--tuning-epochs", 0)):
+        code, out, _ = run(capsys, "sweep", *tiny, *more, "--jobs", 1, "--device", "cpu", "--out", table)
+        assert (code, out) == (0, f"1 rows added to {table}\n")
+    rows, runs = results.read(table), results.provenance(table)
+    assert rows["epochs"].tolist() == [1, 3, 0] and len(set(rows["run"])) == 3
+    assert len({run["parent_sha256"] for run in runs.values()}) == 1
+    assert rows["accuracy"][2] == rows["accuracy_pruned"][2] and len(set(rows["loss"])) == 3
+    assert len(list(table.parent.rglob("lenet5-digits-seed0.safetensors"))) == 1
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     ((), "--network or --preset: expected one of them"),
     (("--preset", "huge"), "--preset huge: expected one of paper, cpu, quick, tiny"),

@@ -1,7 +1,7 @@
 """``{sweep-status}``: every recorded sweep, what it measured, when, how long it took, and the command that did it.
 
-A row for each network, data set and start in the tables of jobs in ``results/``; the last column is how much of the
-paper's grid for that network it covers.
+A row for each network, data set, start and number of epochs in the tables of jobs in ``results/``; the last column is
+how much of the paper's grid for that network it covers.
 """
 
 import shlex
@@ -16,7 +16,8 @@ from tables import table
 from wmgp.experiments import imagenet_sample
 from wmgp.experiments.results import sweeps
 
-HEAD = ["result", "network", "data", "seeds", "amounts", "methods", "rows", "device", "date", "hours", "paper's grid"]
+HEAD = ["result", "network", "data", "seeds", "amounts", "methods", "epochs", "rows", "device", "date", "hours",
+        "paper's grid"]  # fmt: skip
 PAPER = {"lenet_small", "resnet18", "vgg11_bn"}  # whose Figures 1 and 2 have the grid below
 GRID = {"l1": 101 * 10, "random": 101 * 10}  # amounts by seeds, by method
 
@@ -43,7 +44,7 @@ def steps(amounts: Iterable[float]) -> str:
 
 def share(rows: pd.DataFrame) -> str:
     """How much of the paper's grid the rows are; nothing for networks whose curves the paper does not show."""
-    if rows["network"].iloc[0] not in PAPER:
+    if rows["network"].iloc[0] not in PAPER or rows["epochs"].iloc[0] != 1:
         return ""
     done = rows.loc[rows["method"].isin(list(GRID)), ["method", "amount", "seed"]].drop_duplicates()
     return f"{len(done) / sum(GRID.values()):.0%}"
@@ -53,7 +54,7 @@ def command(rows: pd.DataFrame, name: str) -> str:
     """What measures these rows again."""
     out = f"--out {shlex.quote(f'results/{name}')}"
     if rows["data"].iloc[0] == imagenet_sample.NAME:
-        return f"python -m wmgp.experiments.imagenet_sample {out}"
+        return f"python -m wmgp.experiments.imagenet_sample --steps {rows['amount'].nunique() - 1} {out}"
     words = {
         "network": rows["network"].iloc[0],
         "data": rows["data"].iloc[0].removesuffix("-jpeg"),
@@ -63,6 +64,8 @@ def command(rows: pd.DataFrame, name: str) -> str:
     }
     if rows["start"].iloc[0] != "scratch":
         words["recipe"] = "imagenet"
+    if rows["epochs"].iloc[0] != 1:
+        words["tuning-epochs"] = str(rows["epochs"].iloc[0])
     options = " ".join(f"--{option} {value}" for option, value in words.items())
     return f"wmgp sweep {options} {out}"
 
@@ -73,8 +76,8 @@ def cells(name: str, rows: pd.DataFrame) -> list[str]:
     network = first["network"] if first["start"] == "scratch" else f"{first['network']} from ImageNet"
     methods = ", ".join(dict.fromkeys(rows["method"]))
     return [
-        name, network, first["data"], ranges(rows["seed"]), steps(rows["amount"]), methods, f"{len(rows):,}",
-        ", ".join(sorted(set(rows["device"]))), " to ".join(dict.fromkeys((dates[0], dates[-1]))),
+        name, network, first["data"], ranges(rows["seed"]), steps(rows["amount"]), methods, str(first["epochs"]),
+        f"{len(rows):,}", ", ".join(sorted(set(rows["device"]))), " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         f"{rows['seconds'].sum() / 3600:.1f}", share(rows),
     ]  # fmt: skip
 

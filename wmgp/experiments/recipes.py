@@ -31,13 +31,19 @@ class Plan:
     tuning_epochs: int = 1
 
     def settings(self) -> dict[str, Any]:
-        """What decides the result, by name."""
+        """What decides the result, by name; the epochs of fine-tuning are named unless there is one."""
+        epochs = {"tuning_epochs": self.tuning_epochs} if self.tuning_epochs != 1 else {}
         return {
             "parent_epochs": self.epochs,
             "recipe": self.recipe.settings(),
             "start": self.weights or "scratch",
             "tuning": self.tuning.settings(),
+            **epochs,
         }
+
+    def parent(self) -> tuple[Recipe, int, str | None]:
+        """What decides the parent."""
+        return self.recipe, self.epochs, self.weights
 
 
 CROPPED = Recipe(0.1, 0.9, 5e-4, 128, nesterov=True, one_cycle=True, crop=4, flip=True)

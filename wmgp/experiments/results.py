@@ -116,9 +116,9 @@ def with_facts(table: str | Path) -> pd.DataFrame:
 
 
 def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
-    """The sweeps recorded in a folder: name of the table, and its rows (`with_facts`) of one network, data and start.
+    """The sweeps recorded in a folder: name of the table, and its rows (`with_facts`) of one kind.
 
-    Tables with a column `rule` are other experiments.
+    That is of one network, data set, start and number of epochs. Tables with a column `rule` are other experiments.
     """
     found = []
     for path in sorted(Path(folder).glob("*.csv")):

@@ -8,6 +8,7 @@ has one thread, so that the rows are the same whatever the number of processes a
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,15 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
         raise InputError(f"amount {wrong[0]}: expected a share in [0, 1]")
     if not (sweep.methods and sweep.amounts and sweep.seeds):
         raise InputError("a sweep needs at least one method, one amount and one seed")
+    if sweep.tuning_epochs is not None and sweep.tuning_epochs < 0:
+        raise InputError(f"tuning_epochs {sweep.tuning_epochs}: expected a whole number from 0")
     if sweep.build is None and sweep.network not in INPUTS:
         raise InputError(f"network {sweep.network!r}: expected one of {', '.join(INPUTS)}")
     if sweep.build is not None and sweep.plan is None:
         raise InputError(f"network {sweep.network!r}: a network of your own needs a plan of its own")
     chosen = sweep.plan or plan(sweep.network, sweep.data, sweep.recipe, torch.device(site.device).type)
+    if sweep.tuning_epochs is not None:
+        chosen = replace(chosen, tuning_epochs=sweep.tuning_epochs)
     training, test = (load_images(sweep, train) for train in (True, False))
     found = tuple(training.images.shape[1:])
     if sweep.build is None and found != INPUTS[sweep.network]:

@@ -58,6 +58,7 @@ def sweep(
     recipe: Annotated[
         str | None, typer.Option(help="reference, strong or imagenet; default: the network's usual one.")
     ] = None,
+    tuning_epochs: Annotated[int | None, typer.Option(min=0, help="Epochs of fine-tuning; default: 1.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Jobs at a time; default: one a core, on a GPU one.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.")] = "auto",
     backend: Annotated[str, typer.Option(help="loky (processes here), dask or ray.")] = "loky",
@@ -73,6 +74,7 @@ def sweep(
         "seeds": _seeds(seeds) if seeds else None,
         "data": data,
         "recipe": recipe,
+        "tuning_epochs": tuning_epochs,
     }
     chosen = _sweeps(preset, network, {name: value for name, value in given.items() if value is not None})
     try:

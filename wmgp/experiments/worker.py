@@ -96,7 +96,7 @@ def _parent(family: Family, site: Site, test: ImageData | None = None) -> nn.Mod
 def _folder(family: Family, site: Site) -> Path:
     """Of all plans but the network's usual one the parents lie apart, under a hash of the plan."""
     sweep, chosen = family.sweep, family.plan
-    if sweep.build is None and chosen == plan(sweep.network, sweep.data):
+    if sweep.build is None and chosen.parent() == plan(sweep.network, sweep.data).parent():
         return site.parents
     trained = json.dumps([chosen.recipe.settings(), chosen.epochs, chosen.weights])
     return site.parents / hashlib.sha256(trained.encode()).hexdigest()[:8]
