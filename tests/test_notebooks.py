@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,16 @@ def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tmp_path):
     assert first.read_text() == second.read_text()
     assert outputs(first) != outputs(other)
     assert outputs(first) != outputs(source.with_suffix(".ipynb"))
+
+
+@pytest.mark.skipif("WMGP_LONG" not in os.environ, reason="two minutes each: set WMGP_LONG to run them")
+@each
+def test_run_quick(source, tmp_path):
+    preset = run.parameters(source.with_suffix(".ipynb"))["preset"]
+    if "quick" not in preset["help"]:
+        pytest.skip("has no such preset")
+    run.run(source, tmp_path / "out.ipynb", {"preset": "quick"})
+    assert not [out for found in outputs(tmp_path / "out.ipynb") for out in found if out.output_type == "error"]
 
 
 def test_a_parameter_replaces_the_default(toy, tmp_path):
