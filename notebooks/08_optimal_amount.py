@@ -99,7 +99,7 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# In LeNet-5, training raises both the kurtosis and the optimal amount. Where there is batch normalisation, its ones
+# In the LeNets, training raises both the kurtosis and the optimal amount. Where there is batch normalisation, its ones
 # rule the pooled kurtosis from the start. And look at the untrained rows: the rule prunes a fresh network almost as
 # readily as a trained one. It cannot say "not at all", as [the theorem](../book/theorem.md) shows.
 #

@@ -24,7 +24,7 @@ def fronts_figure(parents: Mapping[str, Mapping[str, Any]]) -> "Figure":
             axes.plot(found["front"]["amount"], found["front"]["cosine"], color=color, linestyle=dash)
             best = found["optimal"]
             axes.plot(best["amount"], best["cosine"], marker, color=color, markerfacecolor=fill, markersize=8, zorder=3)
-        axes.plot([], [], color=color, marker=marker, label=name)
+        axes.plot([], [], "-", color=color, marker=marker, label=name)
     axes.plot([], [], ":", color="#444444", label="before training")
     axes.plot(1, 1, "*", color=PALETTE[3], markersize=14, clip_on=False, label="utopia")
     axes.set(xlim=(0.3, 1.01), ylim=(0, 1.01), ylabel="Cosine similarity to the parent")
