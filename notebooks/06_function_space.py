@@ -210,8 +210,6 @@ pd.DataFrame({f"cosine {c}": {heads[y]: interval(*found[y]) for y in heads} for 
 
 # %%
 everywhere, near = ranks["all rows"], ranks[f"cosine {NEAR} and more"]
-best = {name: far[kinds == name].min() for name in space.METHODS}
-again = {name: far[(kinds == name) & (networks["amount"] == 0)].min() for name in space.METHODS}
 clear = [c for c, found in gaps.items() if found["agreement"][1] > 0]
 sides = (
     f"L1 agrees more with the parent at cosine {', '.join(map(str, clear))}" if clear else "no gap is clear of chance"
