@@ -221,7 +221,7 @@ def test_the_next_interval_holds_one_run_more(rng):
     assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
 
 
-def test_sweeps_are_told_apart_by_network_data_and_start(table):
+def test_sweeps_are_told_apart_by_network_data_start_and_epochs(table):
     path, _ = table
     facts = {"date": "2026-01-02", "parent_sha256": "ab"}
     scratch, imagenet = (provenance.record_run(path, {**facts, "start": start}) for start in ("scratch", "IMAGENET"))
@@ -231,11 +231,14 @@ def test_sweeps_are_told_apart_by_network_data_and_start(table):
         cells = row(run, data=data)
         del cells["rule"]
         results.append_row(path, cells)
+    longer = row(scratch, data="mnist") | {"epochs": 10}
+    del longer["rule"]
+    results.append_row(path, longer)
     path.with_name("speed.csv").write_text("case,ratio\na,1\n")
     path.with_name("empty.csv").touch()
-    found = [(name, *part.iloc[0][["data", "start"]], len(part)) for name, part in results.sweeps(path.parent)]
+    found = [(name, *part.iloc[0][["data", "start", "epochs"]], len(part)) for name, part in results.sweeps(path.parent)]
     assert found == [
-        *(("table.csv", "digits", "IMAGENET", 1), ("table.csv", "digits", "scratch", 2)),
-        ("table.csv", "mnist", "scratch", 1),
+        *(("table.csv", "digits", "IMAGENET", 1, 1), ("table.csv", "digits", "scratch", 1, 2)),
+        *(("table.csv", "mnist", "scratch", 1, 1), ("table.csv", "mnist", "scratch", 10, 1)),
     ]
     assert set(results.sweeps(path.parent)[0][1]["parent_sha256"]) == {"ab"}

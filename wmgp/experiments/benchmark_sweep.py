@@ -114,7 +114,7 @@ def against_published(
     ours, theirs = [], []
     with _processes(1) as single, _processes(jobs) as several:
         what = network, data, device, limit
-        name, images = [process.submit(described, data, network, limit).result() for process in (*single, *several)][0]
+        (name, images), *_ = [each.submit(described, data, network, limit).result() for each in (*single, *several)]
         while len(ours) < repeats or sum(ours) * jobs + sum(theirs) < least:
             theirs.append(single[0].submit(timed, "published", *what).result())
             together = [process.submit(timed, "ours", *what) for process in several]

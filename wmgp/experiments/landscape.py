@@ -27,6 +27,7 @@ from ..similarity import cosine_similarity
 from .data import ImageData, load
 from .files import write_arrays
 from .job import MODULES as JOB
+from .presets import LEARNT
 from .pretrained import ADVISED, lenet5
 from .provenance import source_hash, surroundings, weights_hash
 from .training import evaluate
@@ -148,7 +149,7 @@ def record(out: Path, seeds: Sequence[int], data: ImageData, progress: Callable[
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.landscape", description="Record loss landscapes.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 3], help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(LEARNT), help="(default: %(default)s)")
     out = Path("results", "landscape_lenet5_mnist.npz")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)

@@ -110,9 +110,8 @@ def read(table: str | Path) -> pd.DataFrame:
 def with_facts(table: str | Path) -> pd.DataFrame:
     """The table of a sweep, and in further columns its runs' `start`, `date` and `parent_sha256`."""
     rows, runs = read(table), provenance(table)
-    return rows.assign(
-        **{name: [runs[run][name] for run in rows["run"]] for name in ("start", "date", "parent_sha256")}
-    )
+    facts = {name: [runs[run][name] for run in rows["run"]] for name in ("start", "date", "parent_sha256")}
+    return rows.assign(**facts)
 
 
 def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
@@ -124,9 +123,8 @@ def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
     for path in sorted(Path(folder).glob("*.csv")):
         header = next(csv.reader(path.read_text(encoding="utf-8").splitlines()[:1]), [])
         if set(header) >= set(COLUMNS) and "rule" not in header:
-            found += [
-                (path.name, part) for _, part in with_facts(path).groupby(["network", "data", "start"], sort=True)
-            ]
+            parts = with_facts(path).groupby(["network", "data", "start", "epochs"], sort=True)
+            found += [(path.name, part) for _, part in parts]
     return found
 
 
