@@ -120,15 +120,9 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy_pruned", "loss_pruned
 # %%
 QUANTITIES = ("accuracy", "loss", "accuracy_pruned", "loss_pruned")
 
-
-def share(value: float, low: float, high: float) -> str:
-    """A share with its interval, where it has one."""
-    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
-
-
 left = {y: collapse.over_seeds(rows, lambda part, y=y: collapse.shares(part, y), seed, draws) for y in QUANTITIES}
 names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
-pd.DataFrame({LABELS[y]: {names[x]: share(*found) for x, found in left[y].items()} for y in QUANTITIES}).T
+pd.DataFrame({LABELS[y]: {names[x]: results.worded(*found) for x, found in left[y].items()} for y in QUANTITIES}).T
 
 # %% [markdown]
 # ## At the same cosine
@@ -151,11 +145,6 @@ def gap(cosine: float) -> tuple[float, float, float]:
 gaps = {cosine: gap(cosine) for cosine in COSINES}
 
 
-def points(mean: float, low: float, high: float) -> str:
-    """Percentage points with their interval, where there is one."""
-    return "" if mean != mean else f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if low == low else "")
-
-
 def mean_at(cosine: float, method: str) -> str:
     """Mean accuracy of a method at a cosine."""
     return f"{there[cosine, method].mean():.2%}" if (cosine, method) in there.columns else ""
@@ -166,7 +155,7 @@ pd.DataFrame(
         f"cosine {c}": {
             "L1": mean_at(c, "l1"),
             "random": mean_at(c, "random"),
-            "L1 - random (points)": points(*gaps[c]),
+            "L1 - random (points)": results.worded(*gaps[c], "+.2f"),
         }
         for c in COSINES
     }
@@ -191,7 +180,7 @@ def summary(part: pd.DataFrame) -> dict[str, str]:
         "seeds": str(pair["seed"].nunique()),
         "rows": str(len(pair)),
         "after": f"{pair['epochs'].max()} epochs" if pair["epochs"].max() != 1 else "1 epoch",
-        **{names[x]: share(*found[x]) for x in names},
+        **{names[x]: results.worded(*found[x]) for x in names},
     }
 
 
@@ -213,7 +202,7 @@ Markdown(f"""
 - **Cosine says far more than percentage.** One curve over the amount leaves {by_amount[0]:.1%} of the variance of the
   accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {fewer:.0%} less.
 - **It does not say all.** A curve a method would leave {own[0]:.1%}. At the same cosine, {apart}. The widest gap among
-  these is {points(*widest)} points.
+  these is {results.worded(*widest, "+.2f")} points.
 - **Why the rest?** A cosine is one number for all the weights. Two prunes at the same cosine can take very different
   shares from each layer, and L1 at the same cosine has taken many more weights, all small ones.
 """)

@@ -29,6 +29,7 @@ draws: int = 200  # of the bootstrap
 # %%
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -150,6 +151,7 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["agreement", "js", "cka"], {"ag
 # with replacement.
 
 # %%
+signed = partial(results.worded, form="+.3f")
 MEASURES = {"agreement": "agreement", "js": "divergence", "cka": "linear CKA", "accuracy": "accuracy"}
 NEAR = 0.9
 parts = {"all rows": rows, f"cosine {NEAR} and more": rows[rows["cosine_pruned"] >= NEAR]}
@@ -159,13 +161,7 @@ ranks = {
     for name, part in parts.items()
 }
 
-
-def interval(value: float, low: float, high: float) -> str:
-    """A correlation with its interval, where it has one."""
-    return f"{value:+.3f}" + (f" ({low:+.3f} to {high:+.3f})" if low == low else "")
-
-
-pd.DataFrame({name: {MEASURES[y]: interval(*found[y]) for y in MEASURES} for name, found in ranks.items()}).T
+pd.DataFrame({name: {MEASURES[y]: signed(*found[y]) for y in MEASURES} for name, found in ranks.items()}).T
 
 # %% [markdown]
 # A rank correlation asks for the order only. How much is left when one curve, whatever the method, has to explain the
@@ -175,14 +171,8 @@ pd.DataFrame({name: {MEASURES[y]: interval(*found[y]) for y in MEASURES} for nam
 # %%
 left = {y: collapse.over_seeds(rows, lambda part, y=y: collapse.shares(part, y), seed, draws) for y in MEASURES}
 
-
-def share(value: float, low: float, high: float) -> str:
-    """A share with its interval, where it has one."""
-    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
-
-
 names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
-pd.DataFrame({MEASURES[y]: {names[x]: share(*found) for x, found in left[y].items()} for y in MEASURES}).T
+pd.DataFrame({MEASURES[y]: {names[x]: results.worded(*found) for x, found in left[y].items()} for y in MEASURES}).T
 
 # %% [markdown]
 # ## At the same cosine
@@ -203,7 +193,7 @@ def gap(y: str, cosine: float, factor: float) -> tuple[float, float, float]:
 
 gaps = {c: {y: gap(y, c, 100 if y == "agreement" else 1) for y in ("agreement", "js", "cka")} for c in COSINES}
 heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "linear CKA"}
-pd.DataFrame({f"cosine {c}": {heads[y]: interval(*found[y]) for y in heads} for c, found in gaps.items()}).T
+pd.DataFrame({f"cosine {c}": {heads[y]: signed(*found[y]) for y in heads} for c, found in gaps.items()}).T
 
 # %% [markdown]
 # ## What to conclude
@@ -218,15 +208,15 @@ back = prune_near("l1", 0.8)
 
 Markdown(f"""
 - **The cosine orders functions over its whole range.** Its rank correlation with agreement is
-  {interval(*everywhere["agreement"])}, with divergence {interval(*everywhere["js"])} and with CKA
-  {interval(*everywhere["cka"])}.
+  {signed(*everywhere["agreement"])}, with divergence {signed(*everywhere["js"])} and with CKA
+  {signed(*everywhere["cka"])}.
 - **Near the parent it says less.** Where the cosine is {NEAR} or more, the same correlations are
-  {interval(*near["agreement"])}, {interval(*near["js"])} and {interval(*near["cka"])}. There an epoch of training
+  {signed(*near["agreement"])}, {signed(*near["js"])} and {signed(*near["cka"])}. There an epoch of training
   changes the outputs about as much as pruning does.
 - **The amount says far less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
   of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
 - **But the method still shows.** At the same cosine, {sides}; at 0.9 the gap is
-  {interval(*gaps[0.9]["agreement"])} points.
+  {signed(*gaps[0.9]["agreement"])} points.
 - **One epoch leads back most of the way.** After L1 at {back["amount"]} and one epoch, the network is as far
   from its parent as that was at epoch {back["as far as epoch"]}.
 """)

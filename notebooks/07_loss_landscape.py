@@ -133,8 +133,7 @@ centre = {name: at_centre[:, i] - at_centre[:, 0] for i, name in enumerate(NAMES
 
 def interval(values: np.ndarray, form: str = ".3g") -> str:
     """Mean of the seeds, with Student's interval where there are several."""
-    mean, low, high = results.mean_interval(values)
-    return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if low == low else "")
+    return results.worded(*results.mean_interval(values), form)
 
 
 ratio = far["random"] / far["l1"]

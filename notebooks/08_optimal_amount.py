@@ -70,23 +70,16 @@ fronts_figure({name: alike[0] for name, alike in families.items()})
 
 
 # %%
-def spread(values: list[float], form: str) -> str:
-    """The mean of the seeds, and from where to where they go."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "undefined"
-    mean = f"{np.mean(known):{form}}"
-    return f"{mean} ({min(known):{form}} to {max(known):{form}})" if len(known) > 1 else mean
 
 
 def described(alike: list[dict], stage: str) -> dict[str, str]:
     """A row of the table below."""
     found = [record[stage]["analysis"] for record in alike]
     return {
-        "optimal amount": spread([each["optimal"]["amount"] for each in found], ".2f"),
-        "cosine there": spread([each["optimal"]["cosine"] for each in found], ".3f"),
-        "kurtosis": spread([each["kurtosis"] for each in found], ".2f"),
-        "kurtosis of kurtoses": spread([each["kurtosis_of_kurtoses"] for each in found], ".2f"),
+        "optimal amount": results.spread([each["optimal"]["amount"] for each in found], ".2f"),
+        "cosine there": results.spread([each["optimal"]["cosine"] for each in found], ".3f"),
+        "kurtosis": results.spread([each["kurtosis"] for each in found], ".2f"),
+        "kurtosis of kurtoses": results.spread([each["kurtosis_of_kurtoses"] for each in found], ".2f"),
     }
 
 

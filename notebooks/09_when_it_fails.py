@@ -72,13 +72,11 @@ Markdown(f"Without fine-tuning: {bare_said}. With it: {tuned_said}.")
 
 
 # %%
-def spread(values: list[float | None]) -> str:
-    """The mean of the seeds, and from where to where they go."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "undefined"
-    mean = f"{np.mean(known):.2f}"
-    return f"{mean} ({min(known):.2f} to {max(known):.2f})" if len(known) > 1 else mean
+
+
+def k2(record: dict) -> float | None:
+    """The kurtosis of kurtoses of a recorded parent, where it is defined."""
+    return record["trained"]["analysis"]["kurtosis_of_kurtoses"]
 
 
 families: dict[str, list[dict]] = {}
@@ -89,7 +87,7 @@ pd.DataFrame(
     {
         name: {
             "tensors": str(len(alike[0]["trained"]["analysis"]["tensors"])),
-            "kurtosis of kurtoses": spread([each["trained"]["analysis"]["kurtosis_of_kurtoses"] for each in alike]),
+            "kurtosis of kurtoses": results.spread([k2(each) for each in alike], ".2f"),
         }
         for name, alike in families.items()
     }

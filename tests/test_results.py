@@ -236,9 +236,18 @@ def test_sweeps_are_told_apart_by_network_data_start_and_epochs(table):
     results.append_row(path, longer)
     path.with_name("speed.csv").write_text("case,ratio\na,1\n")
     path.with_name("empty.csv").touch()
-    found = [(name, *part.iloc[0][["data", "start", "epochs"]], len(part)) for name, part in results.sweeps(path.parent)]
+    facts = ["data", "start", "epochs"]
+    found = [(name, *part.iloc[0][facts], len(part)) for name, part in results.sweeps(path.parent)]
     assert found == [
         *(("table.csv", "digits", "IMAGENET", 1, 1), ("table.csv", "digits", "scratch", 1, 2)),
         *(("table.csv", "mnist", "scratch", 1, 1), ("table.csv", "mnist", "scratch", 10, 1)),
     ]
     assert set(results.sweeps(path.parent)[0][1]["parent_sha256"]) == {"ab"}
+
+
+def test_figures_in_words():
+    nan = float("nan")
+    assert results.worded(0.12345, 0.1, 0.2) == "0.123 (0.100 to 0.200)"
+    assert results.worded(1.0, nan, nan, "+.2f") == "+1.00" and results.worded(nan, nan, nan) == ""
+    assert results.spread([1.0, None, 2.0], ".1f") == "1.5 (1.0 to 2.0)"
+    assert (results.spread([1.0], ".2f"), results.spread([None], ".2f")) == ("1.00", "undefined")

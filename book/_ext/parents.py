@@ -13,6 +13,7 @@ from tables import table
 
 from wmgp.experiments.history import records
 from wmgp.experiments.recipes import needed
+from wmgp.experiments.results import spread
 
 HEAD = ["network", "data", "start", "epochs", "batch", "peak rate", "seeds", "accuracy", "needed", "minutes", "device"]
 KEY = ("network", "data", "start", "epochs", "batch_size", "learning_rate")
@@ -26,16 +27,10 @@ def families(folder: Path) -> dict[tuple, list[dict[str, Any]]]:
     return dict(sorted(found.items()))
 
 
-def spread(values: list[float]) -> str:
-    """Their mean, and the least and the largest where there are several."""
-    mean = f"{sum(values) / len(values):.1%}"
-    return f"{mean} ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else mean
-
-
 def row(key: tuple, alike: list[dict[str, Any]]) -> list[str]:
     """The cells of a row."""
     minutes = sum(float(record["seconds"]) for record in alike) / len(alike) / 60
-    accuracy = spread([record["accuracy"] for record in alike])
+    accuracy = spread([record["accuracy"] for record in alike], ".1%")
     least = needed(key[0], key[1])
     devices = ", ".join(sorted({record["device"] for record in alike}))
     return [*map(str, key), str(len(alike)), accuracy, f"{least:.0%}" if least else "", f"{minutes:.1f}", devices]

@@ -181,3 +181,19 @@ def _interval(values: Iterable[float], level: float, width: Callable[[int], floa
         raise InputError(f"expected at least one value and a level between 0 and 1, got {x.size} and {level}")
     half = t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) * width(x.size) if x.size > 1 else np.nan
     return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
+
+
+def worded(value: float, low: float, high: float, form: str = ".3f") -> str:
+    """A value and its interval as a table shows them; without an interval where its ends are nan, "" for nan."""
+    if np.isnan(value):
+        return ""
+    return f"{value:{form}}" + (f" ({low:{form}} to {high:{form}})" if not np.isnan(low) else "")
+
+
+def spread(values: Iterable[float | None], form: str) -> str:
+    """The mean, and from where to where they go, of the values that are known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "undefined"
+    several = len(known) > 1
+    return worded(float(np.mean(known)), *((min(known), max(known)) if several else (np.nan, np.nan)), form)
