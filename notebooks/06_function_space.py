@@ -27,7 +27,6 @@ perplexity: float = 15.0  # of the map: how many neighbours a network keeps, rou
 draws: int = 200  # of the bootstrap
 
 # %%
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -39,7 +38,9 @@ from wmgp import plotting
 from wmgp.experiments import collapse, inputs, results
 from wmgp.experiments import function_space as space
 from wmgp.experiments.data import load
+from wmgp.experiments.files import read_arrays
 from wmgp.experiments.fresh import small_sweep
+from wmgp.experiments.names import called, sweep_called
 from wmgp.experiments.presets import grid
 from wmgp.experiments.recipes import DIGITS
 from wmgp.experiments.training import choose_device
@@ -55,12 +56,14 @@ plotting.use_style()
 
 def recorded() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
     """The recorded networks, the rows of a sweep, and what the networks are."""
-    path = results.locate(functions)
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
-    facts = json.loads(path.with_suffix(".json").read_text())
-    of = f"{facts['network']} on {facts['data']}, seed {facts['seed']}, {facts['parent_epochs']} epochs of training"
-    return arrays, results.read(results.locate(table)), f"{of}; {facts['device']} ({facts['cpu']}), {facts['date']}"
+    arrays, facts = read_arrays(results.locate(functions))
+    name = called(facts["network"], facts["data"], facts["start"])
+    of = f"{name}, seed {facts['seed']}, {facts['parent_epochs']} epochs of training"
+    return (
+        arrays,
+        results.with_facts(results.locate(table)),
+        f"{of}; {facts['device']} ({facts['cpu']}), {facts['date']}",
+    )
 
 
 def computed() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
@@ -70,7 +73,7 @@ def computed() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
     chosen, amounts = (replace(DIGITS, epochs=3), (0.0, 0.5, 0.9)) if tiny else (DIGITS, grid(20))
     _, arrays = space.measure("lenet5", training, test, seed, chosen, amounts)
     rows = small_sweep(preset, str(where), **({"seeds": (seed,)} if tiny else {})).rows
-    return arrays, rows, f"lenet5 on digits, seed {seed}, {chosen.epochs} epochs; run here on {where.type}"
+    return arrays, rows, f"{called('lenet5', 'digits')}, seed {seed}, {chosen.epochs} epochs; run here on {where.type}"
 
 
 networks, rows, said = recorded() if preset == "default" else computed()
@@ -196,6 +199,31 @@ heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "l
 pd.DataFrame({f"cosine {c}": {heads[y]: signed(*found[y]) for y in heads} for c, found in gaps.items()}).T
 
 # %% [markdown]
+# ## Every sweep so far
+#
+# The rank correlations once more, for L1 and random pruning in each sweep that was recorded with fine-tuning:
+# everything, and what has a cosine of 0.9 or more. [What has been run](../book/status.md) says how many seeds and
+# amounts that is.
+
+# %%
+everything = results.sweeps(results.locate(table).parent) if preset == "default" else [("here", rows)]
+compared = {
+    sweep_called(part): part[part["method"].isin(space.METHODS)] for _, part in everything if part["epochs"].max()
+}
+
+
+def both_ranks(part: pd.DataFrame) -> dict[str, str]:
+    """A row of the table below."""
+    cells = {}
+    for head, some in ((" ", part), (f" (cosine {NEAR} and more)", part[part["cosine_pruned"] >= NEAR])):
+        found = collapse.over_seeds(some, lambda each: collapse.ranks(each, MEASURES), seed, draws)
+        cells |= {f"{MEASURES[y]}{head}".strip(): signed(*found[y]) for y in ("agreement", "js", "cka")}
+    return cells
+
+
+pd.DataFrame({name: both_ranks(part) for name, part in compared.items()}).T
+
+# %% [markdown]
 # ## What to conclude
 
 # %%
@@ -213,7 +241,7 @@ Markdown(f"""
 - **Near the parent it says less.** Where the cosine is {NEAR} or more, the same correlations are
   {signed(*near["agreement"])}, {signed(*near["js"])} and {signed(*near["cka"])}. There an epoch of training
   changes the outputs about as much as pruning does.
-- **The amount says far less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
+- **The amount says less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
   of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
 - **But the method still shows.** At the same cosine, {sides}; at 0.9 the gap is
   {signed(*gaps[0.9]["agreement"])} points.

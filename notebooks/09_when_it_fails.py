@@ -33,6 +33,7 @@ from IPython.display import Markdown
 from wmgp import plotting
 from wmgp.experiments import history, inputs, optimum, pretrained, results
 from wmgp.experiments.fresh import small_sweep
+from wmgp.experiments.names import called
 from wmgp.experiments.presets import EVERY
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.training import choose_device
@@ -52,7 +53,7 @@ def recorded(name: str) -> tuple[pd.DataFrame, str]:
     rows, runs = results.with_facts(path), provenance(path)
     facts = [runs[run] for run in dict.fromkeys(rows["run"])]
     where_run = ", ".join(dict.fromkeys(f"{f['device']} ({f['cpu']}), {f['date']}" for f in facts))
-    return rows, f"{len(rows)} rows on {facts[0]['data']}; {where_run}"
+    return rows, f"{len(rows)} rows, {called(facts[0]['network'], facts[0]['data'], facts[0]['start'])}; {where_run}"
 
 
 if preset == "default":
@@ -61,7 +62,7 @@ if preset == "default":
 else:
     found = small_sweep(preset, str(where), methods=EVERY, **({"seeds": (seed,)} if preset == "tiny" else {}))
     bare, tuned, parents = found.rows, found.rows, found.parents
-    bare_said = tuned_said = f"LeNet-5 on digits, run here on {where.type}"
+    bare_said = tuned_said = f"{called('lenet5', 'digits')}, run here on {where.type}"
 names = {method: METHODS[method] for method in METHODS if method in set(bare["method"])}
 Markdown(f"Without fine-tuning: {bare_said}. With it: {tuned_said}.")
 
@@ -81,8 +82,7 @@ def k2(record: dict) -> float | None:
 
 families: dict[str, list[dict]] = {}
 for record in parents:
-    start = "" if record["start"] == "scratch" else ", from ImageNet"
-    families.setdefault(f"{record['network']}, {record['data']}{start}", []).append(record)
+    families.setdefault(called(record["network"], record["data"], record["start"]), []).append(record)
 pd.DataFrame(
     {
         name: {

@@ -1,13 +1,14 @@
 """Loss landscapes: closed forms on a quadratic bowl, filter normalisation, and a small measurement."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import wmgp
-from wmgp.experiments import data, landscape, models
+from wmgp import InputError
+from wmgp.experiments import data, files, history, landscape, models, recipes
 
 TICKS = np.array([-1.0, 0.0, 0.5, 2.0])
 
@@ -95,13 +96,44 @@ def test_a_measurement_begins_and_passes_where_it_should(few):
     assert found["amount"][2] == pytest.approx(0.0199) and found["cosine"][2] == pytest.approx(0.99, abs=2e-3)
 
 
-def test_a_record_has_its_provenance(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(landscape, "LINE", np.array([0.0, 1.0]))
-    monkeypatch.setattr(landscape, "measure", lambda *a: {"line": np.zeros((3, 2)), "plane": np.zeros((3, 2, 2))})
-    out, said = tmp_path / "made" / "landscape.npz", []
-    landscape.record(out, [0, 3], few, said.append)
-    facts = json.loads(out.with_suffix(".json").read_text())
-    with np.load(out) as arrays:
-        assert arrays["seeds"].tolist() == facts["seeds"] == [0, 3] and arrays["line"].shape == (2, 3, 2)
-    assert {"commit", "source_sha256", "data_sha256", "parent_sha256"} <= set(facts) and said == ["seed 0", "seed 3"]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["landscape.json", "landscape.npz"]
+def test_a_record_has_its_provenance(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(landscape, "plan", lambda *names: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(landscape, "measure", lambda *a: {"line": np.zeros((3, 2)), "images": np.array(len(a[2]))})
+    out = tmp_path / "made" / "landscape.npz"
+    options = ["--data", "digits", "--seeds", "0", "3", "--images", "30", "--points", "5", "3", "--out", str(out)]
+    landscape.main(options)
+    arrays, facts = files.read_arrays(out)
+    assert arrays["seeds"].tolist() == facts["seeds"] == [0, 3] and arrays["line"].shape == (2, 3, 2)
+    assert arrays["line_ticks"].tolist() == [0, 0.375, 0.75, 1.125, 1.5]
+    assert arrays["plane_ticks"].tolist() == [-1, 0, 1]
+    assert arrays["images"].tolist() == [30, 30] == [facts["images"]] * 2 and facts["parent_epochs"] == 1
+    assert {"commit", "source_sha256", "data_sha256", "parent_sha256"} <= set(facts)
+    assert capsys.readouterr().out == "seed 0\nseed 3\n"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["landscape.json", "landscape.npz", "parents"]
+    parent, other = (record["parent_sha256"] for record in history.records(out.parent))
+    assert facts["parent_sha256"] == {"0": parent, "3": other}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--network", "resnet18", "--data", "nothing"], "data 'nothing': expected one of"),
+        (["--points", "61", "30"], "points 30: expected an odd number"),
+    ],
+)
+def test_the_command_line_refuses(options, said, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        landscape.main([*options, "--out", str(tmp_path / "x.npz")])
+    assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_what_is_no_record_is_refused(tmp_path):
+    broken = tmp_path / "a.npz"
+    for content in (None, b"", b"PK\x03\x04 not a whole archive"):
+        if content is not None:
+            broken.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.npz: expected recorded arrays"):
+            files.read_arrays(broken)
+    np.savez(broken, x=np.ones(2))
+    with pytest.raises(InputError, match=r"a\.npz: expected recorded arrays.*a\.json"):
+        files.read_arrays(broken)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wmgp.experiments import results
+from wmgp.experiments import files, results
 from wmgp.experiments.models import NETWORKS
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.recipes import needed
@@ -91,6 +91,19 @@ def test_recorded_outputs_are_of_a_recorded_parent(path):
         kinds, logits = arrays["kind"], arrays["logits"]
         assert logits.shape == (len(kinds), facts["images"], 10) and np.isfinite(logits).all()
         assert (kinds == "training").sum() == facts["parent_epochs"] + 1 and set(kinds) == {"training", "l1", "random"}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("landscape_*.npz")), ids=name)
+def test_recorded_surfaces_are_of_recorded_parents(path):
+    arrays, facts = files.read_arrays(path)
+    assert FACTS | {"network", "data", "seeds", "images", "data_sha256", "parent_sha256"} <= set(facts)
+    assert not facts["commit"].endswith("-dirty") and path.stat().st_size < 1_500_000
+    known = {json.loads(record.read_text(encoding="utf-8"))["parent_sha256"] for record in PARENTS}
+    assert set(facts["parent_sha256"].values()) <= known
+    seeds, line, plane = (len(arrays[name]) for name in ("seeds", "line_ticks", "plane_ticks"))
+    assert arrays["line"].shape == (seeds, 3, line) and arrays["plane"].shape == (seeds, 3, plane, plane)
+    assert np.isfinite(arrays["plane"]).all() and arrays["plane_ticks"][plane // 2] == pytest.approx(0, abs=1e-12)
+    assert arrays["cosine"][:, 1] == pytest.approx(0.99, abs=1e-3)
 
 
 def test_rows_of_a_sweep_are_of_the_recorded_parents():

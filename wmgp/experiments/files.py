@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+
+from ..errors import InputError
 
 
 def write_aside(path: str | Path, data: bytes) -> None:
@@ -30,6 +33,17 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str
     np.savez_compressed(file, **arrays)
     write_aside(path, file.getvalue())
     write_aside(Path(path).with_suffix(".json"), json.dumps(facts, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `write_arrays` wrote: the arrays, and how they came about. InputError where either file is none of it."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file, np.load(file) as archive:  # left open where it is none, had numpy opened it
+            arrays = {name: archive[name] for name in archive.files}
+        return arrays, json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InputError(f"{path}: expected recorded arrays, with a .json file beside them ({error})") from error
 
 
 @contextmanager

@@ -5,8 +5,8 @@ as the filter of the network. What they leave open is done like this: a filter i
 dimensions; biases and batch-norm's parameters stay where they are; and the planes of a parent and of its prunes have
 the same directions, the parent's, so that their surfaces can be subtracted.
 
-`python -m wmgp.experiments.landscape` records LeNet-5's parents on MNIST and what L1 and random pruning to a cosine of
-0.99 make of them.
+`python -m wmgp.experiments.landscape` records LeNet-5's parents on MNIST, or others', and what L1 and random pruning to
+a cosine of 0.99 make of them.
 """
 
 import argparse
@@ -27,9 +27,13 @@ from ..similarity import cosine_similarity
 from .data import ImageData, load
 from .files import write_arrays
 from .job import MODULES as JOB
+from .models import NETWORKS as KNOWN
+from .models import build
+from .parents import parent as trained
 from .presets import LEARNT
-from .pretrained import ADVISED, lenet5
+from .pretrained import ADVISED
 from .provenance import source_hash, surroundings, weights_hash
+from .recipes import plan
 from .training import evaluate
 
 Weights = dict[str, Tensor]
@@ -129,19 +133,34 @@ def measure(
     }
 
 
-def record(out: Path, seeds: Sequence[int], data: ImageData, progress: Callable[[str], None]) -> None:
-    """Write what is measured of the LeNet-5 parents of these seeds to `out` (.npz), with its provenance beside it."""
+def record(
+    out: Path,
+    network: str,
+    data: str,
+    seeds: Sequence[int],
+    images: int = IMAGES,
+    ticks: tuple[np.ndarray, np.ndarray] = (LINE, PLANE),
+    progress: Callable[[str], None] = print,
+) -> None:
+    """Write what is measured of a network's parents of these seeds to `out` (.npz), with its provenance beside it.
+
+    The parents are those of sweeps, in the folder `parents` beside `out`; what is not there is trained first. `images`:
+    how many of the test set, the first ones. `ticks`: those of the line and of the plane.
+    """
+    training, test, chosen = load(data, True), load(data, False), plan(network, data)
     found, parents = [], {}
     for seed in seeds:
-        model = lenet5(seed)
-        found.append(measure(model, lenet5(seed, "init"), data.first(IMAGES), seed))
+        recipe, epochs, start = chosen.parent()
+        model = trained(network, training, seed, epochs, recipe, out.parent / "parents", start=start, test=test)
+        found.append(measure(model, build(network, seed, start), test.first(images), seed, *ticks))
         parents[seed] = weights_hash(model.state_dict())
         progress(f"seed {seed}")
     arrays: dict[str, Any] = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    arrays |= {"seeds": np.array(seeds), "line_ticks": LINE, "plane_ticks": PLANE}
+    arrays |= {"seeds": np.array(seeds), "line_ticks": ticks[0], "plane_ticks": ticks[1]}
     facts = {
-        "network": "lenet5", "data": data.name, "data_sha256": data.sha256, "images": IMAGES, "seeds": list(seeds),
-        "parent_sha256": parents, "source_sha256": source_hash(MODULES), "device": "cpu", **surroundings(),
+        "network": network, "data": test.name, "data_sha256": test.sha256, "images": images, "seeds": list(seeds),
+        "parent_sha256": parents, **chosen.settings(), "source_sha256": source_hash(MODULES), "device": "cpu",
+        **surroundings(),
     }  # fmt: skip
     write_arrays(out, arrays, facts)
 
@@ -149,12 +168,22 @@ def record(out: Path, seeds: Sequence[int], data: ImageData, progress: Callable[
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.landscape", description="Record loss landscapes.")
+    parser.add_argument("--network", default="lenet5", choices=KNOWN, help="(default: %(default)s)")
+    parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(LEARNT), help="(default: %(default)s)")
-    out = Path("results", "landscape_lenet5_mnist.npz")
-    parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
+    parser.add_argument("--images", type=int, default=IMAGES, help="of the test set (default: %(default)s)")
+    parser.add_argument("--points", type=int, nargs=2, default=(len(LINE), len(PLANE)), metavar=("LINE", "PLANE"),
+                        help="along the line, and along either side of the plane (default: 61 31)")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="(default: results/landscape_NETWORK_DATA.npz)")
     chosen = parser.parse_args(arguments)
+    out = chosen.out or Path("results", f"landscape_{chosen.network}_{chosen.data}.npz")
+    ticks = tuple(np.linspace(a[0], a[-1], n) for a, n in zip((LINE, PLANE), chosen.points, strict=True))
     try:
-        record(chosen.out, chosen.seeds, load("mnist", False), lambda line: print(line, flush=True))
+        if chosen.points[1] % 2 == 0:
+            raise InputError(
+                f"points {chosen.points[1]}: expected an odd number on the plane, for a network in its middle"
+            )
+        record(out, chosen.network, chosen.data, chosen.seeds, chosen.images, (ticks[0], ticks[1]))
     except InputError as error:
         parser.error(str(error))
 

@@ -48,19 +48,36 @@ def sweep_figure(rows: "DataFrame", xs: Sequence[str], ys: Sequence[str], lowest
 
     `lowest`: where an axis of that name begins.
     """
-    drawn, panels = figure(len(ys), len(xs), (6.0, 3.0 * len(ys) + 0.6), squeeze=False, sharey="row", sharex="col")
-    for i, y in enumerate(ys):
-        for j, x in enumerate(xs):
-            _panel(panels[i, j], over_seeds(rows, x, y))
-            if i == len(ys) - 1:
-                panels[i, j].set_xlabel(fill(LABELS[x], WIDTH, break_on_hyphens=False))
-            if j == 0:
-                panels[i, j].set_ylabel(fill(LABELS[y], WIDTH, break_on_hyphens=False))
+    return _panels([(LABELS[y], rows, y) for y in ys], xs, lowest, 3.0)
+
+
+def networks_figure(sweeps: "Mapping[str, DataFrame]", xs: Sequence[str], y: str) -> "Figure":
+    """A line of panels for each sweep, by name: `y`, which is nowhere negative, against each of `xs`, as above."""
+    drawn = _panels([(name, rows, y) for name, rows in sweeps.items()], xs, {y: 0}, 2.3)
+    drawn.supylabel(LABELS[y], fontsize=12)
+    return drawn
+
+
+def _panels(
+    lines: "Sequence[tuple[str, DataFrame, str]]", xs: Sequence[str], lowest: Mapping[str, float], height: float
+) -> "Figure":
+    """A line of panels, `height` inches each, for every name, rows and quantity; methods of all share one legend."""
+    size = (6.0, height * len(lines) + 0.6)
+    drawn, panels = figure(len(lines), len(xs), size, squeeze=False, sharey="row", sharex="col")
+    named = {}
+    for (name, rows, y), line in zip(lines, panels, strict=True):
+        line[0].set_ylabel(fill(name, WIDTH, break_on_hyphens=False))
+        for axes, x in zip(line, xs, strict=True):
+            _panel(axes, over_seeds(rows, x, y))
+            named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             if x in lowest:
-                panels[i, j].set_xlim(left=lowest[x])
+                axes.set_xlim(left=lowest[x])
             if y in lowest:
-                panels[i, j].set_ylim(bottom=lowest[y])
-    drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+                axes.set_ylim(bottom=lowest[y])
+    for axes, x in zip(panels[-1], xs, strict=True):
+        axes.set_xlabel(fill(LABELS[x], WIDTH, break_on_hyphens=False))
+    shown = [name for name in METHODS.values() if name in named]
+    drawn.legend([named[name] for name in shown], shown, loc="outside upper center", ncols=3)
     return drawn
 
 

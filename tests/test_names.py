@@ -1,0 +1,25 @@
+"""What the book calls networks, data sets and sweeps."""
+
+import pandas as pd
+import pytest
+
+from wmgp.experiments import data, models, names
+
+
+def test_every_network_and_data_set_has_a_name():
+    assert set(names.NETWORKS) == set(models.NETWORKS) and set(names.DATA) >= set(data._READERS)
+    assert names.called("mine", "my_images") == "mine on my_images"
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        (("lenet5", "mnist", "scratch", 1), "LeNet-5 on MNIST"),
+        (("resnet18", "cifar10-jpeg", "scratch", 10), "ResNet18 on CIFAR-10 (JPEG), 10 epochs"),
+        (("mobilenet_v2", "cifar10", "IMAGENET1K_V1", 1), "MobileNetV2 on CIFAR-10, from ImageNet"),
+        (("mobilenet_v2", "imagenet-sample", "IMAGENET1K_V1", 0), "MobileNetV2 on ImageNet sample, not tuned"),
+    ],
+)
+def test_sweeps_by_their_rows(facts, name):
+    rows = pd.DataFrame([facts] * 2, columns=["network", "data", "start", "epochs"])
+    assert names.sweep_called(rows) == name
