@@ -298,6 +298,27 @@ def test_the_status_of_sweeps(tmp_path):
     assert "python -m wmgp.experiments.imagenet_sample --steps 1 --out results/both.csv" in text
 
 
+def test_what_is_no_sweep_is_listed_too(tmp_path):
+    results = little_book(tmp_path, "# A page\n\n```{other-results}\nThe others.\n```") / "results"
+    common = {"device": "cpu", "commit": "0123456789", "date": "2026-01-02"}
+    runs = {f"{n}": {**common, "network": "lenet5", "data": "mnist", "seed": n, "wall_seconds": 30} for n in (0, 1, 2)}
+    runs["2"]["date"] = "2026-01-05"
+    surfaces = {**common, "network": "resnet18", "data": "cifar10-jpeg", "seeds": [1, 3], "images": 7, "points": [5, 3]}
+    weights = {"provenance": {"network": "mine", "data": "a file", "commit": "0", "date": "2026-01-03"}, "analysis": {}}
+    contents = {"reference_run": runs, "landscape_resnet18_cifar10": surfaces, "mobilenet_v2": weights, "speed": runs}
+    for name, content in contents.items():
+        (results / f"{name}.json").write_text(json.dumps(content))
+    html = (build(tmp_path) / "page.html").read_text()
+    rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
+    assert rows == [
+        ["reference_run", "LeNet-5", "MNIST", "0-2", "cpu", "2026-01-02 to 2026-01-05", "1.5"],
+        ["mobilenet_v2", "mine", "a file", "", "cpu", "2026-01-03", ""],
+        ["landscape_resnet18_cifar10", "ResNet18", "CIFAR-10 (JPEG)", "1 3", "cpu", "2026-01-02", ""],
+    ]
+    text = re.sub("<[^>]+>", "", html)
+    assert "landscape --network resnet18 --data cifar10 --seeds 1 3 --images 7 --points 5 3" in text
+
+
 def test_no_recorded_parents_stop_the_build(tmp_path):
     with pytest.raises(AssertionError, match="no JSON file in results/parents"):
         build(little_book(tmp_path, "# A page\n\n```{parents-table}\n```"))

@@ -6,6 +6,7 @@ prunes it as a sweep does, and records the outputs of each prune after fine-tuni
 
 import argparse
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,14 @@ def epochs_away(far: float, way: Float[np.ndarray, " epochs"]) -> float:
 def record(out: Path, network: str, data: str, seed: int, recipe: str | None, amounts: Sequence[float]) -> None:
     """Write what is measured of one parent to `out` (.npz), with its provenance beside it."""
     training, test = load(data, True), load(data, False)
-    chosen = plan(network, data, recipe)
+    chosen, began = plan(network, data, recipe), time.perf_counter()
     with one_thread():  # as in a sweep, so that the parent is the same to the bit
         model, arrays = measure(network, training, test, seed, chosen, amounts)
     facts: dict[str, Any] = {
         "network": network, "data": training.name, "seed": seed, **chosen.settings(),
         "data_sha256": {"train": training.sha256, "test": test.sha256}, "images": len(arrays["labels"]),
         "parent_sha256": weights_hash(model.state_dict()), "source_sha256": source_hash(MODULES), "device": "cpu",
-        **surroundings(),
+        **surroundings(), "wall_seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip
     write_arrays(out, arrays, facts)
 

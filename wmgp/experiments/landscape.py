@@ -11,6 +11,7 @@ a cosine of 0.99 make of them.
 
 import argparse
 import copy
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def record(
     how many of the test set, the first ones. `ticks`: those of the line and of the plane.
     """
     training, test, chosen = load(data, True), load(data, False), plan(network, data)
-    found, parents = [], {}
+    found, parents, began = [], {}, time.perf_counter()
     for seed in seeds:
         recipe, epochs, start = chosen.parent()
         model = trained(network, training, seed, epochs, recipe, out.parent / "parents", start=start, test=test)
@@ -159,8 +160,9 @@ def record(
     arrays |= {"seeds": np.array(seeds), "line_ticks": ticks[0], "plane_ticks": ticks[1]}
     facts = {
         "network": network, "data": test.name, "data_sha256": test.sha256, "images": images, "seeds": list(seeds),
-        "parent_sha256": parents, **chosen.settings(), "source_sha256": source_hash(MODULES), "device": "cpu",
-        **surroundings(),
+        "points": [len(each) for each in ticks], "parent_sha256": parents, **chosen.settings(),
+        "source_sha256": source_hash(MODULES), "device": "cpu", **surroundings(),
+        "wall_seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip
     write_arrays(out, arrays, facts)
 

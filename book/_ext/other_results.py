@@ -1,0 +1,77 @@
+"""``{other-results}``: what is recorded in ``results/`` beside sweeps, parents and benchmarks, and the commands for it.
+
+A row for the authors' own run, for MobileNetV2's weights, and for each file of outputs and of loss surfaces.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+from status import ranges
+from tables import table
+
+from wmgp.experiments.names import DATA, NETWORKS
+
+HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
+# Where a result's provenance is, and the command, with words from the provenance.
+KINDS = {
+    "reference_run.json": "python -m wmgp.experiments.reference",
+    "mobilenet_v2.json": "python -m wmgp.experiments.pretrained",
+    "functions_*.json": "python -m wmgp.experiments.function_space --network {network} --data {data} --seed {seeds}",
+    "landscape_*.json": "python -m wmgp.experiments.landscape --network {network} --data {data} --seeds {seeds} "
+    "--images {images} --points {points[0]} {points[1]}",
+}
+
+
+def recorded(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]], str]]:
+    """Each of these files, what is recorded of its runs, and the command."""
+    for pattern, command in KINDS.items():
+        for path in sorted(folder.glob(pattern)):
+            said = json.loads(path.read_text(encoding="utf-8"))
+            said = said.get("provenance", said)
+            runs = [said] if "commit" in said else list(said.values())
+            words = {**runs[0], "data": runs[0]["data"].removesuffix("-jpeg"), "seeds": " ".join(map(str, seeds(runs)))}
+            yield path, runs, command.format(**words)
+
+
+def seeds(runs: list[dict[str, Any]]) -> list[int]:
+    """The seeds of all runs together; none where nothing is left to chance."""
+    return sorted({seed for run in runs for seed in run.get("seeds", [run["seed"]] if "seed" in run else [])})
+
+
+def row(path: Path, runs: list[dict[str, Any]]) -> list[str]:
+    """The cells of a row; minutes are those of all runs together, where they are recorded."""
+    first, dates = runs[0], sorted({run["date"] for run in runs})
+    minutes = sum(run.get("wall_seconds", 0) for run in runs) / 60
+    return [
+        path.stem, NETWORKS.get(first["network"], first["network"]), DATA.get(first["data"], first["data"]),
+        ranges(seeds(runs)), first.get("device", "cpu"), " to ".join(dict.fromkeys((dates[0], dates[-1]))),
+        f"{minutes:.1f}" if minutes else "",
+    ]  # fmt: skip
+
+
+class OtherResults(SphinxDirective):
+    """The directive."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The table, and below it the commands."""
+        found = list(recorded(Path(self.env.srcdir, "results")))
+        if not found:
+            raise self.error("other-results: nothing recorded in results/")
+        for path, _, _ in found:
+            self.env.note_dependency(str(path))
+        said, _ = self.parse_inline(" ".join(self.content))
+        rows = [[nodes.Text(text) for text in row(path, runs)] for path, runs, _ in found]
+        again = "\n".join(command for _, _, command in found)
+        return [table(said, HEAD, rows, "results"), nodes.literal_block(again, again, language="text")]
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_directive("other-results", OtherResults)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
