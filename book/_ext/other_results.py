@@ -10,9 +10,9 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
-from status import ranges
 from tables import table
 
+from wmgp.experiments.coverage import ranges
 from wmgp.experiments.names import DATA, NETWORKS
 
 HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
