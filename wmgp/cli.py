@@ -1,4 +1,4 @@
-"""The command line: `wmgp analyze`, `wmgp prune` and `wmgp sweep`."""
+"""The command line: `wmgp analyze`, `wmgp prune`, `wmgp sweep` and `wmgp claims`."""
 
 import io
 import os
@@ -14,6 +14,7 @@ import typer
 from . import __version__
 from .errors import InputError
 from .experiments import sweep_cli
+from .experiments.claims import cli as claims_cli
 from .report import number, printable
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def prune(
 
 
 app.command(cls=sweep_cli.Command)(sweep_cli.sweep)
+app.command()(claims_cli.claims)
 
 
 def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis":

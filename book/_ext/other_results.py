@@ -12,6 +12,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
+from wmgp.experiments import function_space, landscape
 from wmgp.experiments.coverage import ranges
 from wmgp.experiments.names import DATA, NETWORKS
 
@@ -20,9 +21,8 @@ HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
 KINDS = {
     "reference_run.json": "python -m wmgp.experiments.reference",
     "mobilenet_v2.json": "python -m wmgp.experiments.pretrained",
-    "functions_*.json": "python -m wmgp.experiments.function_space --network {network} --data {data} --seed {seeds}",
-    "landscape_*.json": "python -m wmgp.experiments.landscape --network {network} --data {data} --seeds {seeds} "
-    "--images {images} --points {points[0]} {points[1]}",
+    "functions_*.json": function_space.COMMAND,
+    "landscape_*.json": landscape.COMMAND,
 }
 
 

@@ -33,6 +33,7 @@ from .worker import FINE_TUNING, one_thread
 WAY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
 METHODS = ("l1", "random")
 MODULES = (*JOB, "experiments.function_space", "experiments.history", "experiments.parents")
+COMMAND = "python -m wmgp.experiments.function_space --network {network} --data {data} --seed {seeds}"
 Arrays = dict[str, np.ndarray]
 
 

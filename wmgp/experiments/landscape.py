@@ -43,6 +43,10 @@ LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
 PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
 IMAGES = 1000  # of the test set, the first ones
 MODULES = (*JOB, "experiments.landscape")
+COMMAND = (  # with words from a record's provenance
+    "python -m wmgp.experiments.landscape --network {network} --data {data} --seeds {seeds} --images {images} "
+    "--points {points[0]} {points[1]}"
+)
 
 
 def weights_of(model: nn.Module) -> Weights:

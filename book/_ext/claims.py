@@ -1,0 +1,108 @@
+"""``{claims-summary}`` and ``{claim} C2``: the paper's claims beside what was measured, as `wmgp claims` has it.
+
+The summary has a row for each claim with its verdict. ``{claim}`` shows the rows of one claim, its notebooks, and the
+commands that measure them again. The build stops where a claim has no row, or a number no provenance.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.util.docutils import SphinxDirective
+from tables import table
+
+from wmgp import InputError
+from wmgp.experiments.claims import claims, words
+from wmgp.experiments.claims.verdicts import Row
+
+collect = cache(claims.collect)  # once a build
+
+
+class Claims(SphinxDirective):
+    """What both directives share: the rows, on whose files the page depends."""
+
+    has_content = True
+
+    def rows(self) -> list[Row]:
+        """All rows."""
+        folder = Path(self.env.srcdir, "results")
+        for path in folder.rglob("*.*"):
+            self.env.note_dependency(str(path))
+        try:
+            return collect(folder)
+        except InputError as error:
+            raise self.error(f"claims: {error}") from error
+
+    def caption(self) -> list[nodes.Node]:
+        """The directive's content."""
+        said, _ = self.parse_inline(" ".join(self.content))
+        return said
+
+
+class ClaimsSummary(Claims):
+    """``{claims-summary}``."""
+
+    def run(self) -> list[nodes.Node]:
+        """A row a claim."""
+        rows = self.rows()
+        verdicts, cells = claims.overall(rows), []
+        for id, claim in claims.CLAIMS.items():
+            mine = [row for row in rows if row.id == id]
+            link = nodes.reference("", id, internal=True, refuri=f"#{id.lower()}")
+            verdict = nodes.strong("", verdicts[id])
+            cells.append([link, nodes.Text(claim), verdict, nodes.Text(words.counted(mine))])
+        return [table(self.caption(), ["", "claim", "verdict", "figures"], cells, "claims")]
+
+
+class Claim(Claims):
+    """``{claim} C2``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The claim's rows, its notebooks and its commands."""
+        id = self.arguments[0]
+        mine = [row for row in self.rows() if row.id == id]
+        if id not in claims.CLAIMS:
+            raise self.error(f"claim {id}: expected one of {', '.join(claims.CLAIMS)}")
+        if not mine:
+            return [nodes.paragraph("", "Nothing has been measured for it yet.")]
+        cells = [[figure(row), nodes.Text(published(row)), judged(row)] for row in mine]
+        head = ["figure", "published", "ours, with its 95 % interval"]
+        again = "\n".join(dict.fromkeys(row.command for row in mine))
+        commands = nodes.literal_block(again, again, language="text")
+        return [table(self.caption(), head, cells, "claims"), links(mine), commands]
+
+
+def figure(row: Row) -> nodes.inline:
+    """What is measured, and of which network."""
+    return nodes.inline("", "", nodes.strong("", f"{row.subject}: "), nodes.Text(row.claim))
+
+
+def published(row: Row) -> str:
+    """The paper's figure, where it gives one."""
+    return "" if row.published is None else f"{row.published:{row.form}}"
+
+
+def judged(row: Row) -> nodes.inline:
+    """The row's sentence, its verdict in bold."""
+    return nodes.inline(
+        "", "", nodes.strong("", row.verdict.capitalize()), nodes.Text(row.sentence[len(row.verdict) :])
+    )
+
+
+def links(rows: list[Row]) -> nodes.paragraph:
+    """Where these rows are looked at, and what measures them again."""
+    found: list[nodes.Node] = [nodes.Text("Looked at in ")]
+    for number, name in enumerate(dict.fromkeys(row.notebook for row in rows)):
+        to = {"refdomain": "std", "reftype": "doc", "reftarget": f"/notebooks/{name}", "refexplicit": False}
+        found += [nodes.Text(", " if number else ""), addnodes.pending_xref("", nodes.inline("", name), **to)]
+    return nodes.paragraph("", "", *found, nodes.Text(". Measured again by:"))
+
+
+def setup(app):
+    """Register the directives."""
+    app.add_directive("claims-summary", ClaimsSummary)
+    app.add_directive("claim", Claim)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
