@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
+from wmgp.experiments.files import write_arrays
 from wmgp.experiments.results import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -303,16 +305,19 @@ def test_what_is_no_sweep_is_listed_too(tmp_path):
     common = {"device": "cpu", "commit": "0123456789", "date": "2026-01-02"}
     runs = {f"{n}": {**common, "network": "lenet5", "data": "mnist", "seed": n, "wall_seconds": 30} for n in (0, 1, 2)}
     runs["2"]["date"] = "2026-01-05"
-    surfaces = {**common, "network": "resnet18", "data": "cifar10-jpeg", "seeds": [1, 3], "images": 7, "points": [5, 3]}
+    surfaces = {**common, "network": "resnet18", "data": "cifar10-jpeg", "seeds": [1, 3], "images": 7}
+    ticks = {"line_ticks": np.zeros(5), "plane_ticks": np.zeros(3)}
     weights = {"provenance": {"network": "mine", "data": "a file", "commit": "0", "date": "2026-01-03"}, "analysis": {}}
-    contents = {"reference_run": runs, "landscape_resnet18_cifar10": surfaces, "mobilenet_v2": weights, "speed": runs}
-    for name, content in contents.items():
+    for name, content in {"reference_run": runs, "mobilenet_v2": weights, "speed": runs}.items():
         (results / f"{name}.json").write_text(json.dumps(content))
+    write_arrays(results / "landscape_resnet18_cifar10.npz", ticks, surfaces)
+    write_arrays(results / "functions_lenet5_mnist.npz", {}, runs["0"])
     html = (build(tmp_path) / "page.html").read_text()
     rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
     assert rows == [
         ["reference_run", "LeNet-5", "MNIST", "0-2", "cpu", "2026-01-02 to 2026-01-05", "1.5"],
         ["mobilenet_v2", "mine", "a file", "", "cpu", "2026-01-03", ""],
+        ["functions_lenet5_mnist", "LeNet-5", "MNIST", "0", "cpu", "2026-01-02", "0.5"],
         ["landscape_resnet18_cifar10", "ResNet18", "CIFAR-10 (JPEG)", "1 3", "cpu", "2026-01-02", ""],
     ]
     text = re.sub("<[^>]+>", "", html)

@@ -14,27 +14,28 @@ from tables import table
 
 from wmgp.experiments import function_space, landscape
 from wmgp.experiments.coverage import ranges
+from wmgp.experiments.files import read_arrays
 from wmgp.experiments.names import DATA, NETWORKS
 
 HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
-# Where a result's provenance is, and the command, with words from the provenance.
-KINDS = {
-    "reference_run.json": "python -m wmgp.experiments.reference",
-    "mobilenet_v2.json": "python -m wmgp.experiments.pretrained",
-    "functions_*.json": function_space.COMMAND,
-    "landscape_*.json": landscape.COMMAND,
+PLAIN = {
+    "reference_run": "python -m wmgp.experiments.reference",
+    "mobilenet_v2": "python -m wmgp.experiments.pretrained",
 }
 
 
 def recorded(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]], str]]:
-    """Each of these files, what is recorded of its runs, and the command."""
-    for pattern, command in KINDS.items():
-        for path in sorted(folder.glob(pattern)):
+    """Each of these results, what is recorded of its runs, and the command."""
+    for path, command in ((folder / f"{name}.json", command) for name, command in PLAIN.items()):
+        if path.is_file():
             said = json.loads(path.read_text(encoding="utf-8"))
-            said = said.get("provenance", said)
-            runs = [said] if "commit" in said else list(said.values())
-            words = {**runs[0], "data": runs[0]["data"].removesuffix("-jpeg"), "seeds": " ".join(map(str, seeds(runs)))}
-            yield path, runs, command.format(**words)
+            yield path, [said["provenance"]] if "provenance" in said else list(said.values()), command
+    for path in sorted(folder.glob("functions_*.npz")):
+        _, facts = read_arrays(path)
+        yield path, [facts], function_space.command(facts)
+    for path in sorted(folder.glob("landscape_*.npz")):
+        arrays, facts = read_arrays(path)
+        yield path, [facts], landscape.command(arrays, facts)
 
 
 def seeds(runs: list[dict[str, Any]]) -> list[int]:
@@ -47,7 +48,7 @@ def row(path: Path, runs: list[dict[str, Any]]) -> list[str]:
     first, dates = runs[0], sorted({run["date"] for run in runs})
     minutes = sum(run.get("wall_seconds", 0) for run in runs) / 60
     return [
-        path.stem, NETWORKS.get(first["network"], first["network"]), DATA.get(first["data"], first["data"]),
+        path.stem, str(NETWORKS.get(first["network"], first["network"])), str(DATA.get(first["data"], first["data"])),
         ranges(seeds(runs)), first.get("device", "cpu"), " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         f"{minutes:.1f}" if minutes else "",
     ]  # fmt: skip

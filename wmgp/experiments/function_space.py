@@ -7,7 +7,7 @@ prunes it as a sweep does, and records the outputs of each prune after fine-tuni
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from .worker import FINE_TUNING, one_thread
 WAY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
 METHODS = ("l1", "random")
 MODULES = (*JOB, "experiments.function_space", "experiments.history", "experiments.parents")
-COMMAND = "python -m wmgp.experiments.function_space --network {network} --data {data} --seed {seeds}"
 Arrays = dict[str, np.ndarray]
 
 
@@ -123,6 +122,12 @@ def record(out: Path, network: str, data: str, seed: int, recipe: str | None, am
         **surroundings(), "wall_seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip
     write_arrays(out, arrays, facts)
+
+
+def command(facts: Mapping[str, Any]) -> str:
+    """What records these outputs again."""
+    named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seed {facts['seed']}"
+    return f"python -m wmgp.experiments.function_space {named}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ a cosine of 0.99 make of them.
 import argparse
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,6 @@ LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
 PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
 IMAGES = 1000  # of the test set, the first ones
 MODULES = (*JOB, "experiments.landscape")
-COMMAND = (  # with words from a record's provenance
-    "python -m wmgp.experiments.landscape --network {network} --data {data} --seeds {seeds} --images {images} "
-    "--points {points[0]} {points[1]}"
-)
 
 
 def weights_of(model: nn.Module) -> Weights:
@@ -164,11 +160,18 @@ def record(
     arrays |= {"seeds": np.array(seeds), "line_ticks": ticks[0], "plane_ticks": ticks[1]}
     facts = {
         "network": network, "data": test.name, "data_sha256": test.sha256, "images": images, "seeds": list(seeds),
-        "points": [len(each) for each in ticks], "parent_sha256": parents, **chosen.settings(),
-        "source_sha256": source_hash(MODULES), "device": "cpu", **surroundings(),
+        "parent_sha256": parents, **chosen.settings(), "source_sha256": source_hash(MODULES), "device": "cpu",
+        **surroundings(),
         "wall_seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip
     write_arrays(out, arrays, facts)
+
+
+def command(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
+    """What records these arrays again."""
+    seeds, points = " ".join(map(str, facts["seeds"])), f"{len(arrays['line_ticks'])} {len(arrays['plane_ticks'])}"
+    named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seeds {seeds}"
+    return f"python -m wmgp.experiments.landscape {named} --images {facts['images']} --points {points}"
 
 
 def main(arguments: list[str] | None = None) -> None:

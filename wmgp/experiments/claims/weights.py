@@ -47,13 +47,10 @@ def surfaces(of: Recorded) -> Iterator[Row]:
             ("landscape.random.l_infinity_distance", f"{DISTANCE}, random", far[2], ".2f"),
             ("C4.ratio", "The same, random over L1", np.divide(far[2], far[1]), ".2f"),
         ]
-        points = len(arrays["line_ticks"]), len(arrays["plane_ticks"])
-        words = {**facts, "points": points, "data": facts["data"].removesuffix("-jpeg")}
-        words["seeds"] = " ".join(map(str, facts["seeds"]))
         for key, claim, values, form in measured:
             yield of.row(
                 "C4", key, claim, (facts["network"], facts["data"]), mean(values), len(values), form,
-                "07_loss_landscape", landscape.COMMAND.format(**words), (name,),
+                "07_loss_landscape", landscape.command(arrays, facts), (name,),
             )  # fmt: skip
 
 
