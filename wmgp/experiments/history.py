@@ -14,6 +14,7 @@ from torch import nn
 
 from ..analysis import analyze
 from ..errors import InputError
+from ..rules import recommendations
 from .data import ImageData
 from .definitions import kurtosis_definitions
 from .files import write_arrays, write_aside
@@ -21,7 +22,10 @@ from .provenance import CORE, source_hash, surroundings, weights_hash
 from .training import evaluate
 
 WATCHED = 500  # test images, the first ones: 10 kB an epoch
-MODULES = (*CORE, "experiments.data", "experiments.definitions", "experiments.history", "experiments.training")
+MODULES = (
+    *CORE,
+    *("rules", "experiments.data", "experiments.definitions", "experiments.history", "experiments.training"),
+)
 
 
 class History:
@@ -70,11 +74,19 @@ def records(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def described(model: nn.Module) -> dict[str, Any]:
-    """The weights' analysis in the paper's pool, and over tensors of 2 or more dimensions; kurtosis by definition."""
+    """The weights' analysis in the paper's pool, and over tensors of 2 or more dimensions; kurtosis by definition.
+
+    And what every rule would prune of the paper's pool.
+    """
+    whole = analyze(model)
     many = analyze(model, pool="weights").to_dict()
-    kurtoses = {name: value if np.isfinite(value) else None for name, value in kurtosis_definitions(model).items()}
+    kurtoses, rules = (
+        {name: value if np.isfinite(value) else None for name, value in found.items()}
+        for found in (kurtosis_definitions(model), recommendations(whole))
+    )
     return {
-        "analysis": analyze(model).to_dict(),
+        "analysis": whole.to_dict(),
         "weights": {name: many[name] for name in ("n_prunable", "kurtosis", "front", "optimal", "safe")},
         "definitions": kurtoses,
+        "rules": rules,
     }

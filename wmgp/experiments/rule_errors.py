@@ -1,0 +1,100 @@
+"""Rules that look at the weights alone, held against what could be pruned: how far off, and at what cost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..analysis import analyze
+from ..rules import ADVISED, CONSTANT, RULES, recommendations
+from . import optimum
+from .names import sweep_called
+
+COLUMNS = ("network", "parent_sha256", "seed", "rule", "amount", "most", "most_untuned", "lost", "lost_untuned")
+
+
+def recommended(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
+    """What each rule would prune of a recorded parent; nan where the record does not tell.
+
+    From the record, or from the weights in or below `folder`, where they are kept, or as much as the front tells.
+    """
+    if rules := record["trained"].get("rules"):
+        return {name: np.nan if rules.get(name) is None else rules[name] for name in RULES}
+    name = f"{record['network']}-{record['data']}-seed{record['seed']}"
+    for path in Path(folder).rglob(f"{name}.safetensors"):
+        analysis = analyze(path)
+        if _same(analysis.to_dict(), record["trained"]["analysis"]):
+            return recommendations(analysis)
+    return dict.fromkeys(RULES, np.nan) | _of_front(record["trained"]["analysis"])
+
+
+def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
+    """Whether these are the recorded weights: of another parent no digit would agree."""
+    return found["n_parameters"] == recorded["n_parameters"] and bool(
+        np.isclose(found["kurtosis"], recorded["kurtosis"], rtol=1e-9)
+    )
+
+
+def _of_front(analysis: dict[str, Any]) -> dict[str, float]:
+    """The rules that ask for no more than a front on a grid."""
+    amount, cosine = (np.array(analysis["front"][name]) for name in ("amount", "cosine"))
+    return {
+        "utopia": analysis["optimal"]["amount"],
+        "safe": analysis["safe"]["amount"] if analysis["safe"] else np.nan,
+        "cosine 0.99": float(np.interp(-ADVISED, -cosine, amount)),
+        "knee": float(amount[np.argmax(amount + cosine)]),
+        "constant": CONSTANT,
+    }
+
+
+def compared(
+    sweeps: Iterable[pd.DataFrame], parents: Iterable[dict[str, Any]], folder: str | Path, cost: float = optimum.COST
+) -> pd.DataFrame:
+    """A row for each rule and parent of the sweeps (`results.with_facts`), columns `COLUMNS`.
+
+    `amount` is the rule's, `most` the largest that L1 could prune at this `cost` of accuracy after fine-tuning, `lost`
+    the accuracy lost at the rule's amount (nan outside the measured ones); `most_untuned` and `lost_untuned` are those
+    just after pruning. Amounts and accuracies are shares.
+    """
+    known, rows = {record["parent_sha256"]: record for record in parents}, []
+    for sweep in sweeps:
+        for sha, part in sweep.loc[sweep["method"] == "l1"].groupby("parent_sha256"):
+            most, untuned = (optimum.largest_amount(part, cost, y) for y in ("accuracy", "accuracy_pruned"))
+            for rule, amount in recommended(known[str(sha)], folder).items():
+                lost = [optimum.cost_at(part, [amount], y)[0] for y in ("accuracy", "accuracy_pruned")]
+                rows.append((sweep_called(sweep), sha, int(part["seed"].iloc[0]), rule, amount, most, untuned, *lost))
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def against_constant(
+    rows: pd.DataFrame, target: str = "most", seed: int = 0, draws: int = 2000
+) -> dict[str, tuple[float, float, float]]:
+    """By rule: its mean absolute error less that of the constant, both in shares, with a 95 % interval.
+
+    A network counts as one, however many parents it has. The interval is a percentile bootstrap in which the parents of
+    each network are drawn with replacement (stratified). Only parents for which the rule answers count.
+    """
+    found = {}
+    for rule in RULES:
+        if rule == "constant":
+            continue
+        errors = [_gains(part, rule, target) for _, part in rows.groupby("network")]
+        errors = [each for each in errors if each.size]
+        rng = np.random.default_rng(seed)
+        drawn = [[rng.choice(each, each.size).mean() for each in errors] for _ in range(draws)] if errors else []
+        if not drawn:
+            found[rule] = (np.nan, np.nan, np.nan)
+            continue
+        low, high = np.quantile(np.mean(drawn, axis=1), [0.025, 0.975]).tolist()
+        found[rule] = float(np.mean([each.mean() for each in errors])), low, high
+    return found
+
+
+def _gains(rows: pd.DataFrame, rule: str, target: str) -> np.ndarray:
+    """Of the parents of one network: the rule's absolute error less the constant's."""
+    errors = rows.assign(error=(rows["amount"] - rows[target]).abs()).pivot(
+        index="parent_sha256", columns="rule", values="error"
+    )
+    return (errors[rule] - errors["constant"]).dropna().to_numpy()
