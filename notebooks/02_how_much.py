@@ -12,6 +12,8 @@
 # The front says which cosine each amount costs. To pick one amount, the paper takes the point of the front nearest to
 # *utopia*: everything pruned, nothing lost. This page shows what that rule answers, for distributions whose answer is
 # known in closed form and for real networks. It also shows what the rule can never answer: less than 65 percent.
+#
+# Verdicts, from all that was measured for this book: [C7](../book/claims.md#c7).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with fewer points and no large network

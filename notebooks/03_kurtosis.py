@@ -13,6 +13,9 @@
 # page shows where that is so and where it is not, what training does to it, how many different numbers may be called
 # "the kurtosis of a network", and what becomes of the paper's second number, the kurtosis of kurtoses, on a real
 # MobileNetV2.
+#
+# Verdicts, from all that was measured for this book: [C5](../book/claims.md#c5), [C6](../book/claims.md#c6) and
+# [C8](../book/claims.md#c8).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with small networks only

@@ -18,6 +18,8 @@
 # Here the same experiment was run, first with LeNet-5 on MNIST, then with others. Do the two methods fall onto one
 # curve? The claim gets two numbers: how much of the variance one common curve leaves unexplained, and how far the two
 # methods lie apart where their cosine is the same.
+#
+# Verdicts, from all that was measured for this book: [C2](../book/claims.md#c2).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (a new sweep on digits, two minutes) or "tiny" (seconds)

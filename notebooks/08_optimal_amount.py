@@ -16,6 +16,9 @@
 # All three are about weights alone. Whether they are right, accuracy has to say. So here are the fronts of the
 # networks trained for this book and of their initialisations, and next to them what happened to those that were
 # pruned in a sweep.
+#
+# Verdicts, from all that was measured for this book: [C5](../book/claims.md#c5), [C6](../book/claims.md#c6) and
+# [C7](../book/claims.md#c7).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)

@@ -21,6 +21,7 @@ HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
 PLAIN = {
     "reference_run": "python -m wmgp.experiments.reference",
     "mobilenet_v2": "python -m wmgp.experiments.pretrained",
+    "rescaling": "python -m wmgp.experiments.rescaled",
 }
 
 
@@ -45,11 +46,15 @@ def seeds(runs: list[dict[str, Any]]) -> list[int]:
 
 def row(path: Path, runs: list[dict[str, Any]]) -> list[str]:
     """The cells of a row; minutes are those of all runs together, where they are recorded."""
-    first, dates = runs[0], sorted({run["date"] for run in runs})
+    dates = sorted({run["date"] for run in runs})
+    networks, data = (
+        ", ".join(dict.fromkeys(str(names.get(run[key], run[key])) for run in runs))
+        for key, names in (("network", NETWORKS), ("data", DATA))
+    )
     minutes = sum(run.get("wall_seconds", 0) for run in runs) / 60
     return [
-        path.stem, str(NETWORKS.get(first["network"], first["network"])), str(DATA.get(first["data"], first["data"])),
-        ranges(seeds(runs)), first.get("device", "cpu"), " to ".join(dict.fromkeys((dates[0], dates[-1]))),
+        path.stem, networks, data, ranges(seeds(runs)), runs[0].get("device", "cpu"),
+        " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         f"{minutes:.1f}" if minutes else "",
     ]  # fmt: skip
 

@@ -52,7 +52,8 @@ def parent(
     else:
         if folder:
             first = path.with_name(f"{network}-init-seed{seed}.safetensors")
-            _write(model, first, {"network": network, "seed": str(seed)})
+            if not first.exists():  # written by a sweep on other data, it is the same
+                _write(model, first, {"network": network, "seed": str(seed)})
         how = _train(model, data, epochs, seed, recipe, history, after_epoch)
         if folder:
             _write(model, path, {**written, **how, "torch": torch.__version__})

@@ -1,0 +1,212 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The same network, other weights
+#
+# Multiply all that makes a channel by ten, and divide by ten all that uses it. ReLU lets the factor pass, so the
+# network computes what it did before. Its weights are others, though, and with them the kurtosis, the front and the
+# answer of every rule that looks at the weights alone. How far can one push them? And is there a way of looking at
+# weights that does not see such a change?
+
+# %% tags=["parameters"]
+preset: str = "default"  # "default" (recorded rows), "quick" (a network on digits, a minute) or "tiny" (seconds)
+network: str = "lenet5"  # of whose recorded parents one is pushed about: "lenet5" or "lenet_small"
+device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
+seed: int = 0  # of the parent, and of all that chance decides
+tries: int = 200  # of the adversary: how many rescalings are drawn
+
+# %%
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown
+from safetensors.torch import load_file
+
+import wmgp
+from wmgp import plotting
+from wmgp.experiments import inputs, models, rescaled, rescaling, results
+from wmgp.experiments.data import load
+from wmgp.experiments.names import called
+from wmgp.experiments.parents import parent
+from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.training import choose_device
+from wmgp.figures.rescaling import push_figure
+from wmgp.figures.sweeps import METHODS
+
+inputs.check_choice("preset", preset, inputs.WITH_QUICK)
+inputs.check_choice("network", network, ("lenet5", "lenet_small"))
+inputs.check_whole("seed", seed, 0, 2**31)
+inputs.check_whole("tries", tries, 1, 100_000)
+where = choose_device(device)
+plotting.use_style()
+
+
+def measured() -> tuple[torch.nn.Module, pd.DataFrame]:
+    """A parent, and the rows of rescaled networks."""
+    if preset == "default":
+        data = {"lenet5": "mnist", "lenet_small": "cifar10-jpeg"}[network]
+        model = models.build(network, seed)
+        model.load_state_dict(load_file(results.locate(f"parents/{network}-{data}-seed{seed}.safetensors")))
+        return model, pd.read_csv(results.locate("rescaling.csv"))
+    chosen = replace(DIGITS, epochs=1) if preset == "tiny" else DIGITS
+    model = parent("lenet5", load("digits", True, where), seed, chosen.epochs, chosen.recipe).cpu()
+    rows = rescaled.measure(model, rescaled.of_chains(model, seed), load("digits", False), 0.7)
+    return model, pd.DataFrame(rows).assign(network="lenet5", data="digits", seed=seed)
+
+
+model, rows = measured()
+tables = {called(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
+Markdown("Recorded: " + "; ".join(f"{name} ({part['seed'].nunique()})" for name, part in tables.items()) + ".")
+
+# %% [markdown]
+# ## One layer, one factor
+#
+# A whole layer is multiplied by a factor, and the layer after it divided. The outputs stay as they are.
+
+# %%
+layers = [name for name, module in model.named_modules() if isinstance(module, rescaling.Weighted)]
+FACTORS = np.geomspace(0.01, 100, 41)
+
+
+def pushed(layer: int, factor: float) -> wmgp.Analysis:
+    """The analysis of the network with one layer scaled."""
+    factors = [factor if i == layer else 1.0 for i in range(len(layers) - 1)]
+    return wmgp.analyze(rescaling.rescaled(model, factors))
+
+
+shape = models.INPUTS[network if preset == "default" else "lenet5"]
+images = torch.rand(100, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+with torch.inference_mode():
+    before = model.double().eval()(images)
+    after = rescaling.rescaled(model, [100.0, 0.01, 100.0, 0.01]).eval()(images)
+apart = float((before - after).abs().max() / before.abs().max())
+Markdown(f"Largest difference of an output after factors of 100, 1/100, 100 and 1/100, relative: {apart:.0e}.")
+
+# %% mystnb={"image": {"alt": "Optimal amount and kurtosis against the factor on each layer: both move at will."}}
+lines = {name: [pushed(i, factor) for factor in FACTORS] for i, name in enumerate(layers[:-1])}
+push_figure(
+    FACTORS,
+    {
+        "Optimal amount": {name: np.array([each.optimal.amount for each in found]) for name, found in lines.items()},
+        "Kurtosis": {name: np.array([each.kurtosis for each in found]) for name, found in lines.items()},
+        "Safe amount": {
+            name: np.array([each.safe.amount if each.safe else np.nan for each in found])
+            for name, found in lines.items()
+        },
+    },
+)
+
+# %% [markdown]
+# ## How far an adversary gets
+#
+# Factors for all layers at once, drawn by chance, a thousand to one either way. The kurtosis of kurtoses does not see
+# them, for each kurtosis in it is that of one tensor by itself. The extremes of what comes out:
+
+# %%
+rng = np.random.default_rng(seed)
+drawn = [wmgp.analyze(rescaling.rescaled(model, 10 ** rng.uniform(-3, 3, len(layers) - 1))) for _ in range(tries)]
+plain = wmgp.analyze(model)
+NUMBERS = {
+    "optimal amount": lambda analysis: analysis.optimal.amount,
+    "safe amount": lambda analysis: analysis.safe.amount if analysis.safe else np.nan,
+    "amount at cosine 0.99": lambda analysis: analysis.at_cosine(0.99).amount,
+    "kurtosis": lambda analysis: analysis.kurtosis,
+    "kurtosis of kurtoses": lambda analysis: analysis.kurtosis_of_kurtoses,
+}
+extremes = {name: [number(each) for each in drawn] for name, number in NUMBERS.items()}
+pd.DataFrame(
+    {
+        name: {
+            "as it is": f"{number(plain):.3g}",
+            "least": f"{np.nanmin(extremes[name]):.3g}",
+            "most": f"{np.nanmax(extremes[name]):.3g}",
+        }
+        for name, number in NUMBERS.items()
+    }
+).T
+
+# %% [markdown]
+# ## Is there a neutral way to look?
+#
+# *Balanced* is the one network, of all that can be reached by factors on channels, whose weights have the least norm.
+# It is unique {cite:p}`stock2019equi`, so it does not matter where one began. With batch normalisation the scale of a
+# convolution is divided away anyway; *folded* takes the normalisation into the convolution, where its scale is gone.
+# Here is what each says of the recorded networks, as trained and after factors by chance.
+
+
+# %%
+def told(part: pd.DataFrame) -> dict[str, str]:
+    """A row of the table below."""
+    once = part.drop_duplicates(["seed", "how"])
+    cells = {name: results.spread(once[name], ".2f") for name in ("optimal", "safe", "kurtosis", "k2")}
+    return {**cells, "largest change of an output": f"{once['change'].max():.0e}"}
+
+
+hows = rows.assign(name=[called(*key) for key in zip(rows["network"], rows["data"], strict=True)])
+pd.DataFrame({key: told(part) for key, part in hows.groupby(["name", "how"], sort=False)}).T
+
+# %% [markdown]
+# ## And the accuracy?
+#
+# Neutral is not yet good. Accuracy just after pruning, in percent, means over the parents: by L1 at the optimal amount
+# that each version of the network gets, and by three methods at one fixed amount.
+
+# %%
+accuracy = hows.assign(
+    asked=[
+        "L1, optimal" if rule == "optimal" else f"{METHODS[method]}, {amount:.0%}"
+        for rule, method, amount in zip(hows["rule"], hows["method"], hows["amount"], strict=True)
+    ]
+)
+shown = accuracy.groupby(["name", "how", "asked"], sort=False)["accuracy_pruned"].mean().mul(100).unstack(sort=False)
+shown.insert(0, "unpruned", accuracy.groupby(["name", "how"], sort=False)["accuracy_parent"].mean().mul(100))
+shown.map(lambda value: f"{value:.1f}" if value == value else "")
+
+# %% [markdown]
+# ## What to conclude
+
+
+# %%
+def mean_of(part: pd.DataFrame, how: str, column: str, **cells: str) -> float:
+    """The mean of a column over the parents of a network, for one version of it; nan where there is none."""
+    chosen = part[part["how"] == how]
+    for name, value in cells.items():
+        chosen = chosen[chosen[name] == value]
+    return float(chosen[column].mean())
+
+
+first = next(iter(tables.values()))
+fixed = {"method": "l1", "rule": "fixed"}
+trained, balanced, chance = (
+    100 * mean_of(first, how, "accuracy_pruned", **fixed) for how in ("as trained", "balanced", "channels by chance")
+)
+lamp = {"method": "lamp", "rule": "fixed"}
+lamp_trained, lamp_chance = (
+    100 * mean_of(first, how, "accuracy_pruned", **lamp) for how in ("as trained", "channels by chance")
+)
+least, most = np.nanmin(extremes["optimal amount"]), np.nanmax(extremes["optimal amount"])
+low, high = np.nanmin(extremes["kurtosis"]), np.nanmax(extremes["kurtosis"])
+Markdown(f"""
+- **The answer can be pushed.** Without changing a single output, an adversary moves the optimal amount from
+  {least:.2f} to {most:.2f}, and the kurtosis from {low:.1f} to {high:,.0f}. A number that does this says something of
+  the weights, not of the network.
+- **Factors on layers** do not touch methods that look at each tensor by itself: normalised L1 and LAMP. Factors on
+  channels do.
+- **Balancing** undoes both: what comes out is the same from wherever one begins.
+- **Is it better, too?** In {next(iter(tables))}, L1 at {first.loc[first["rule"] == "fixed", "amount"].iloc[0]:.0%}
+  leaves {trained:.1f} % as trained, {balanced:.1f} % balanced, and {chance:.1f} % after factors by chance; LAMP leaves
+  {lamp_trained:.1f} % as trained and {lamp_chance:.1f} % after those factors.
+""")
+
+# %% [markdown]
+# What to do: analyse weights as training left them, for that is what all the evidence of this book rests on. Do not
+# compare the numbers of networks that were exported, folded or rescaled differently, and do not trust them at all where
+# somebody else could have chosen the scale.
