@@ -13,7 +13,7 @@
 # This page lets you see it. First on a vector so small that every mask can be tried. Then on a real network, against
 # random pruning, against layer-by-layer pruning, and against an adversary who may exchange any weights.
 #
-# Verdicts, from all that was measured for this book: [C1](../book/claims.md#c1).
+# Verdicts, from all that was measured for this book: [C1](../book/claims.md).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with a smaller vector and fewer draws

@@ -13,7 +13,7 @@
 # *utopia*: everything pruned, nothing lost. This page shows what that rule answers, for distributions whose answer is
 # known in closed form and for real networks. It also shows what the rule can never answer: less than 65 percent.
 #
-# Verdicts, from all that was measured for this book: [C7](../book/claims.md#c7).
+# Verdicts, from all that was measured for this book: [C7](../book/claims.md).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with fewer points and no large network

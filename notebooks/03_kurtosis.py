@@ -14,8 +14,8 @@
 # "the kurtosis of a network", and what becomes of the paper's second number, the kurtosis of kurtoses, on a real
 # MobileNetV2.
 #
-# Verdicts, from all that was measured for this book: [C5](../book/claims.md#c5), [C6](../book/claims.md#c6) and
-# [C8](../book/claims.md#c8).
+# Verdicts, from all that was measured for this book: [C5](../book/claims.md), [C6](../book/claims.md) and
+# [C8](../book/claims.md).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with small networks only

@@ -19,7 +19,7 @@
 # curve? The claim gets two numbers: how much of the variance one common curve leaves unexplained, and how far the two
 # methods lie apart where their cosine is the same.
 #
-# Verdicts, from all that was measured for this book: [C2](../book/claims.md#c2).
+# Verdicts, from all that was measured for this book: [C2](../book/claims.md).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (a new sweep on digits, two minutes) or "tiny" (seconds)

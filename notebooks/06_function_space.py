@@ -17,7 +17,7 @@
 # Here is that map, and then what a map cannot give: numbers. How often do the two networks name the same class? How
 # far apart are their probabilities? How alike is the shape of their outputs? And does the cosine order all three?
 #
-# Verdicts, from all that was measured for this book: [C3](../book/claims.md#c3).
+# Verdicts, from all that was measured for this book: [C3](../book/claims.md).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded networks and rows), "quick" (digits, minutes) or "tiny" (seconds)

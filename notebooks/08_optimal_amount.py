@@ -17,8 +17,8 @@
 # networks trained for this book and of their initialisations, and next to them what happened to those that were
 # pruned in a sweep.
 #
-# Verdicts, from all that was measured for this book: [C5](../book/claims.md#c5), [C6](../book/claims.md#c6) and
-# [C7](../book/claims.md#c7).
+# Verdicts, from all that was measured for this book: [C5](../book/claims.md), [C6](../book/claims.md) and
+# [C7](../book/claims.md).
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)
