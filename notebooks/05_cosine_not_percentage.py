@@ -32,20 +32,15 @@ draws: int = 200  # of the bootstrap
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp import plotting
 from wmgp.experiments import collapse, inputs, results
 from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.names import called, sweep_called
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.recipes import needed
-from wmgp.experiments.training import choose_device
 from wmgp.figures.sweeps import LABELS, METHODS, networks_figure, sweep_figure
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
-inputs.check_whole("seed", seed, 0, 2**31)
+where = inputs.begin(preset, seed, device)
 inputs.check_whole("draws", draws, 10, 100_000)
-where = choose_device(device)
-plotting.use_style()
 
 
 def measured() -> tuple[pd.DataFrame, dict]:
@@ -53,7 +48,7 @@ def measured() -> tuple[pd.DataFrame, dict]:
     if preset == "default":
         path = results.locate(table)
         return results.with_facts(path), provenance(path)
-    found = small_sweep(preset, str(where), **({"seeds": (seed,)} if preset == "tiny" else {}))
+    found = small_sweep(preset, str(where), (seed,))
     return found.rows, dict(found.runs)
 
 

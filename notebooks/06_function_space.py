@@ -36,7 +36,6 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp import plotting
 from wmgp.experiments import collapse, inputs, results
 from wmgp.experiments import function_space as space
 from wmgp.experiments.data import load
@@ -45,15 +44,11 @@ from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.names import called, sweep_called
 from wmgp.experiments.presets import grid
 from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.training import choose_device
 from wmgp.figures.functions import distance_figure, map_figure
 from wmgp.figures.sweeps import METHODS, sweep_figure
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
-inputs.check_whole("seed", seed, 0, 2**31)
+where = inputs.begin(preset, seed, device)
 inputs.check_whole("draws", draws, 10, 100_000)
-where = choose_device(device)
-plotting.use_style()
 
 
 def recorded() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
@@ -74,7 +69,7 @@ def computed() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
     tiny = preset == "tiny"
     chosen, amounts = (replace(DIGITS, epochs=3), (0.0, 0.5, 0.9)) if tiny else (DIGITS, grid(20))
     _, arrays = space.measure("lenet5", training, test, seed, chosen, amounts)
-    rows = small_sweep(preset, str(where), **({"seeds": (seed,)} if tiny else {})).rows
+    rows = small_sweep(preset, str(where), (seed,)).rows
     return arrays, rows, f"{called('lenet5', 'digits')}, seed {seed}, {chosen.epochs} epochs; run here on {where.type}"
 
 

@@ -34,20 +34,15 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp import plotting
 from wmgp.experiments import inputs, landscape, models, results
 from wmgp.experiments.data import load
 from wmgp.experiments.files import read_arrays
 from wmgp.experiments.names import called
 from wmgp.experiments.parents import parent
 from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.training import choose_device
 from wmgp.figures.landscapes import lines_figure, planes_figure
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
-inputs.check_whole("seed", seed, 0, 2**31)
-where = choose_device(device)
-plotting.use_style()
+where = inputs.begin(preset, seed, device)
 LABELS = {"parent": "parent", "l1": "L1", "random": "random"}
 
 

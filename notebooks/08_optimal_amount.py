@@ -32,19 +32,14 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp import plotting
 from wmgp.experiments import history, inputs, optimum, results
 from wmgp.experiments.definitions import DEFINITIONS, POOLED
 from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.names import called, sweep_called
-from wmgp.experiments.training import choose_device
 from wmgp.figures.optima import fronts_figure, neighbours_figure, pruned_figure
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
-inputs.check_whole("seed", seed, 0, 2**31)
+where = inputs.begin(preset, seed, device)
 inputs.check_between("cost", cost, 0, 1)
-where = choose_device(device)
-plotting.use_style()
 
 
 def measured() -> tuple[list[dict], pd.DataFrame]:
@@ -52,7 +47,7 @@ def measured() -> tuple[list[dict], pd.DataFrame]:
     if preset == "default":
         path = results.locate(table)
         return history.records(path.parent / "parents"), results.with_facts(path)
-    found = small_sweep(preset, str(where), **({"seeds": (seed, seed + 1)} if preset == "tiny" else {}))
+    found = small_sweep(preset, str(where), (seed, seed + 1))
     return found.parents, found.rows
 
 

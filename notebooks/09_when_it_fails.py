@@ -28,25 +28,20 @@ seed: int = 0  # of a tiny sweep
 cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
 
 # %%
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp import plotting
-from wmgp.experiments import history, inputs, optimum, pretrained, results
+from wmgp.experiments import history, inputs, optimum, results, rule_errors
 from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.names import called
 from wmgp.experiments.presets import EVERY
 from wmgp.experiments.provenance import provenance
-from wmgp.experiments.training import choose_device
 from wmgp.figures.sweeps import METHODS, sweep_figure
+from wmgp.rules import ADVISED
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
-inputs.check_whole("seed", seed, 0, 2**31)
+where = inputs.begin(preset, seed, device)
 inputs.check_between("cost", cost, 0, 1)
-where = choose_device(device)
-plotting.use_style()
-ADVICE, Y = f"cosine {pretrained.ADVISED}", "accuracy_pruned"
+ADVICE, Y = f"cosine {ADVISED}", "accuracy_pruned"
 
 
 def recorded(name: str) -> tuple[pd.DataFrame, str]:
@@ -62,7 +57,7 @@ if preset == "default":
     (bare, bare_said), (tuned, tuned_said) = recorded(sample), recorded(table)
     parents = history.records(results.locate(table).parent / "parents")
 else:
-    found = small_sweep(preset, str(where), methods=EVERY, **({"seeds": (seed,)} if preset == "tiny" else {}))
+    found = small_sweep(preset, str(where), (seed,), methods=EVERY)
     bare, tuned, parents = found.rows, found.rows, found.parents
     bare_said = tuned_said = f"{called('lenet5', 'digits')}, run here on {where.type}"
 names = {method: METHODS[method] for method in METHODS if method in set(bare["method"])}
@@ -116,12 +111,9 @@ def possible(rows: pd.DataFrame, y: str) -> dict[str, float]:
 
 def recommendations(rows: pd.DataFrame) -> dict[str, float]:
     """The amounts that the weights of the first parent recommend."""
-    analysis = next(each for each in parents if each["parent_sha256"] == rows["parent_sha256"].iloc[0])["trained"][
-        "analysis"
-    ]
-    safe, front = analysis["safe"] or {"amount": float("nan")}, analysis["front"]
-    reached = np.interp(-pretrained.ADVISED, -np.array(front["cosine"]), front["amount"])
-    return {"optimal": analysis["optimal"]["amount"], "safe": safe["amount"], ADVICE: float(reached)}
+    record = next(each for each in parents if each["parent_sha256"] == rows["parent_sha256"].iloc[0])
+    asked = rule_errors.of_front(record["trained"]["analysis"])
+    return {"optimal": asked["utopia"], "safe": asked["safe"], ADVICE: asked["cosine 0.99"]}
 
 
 def outcome(rows: pd.DataFrame, y: str) -> pd.DataFrame:
@@ -210,7 +202,7 @@ Markdown(f"""
   {left(tuned, "l1", tuned_at["optimal"], "accuracy")} of {tuned_whole}.
 - **The safe amount.** At {at["safe"]:.1%} global L1 leaves {left(bare, "l1", at["safe"], Y)} untuned, and at
   {tuned_at["safe"]:.1%} it leaves {left(tuned, "l1", tuned_at["safe"], "accuracy")} with one epoch.
-- **A cosine of {pretrained.ADVISED} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
+- **A cosine of {ADVISED} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
   {at[ADVICE]:.0%} and leaves {left(bare, "l1", at[ADVICE], Y)}.
 - **A lost tensor is no alarm by itself.** Under global L1, before any
   fine-tuning, {alarm}. [Shifts of batch normalisation that were as good as

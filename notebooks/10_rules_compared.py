@@ -26,18 +26,13 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp import plotting
 from wmgp.experiments import history, inputs, results, rule_errors
 from wmgp.experiments.fresh import small_sweep
-from wmgp.experiments.training import choose_device
 from wmgp.figures.rules import rules_figure
 from wmgp.rules import RULES
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
-inputs.check_whole("seed", seed, 0, 2**31)
+where = inputs.begin(preset, seed, device)
 inputs.check_between("cost", cost, 0, 1)
-where = choose_device(device)
-plotting.use_style()
 
 
 def measured() -> pd.DataFrame:
@@ -46,7 +41,7 @@ def measured() -> pd.DataFrame:
         folder = results.locate("published.json").parent
         sweeps = [rows for _, rows in results.sweeps(folder) if rows["epochs"].iloc[0] == 1]
         return rule_errors.compared(sweeps, history.records(folder / "parents"), folder / "parents", cost)
-    found = small_sweep(preset, str(where), **({"seeds": (seed, seed + 1)} if preset == "tiny" else {}))
+    found = small_sweep(preset, str(where), (seed, seed + 1))
     return rule_errors.compared([found.rows], found.parents, ".", cost)
 
 

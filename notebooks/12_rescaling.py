@@ -31,22 +31,17 @@ from IPython.display import Markdown
 from safetensors.torch import load_file
 
 import wmgp
-from wmgp import plotting
 from wmgp.experiments import inputs, models, rescaled, rescaling, results
 from wmgp.experiments.data import load
 from wmgp.experiments.names import called
 from wmgp.experiments.parents import parent
 from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.training import choose_device
 from wmgp.figures.rescaling import push_figure
 from wmgp.figures.sweeps import METHODS
 
-inputs.check_choice("preset", preset, inputs.WITH_QUICK)
+where = inputs.begin(preset, seed, device)
 inputs.check_choice("network", network, ("lenet5", "lenet_small"))
-inputs.check_whole("seed", seed, 0, 2**31)
 inputs.check_whole("tries", tries, 1, 100_000)
-where = choose_device(device)
-plotting.use_style()
 
 
 def measured() -> tuple[torch.nn.Module, pd.DataFrame]:

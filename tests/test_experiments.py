@@ -470,3 +470,11 @@ def test_recorded_initialisations_are_those_of_the_seeds():
     for seed in range(10):
         weights = load_file(results.locate(f"parents/lenet5-init-seed{seed}.safetensors"))
         assert all(torch.equal(weights[name], p) for name, p in models.build("lenet5", seed).named_parameters())
+
+
+def test_provenance_names_what_differed_from_the_commit(monkeypatch):
+    said = {"describe": "0123-dirty", "diff": "results/a.csv\nwmgp/b.py"}
+    monkeypatch.setattr(provenance, "_git", lambda command, *options: said[command])
+    assert provenance.surroundings()["differed"] == ["results/a.csv", "wmgp/b.py"]
+    said["describe"] = "0123"
+    assert "differed" not in provenance.surroundings()

@@ -39,7 +39,6 @@ def test_the_command_writes_rows_with_their_provenance(tmp_path, monkeypatch, fe
     monkeypatch.setattr(rescaled, "load", lambda name, train: few)
     monkeypatch.setattr(rescaled, "plan", lambda *names: replace(recipes.DIGITS, epochs=1))
     monkeypatch.setattr(rescaled.imagenet_sample, "load", lambda: few)
-    monkeypatch.setattr(rescaled, "mobilenet_v2", lambda: models.build("vgg11_bn", 0))
     monkeypatch.setattr(rescaled, "build", lambda name, seed: models.build("lenet5", seed))
     small = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Flatten())
     head = torch.nn.Sequential(small, torch.nn.Linear(3 * 26 * 26, 10))

@@ -66,8 +66,6 @@ class Claim(Claims):
         mine = [row for row in self.rows() if row.id == id]
         if id not in claims.CLAIMS:
             raise self.error(f"claim {id}: expected one of {', '.join(claims.CLAIMS)}")
-        if not mine:
-            return [nodes.paragraph("", "Nothing has been measured for it yet.")]
         cells = [[figure(row), nodes.Text(published(row)), judged(row)] for row in mine]
         head = ["figure", "published", "ours, with its 95 % interval"]
         again = "\n".join(dict.fromkeys(row.command for row in mine))

@@ -1,6 +1,6 @@
 """``{other-results}``: what is recorded in ``results/`` beside sweeps, parents and benchmarks, and the commands for it.
 
-A row for the authors' own run, for MobileNetV2's weights, and for each file of outputs and of loss surfaces.
+A row for the authors' own run, MobileNetV2's weights, rescaled networks, and each file of outputs and loss surfaces.
 """
 
 import json

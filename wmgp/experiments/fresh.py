@@ -25,12 +25,14 @@ class Fresh:
     parents: list[dict[str, Any]]
 
 
-def small_sweep(preset: str, device: str, **changes: Any) -> Fresh:
+def small_sweep(preset: str, device: str, seeds: tuple[int, ...], **changes: Any) -> Fresh:
     """Run the preset `tiny` (seconds) or `quick` (two minutes on two cores), in a folder that is gone afterwards.
 
-    `changes` replace fields of its `presets.Sweep`, such as `seeds`.
+    `seeds` are those of a tiny sweep. `changes` replace other fields of the preset's `presets.Sweep`.
     """
     [chosen] = PRESETS[preset]
+    if preset == "tiny":
+        changes["seeds"] = seeds
     jobs = 1 if preset == "tiny" or device != "cpu" else os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sweep.csv")

@@ -2,12 +2,26 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
 PRESETS = ("default", "tiny")
 WITH_QUICK = ("default", "quick", "tiny")  # of notebooks that can run a sweep of their own
+
+
+def begin(preset: Any, seed: Any, device: str, presets: Iterable[str] = WITH_QUICK) -> "torch.device":
+    """What every notebook begins with: three parameters checked, the book's style in use; the device to compute on."""
+    from ..plotting import use_style
+    from .training import choose_device
+
+    check_choice("preset", preset, presets)
+    check_whole("seed", seed, 0, 2**31)
+    use_style()
+    return choose_device(device)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ from torch import Generator, Tensor, nn
 from ..analysis import analyze
 from ..errors import InputError
 from ..pruning import prune
+from ..rules import ADVISED
 from ..similarity import cosine_similarity
 from .data import ImageData, load
 from .files import write_arrays
@@ -32,7 +33,6 @@ from .models import NETWORKS as KNOWN
 from .models import build
 from .parents import parent as trained
 from .presets import LEARNT
-from .pretrained import ADVISED
 from .provenance import source_hash, surroundings, weights_hash
 from .recipes import plan
 from .training import evaluate
@@ -151,8 +151,8 @@ def record(
     training, test, chosen = load(data, True), load(data, False), plan(network, data)
     found, parents, began = [], {}, time.perf_counter()
     for seed in seeds:
-        recipe, epochs, start = chosen.parent()
-        model = trained(network, training, seed, epochs, recipe, out.parent / "parents", start=start, test=test)
+        folder, start = out.parent / "parents", chosen.weights
+        model = trained(network, training, seed, chosen.epochs, chosen.recipe, folder, start=start, test=test)
         found.append(measure(model, build(network, seed, start), test.first(images), seed, *ticks))
         parents[seed] = weights_hash(model.state_dict())
         progress(f"seed {seed}")

@@ -19,6 +19,7 @@ from torch import nn
 from ..analysis import Analysis, analyze
 from ..errors import InputError
 from ..pruning import global_masks
+from ..rules import ADVISED
 from .definitions import kurtosis_definitions
 from .files import write_aside
 from .models import build
@@ -28,7 +29,6 @@ from .results import locate
 FILE = "mobilenet_v2-b0353104.pth"
 RECORD = "mobilenet_v2.json"
 PARENT = "parents/lenet5-{}-seed{}.safetensors"  # stage and seed
-ADVISED = 0.99  # the cosine that the authors advise where no fine-tuning follows
 MODULES = (
     *CORE,
     *("experiments.definitions", "experiments.pretrained"),

@@ -99,10 +99,16 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 
 
 def surroundings() -> dict[str, Any]:
-    """When, where and with what: none of it changes the id of a run."""
+    """When, where and with what: none of it changes the id of a run.
+
+    Where files of the checkout differ from the commit, that has a mark, and `differed` names them.
+    """
     now = datetime.now(UTC)
+    commit = _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    changed = _git("diff", "--name-only", "HEAD") if commit and commit.endswith("-dirty") else None
     return {
-        "commit": _commit(),
+        "commit": commit,
+        **({"differed": changed.splitlines()} if changed else {}),
         "date": now.date().isoformat(),
         "started": now.isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in ("torch", "numpy")},
@@ -112,11 +118,12 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
-    """The commit of the package's checkout, with a mark where files differ from it; None outside a checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+def _git(*arguments: str) -> str | None:
+    """What git says of the package's checkout; None outside one."""
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

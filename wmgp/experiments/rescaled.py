@@ -101,8 +101,7 @@ def rows_of(network: str, data: str, seed: int, parents: Path) -> Iterator[tuple
         model, changes = mobilenet_v2(), of_norms(seed)
     else:
         training, test, chosen = load(data, True), load(data, False), plan(network, data)
-        recipe, epochs, start = chosen.parent()
-        model = parent(network, training, seed, epochs, recipe, parents, start=start)
+        model = parent(network, training, seed, chosen.epochs, chosen.recipe, parents, start=chosen.weights)
         changes = of_chains(build(network, seed), seed)
     settings = {
         "network": network, "data": test.name, "data_sha256": test.sha256, "seed": seed, "device": "cpu",

@@ -27,7 +27,7 @@ def recommended(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
         analysis = analyze(path)
         if _same(analysis.to_dict(), record["trained"]["analysis"]):
             return recommendations(analysis)
-    return dict.fromkeys(RULES, np.nan) | _of_front(record["trained"]["analysis"])
+    return dict.fromkeys(RULES, np.nan) | of_front(record["trained"]["analysis"])
 
 
 def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
@@ -37,7 +37,7 @@ def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
     )
 
 
-def _of_front(analysis: dict[str, Any]) -> dict[str, float]:
+def of_front(analysis: dict[str, Any]) -> dict[str, float]:
     """The rules that ask for no more than a front on a grid."""
     amount, cosine = (np.array(analysis["front"][name]) for name in ("amount", "cosine"))
     return {

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..collapse import Interval
+from ..results import worded
+
 REPRODUCED, IN_PART, NOT, UNTESTED = VERDICTS = (
     "reproduced", "reproduced in part", "not reproduced", "not testable here",
 )  # fmt: skip
 FEWEST = 5  # seeds for an interval
 DRAWS = 2000
-
-Interval = tuple[float, float, float]  # value, and both ends of its interval; ends are nan where there is none
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,7 @@ class Row:
     @property
     def ours(self) -> str:
         """The number with its interval, as a table shows it."""
-        if np.isnan(self.measured):
-            return ""
-        ends = "" if np.isnan(self.low) else f" ({self.low:{self.form}} to {self.high:{self.form}})"
-        return f"{self.measured:{self.form}}{ends}"
+        return worded(self.measured, self.low, self.high, self.form)
 
     @property
     def sentence(self) -> str:

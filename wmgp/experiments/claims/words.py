@@ -41,7 +41,7 @@ def as_json(rows: Sequence[Row]) -> str:
 def counted(rows: Sequence[Row]) -> str:
     """How many rows have which verdict, such as "3 reproduced, 1 not reproduced"."""
     found = [row.verdict for row in rows]
-    return ", ".join(f"{found.count(name)} {name}" for name in VERDICTS if name in found) or "nothing measured yet"
+    return ", ".join(f"{found.count(name)} {name}" for name in VERDICTS if name in found)
 
 
 def as_text(rows: Sequence[Row]) -> str:
