@@ -97,6 +97,7 @@ push_figure(
             for name, found in lines.items()
         },
     },
+    ["Kurtosis"],
 )
 
 # %% [markdown]
