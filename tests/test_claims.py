@@ -180,9 +180,10 @@ def test_when_it_fails():
 
 
 def test_longer_fine_tuning():
-    once = two_methods().assign(amount=[0.2, 0.98, 0.5, 0.6, 0.7] * 2, js=0.02)
-    ten = once.assign(epochs=10, js=[0.01, 0.05, 1, 1, 1, *[2] * 5])
-    assert found(prunes.longer, hand(once, ten)) == pytest.approx({"C9.small": -0.01, "C9.large": 0.03})
+    once = two_methods().assign(amount=[0.2, 0.98, 0.5, 0.6, 0.7] * 2, js=0.02, cosine=0.9)
+    ten = once.assign(epochs=10, js=[0.01, 0.05, 1, 1, 1, *[2] * 5], cosine=[0.95, 0.7, 1, 1, 1, *[0] * 5])
+    expected = {"C9.small": -0.01, "C9.large": 0.03, "C9.small.cosine": 0.05, "C9.large.cosine": -0.2}
+    assert found(prunes.longer, hand(once, ten)) == pytest.approx(expected)
     assert not list(prunes.longer(hand(ten)))  # nothing after one epoch to hold it against
 
 

@@ -171,18 +171,22 @@ def _survival(rows: pd.DataFrame, amount: float) -> float:
 
 
 def longer(of: Recorded) -> Iterator[Row]:
-    """C9: the divergence from the parent after ten epochs less that after one, of the same prune."""
+    """C9, in function and in parameters: how far from the parent after ten epochs, less after one, the same prunes."""
     once = {about(rows): rows for _, rows in tuned_once(of)}
     for name, rows in of.sweeps:
         if rows["epochs"].iloc[0] != TEN or about(rows) not in once:
             continue
         keys = ["parent_sha256", "method", "amount"]
         both = rows.merge(once[about(rows)], on=keys, suffixes=("", "_once"))
-        for key, amount, words in (("C9.small", SMALL, "small"), ("C9.large", LARGE, "large")):
+        for size, amount in (("small", SMALL), ("large", LARGE)):
             there = both.loc[(both["method"] == "l1") & np.isclose(both["amount"], amount)]
-            found = mean((there["js"] - there["js_once"]).tolist())
-            claim = f"Divergence from the parent after {TEN} epochs less after one, {words} prune ({amount:.0%}, nats)"
-            yield sweep_row(of, name, rows, "C9", key, claim, found, "+.4f", "05_cosine_not_percentage")
+            for key, y, what in (
+                (f"C9.{size}", "js", "Divergence from the parent (nats)"),
+                (f"C9.{size}.cosine", "cosine", "Cosine to the parent"),
+            ):
+                found = mean((there[y] - there[f"{y}_once"]).tolist())
+                claim = f"{what} after {TEN} epochs less after one, {size} prune ({amount:.0%})"
+                yield sweep_row(of, name, rows, "C9", key, claim, found, "+.4f", "05_cosine_not_percentage")
 
 
 MEASURES = (l1_is_best, one_curve, function, most_to_prune, kurtosis_orders, when_it_fails, longer)
