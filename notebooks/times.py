@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -33,9 +34,11 @@ def record(measured: pd.DataFrame, device: str, table: Path) -> None:
     """Put the rows in the table in place of the same device's, with a provenance of their own."""
     rows = pd.read_csv(table) if table.is_file() else measured.assign(run="").head(0)
     rows = rows.loc[rows["device"] != device]
-    keep_runs(table, rows["run"])
-    settings = {"device": device, **{p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}}
-    measured = measured.assign(run=record_run(table, settings))
+    measured_at = datetime.now(UTC).isoformat()  # a run of its own, even of the same sources
+    hashes = {p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}
+    mine = record_run(table, {"device": device, "measured": measured_at, **hashes})
+    keep_runs(table, [*rows["run"], mine])
+    measured = measured.assign(run=mine)
     rows = pd.concat([rows, measured]).sort_values(["device", "notebook"])
     write_aside(table, rows.to_csv(index=False, lineterminator="\n").encode())
 
