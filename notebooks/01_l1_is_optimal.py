@@ -13,7 +13,9 @@
 # This page lets you see it. First on a vector so small that every mask can be tried. Then on a real network, against
 # random pruning, against layer-by-layer pruning, and against an adversary who may exchange any weights.
 #
-# Verdicts, from all that was measured for this book: [C1](../book/claims.md).
+# ```{verdicts} C1
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with a smaller vector and fewer draws

@@ -13,7 +13,9 @@
 # *utopia*: everything pruned, nothing lost. This page shows what that rule answers, for distributions whose answer is
 # known in closed form and for real networks. It also shows what the rule can never answer: less than 65 percent.
 #
-# Verdicts, from all that was measured for this book: [C7](../book/claims.md).
+# ```{verdicts} C7
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with fewer points and no large network

@@ -14,8 +14,9 @@
 # "the kurtosis of a network", and what becomes of the paper's second number, the kurtosis of kurtoses, on a real
 # MobileNetV2.
 #
-# Verdicts, from all that was measured for this book: [C5](../book/claims.md), [C6](../book/claims.md) and
-# [C8](../book/claims.md).
+# ```{verdicts} C5 C6 C8
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with small networks only

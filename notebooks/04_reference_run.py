@@ -18,7 +18,9 @@
 # One run is one draw from a lottery, though. Here it is repeated from several seeds, each with its own initialisation
 # and order of images. Is the published run a typical one?
 #
-# Verdicts, from all that was measured for this book: [the reference run](../book/claims.md).
+# ```{verdicts} R
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny recomputes one epoch on the digits, in seconds

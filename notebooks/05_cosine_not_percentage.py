@@ -19,7 +19,9 @@
 # curve? The claim gets two numbers: how much of the variance one common curve leaves unexplained, and how far the two
 # methods lie apart where their cosine is the same.
 #
-# Verdicts, from all that was measured for this book: [C2](../book/claims.md).
+# ```{verdicts} C2
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (a new sweep on digits, two minutes) or "tiny" (seconds)

@@ -17,7 +17,9 @@
 # Here is that map, and then what a map cannot give: numbers. How often do the two networks name the same class? How
 # far apart are their probabilities? How alike is the shape of their outputs? And does the cosine order all three?
 #
-# Verdicts, from all that was measured for this book: [C3](../book/claims.md).
+# ```{verdicts} C3
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded networks and rows), "quick" (digits, minutes) or "tiny" (seconds)

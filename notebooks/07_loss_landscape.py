@@ -17,7 +17,9 @@
 # Here both are done to parents trained for this book. How much is removed, how do the surfaces look, and how far apart
 # are they? The figures show LeNet-5 on MNIST; the last table has every network whose surfaces were recorded.
 #
-# Verdicts, from all that was measured for this book: [C4](../book/claims.md).
+# ```{verdicts} C4
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded surfaces), "quick" (a surface on digits, a minute) or "tiny" (seconds)

@@ -17,8 +17,9 @@
 # networks trained for this book and of their initialisations, and next to them what happened to those that were
 # pruned in a sweep.
 #
-# Verdicts, from all that was measured for this book: [C5](../book/claims.md), [C6](../book/claims.md) and
-# [C7](../book/claims.md).
+# ```{verdicts} C5 C6 C7
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)

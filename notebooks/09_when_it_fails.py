@@ -17,7 +17,9 @@
 # [The notebook on kurtosis](03_kurtosis.ipynb) looked at the weights of MobileNetV2. Here its accuracy is asked: how
 # much could be pruned, how much did the rules say, and which method would have been the way out?
 #
-# Verdicts, from all that was measured for this book: [C8](../book/claims.md).
+# ```{verdicts} C8
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (LeNet-5 on digits, two minutes) or "tiny" (seconds)

@@ -12,6 +12,10 @@
 # The paper's rule is not the only one that looks at the weights alone and says how much to prune. Some are older, some
 # newer, and one is the simplest of all: always eighty percent. Each is held here against what could in fact be pruned,
 # parent by parent. The question is which of them beats the constant.
+#
+# ```{verdicts} C7
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from wmgp.experiments.files import write_arrays
-from wmgp.experiments.results import COLUMNS
+from wmgp.experiments.results import SWEEP
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ["book", "notebooks", "results", "README.md", "_config.yml", "_toc.yml"]
@@ -273,11 +273,11 @@ def test_the_status_of_sweeps(tmp_path):
             for a in (0, 0.5, 1)]  # fmt: skip
     jobs += [("mobilenet_v2", "cifar10", 0, "lamp", a, 3600, "cuda", "b") for a in (0.3, 0.9)]
     jobs += [("mobilenet_v2", "imagenet-sample", 0, "l1", a, 180, "cpu", "c") for a in (0.5, 0.6)]
-    lines = [",".join(COLUMNS)]
+    lines = [",".join(SWEEP)]
     for job in jobs:
         epochs = {"epochs": {"a": 1, "b": 10, "c": 0}[job[-1]]}
-        cells = dict.fromkeys(COLUMNS, 1) | dict(zip(names, job, strict=True)) | epochs
-        lines.append(",".join(str(cells[name]) for name in COLUMNS))
+        cells = dict.fromkeys(SWEEP, 1) | dict(zip(names, job, strict=True)) | epochs
+        lines.append(",".join(str(cells[name]) for name in SWEEP))
     (results / "both.csv").write_text("\n".join(lines) + "\n")
     (results / "speed.csv").write_text("network,ratio,run\nsmall,1,a\n")
     starts = {"a": "scratch", "b": "IMAGENET1K_V1", "c": "IMAGENET1K_V1"}

@@ -23,7 +23,7 @@ def columns(path):
 
 
 TABLES = [path for path in sorted(FOLDER.glob("*.csv")) if set(results.COLUMNS) <= set(columns(path))]
-SWEEPS = [path for path in TABLES if path.stem != "reference_run"]  # which asks how such runs go, however they go
+SWEEPS = [path for path in TABLES if columns(path) == list(results.SWEEP)]
 PARENTS = sorted((FOLDER / "parents").rglob("*.json"))
 
 

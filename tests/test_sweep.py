@@ -84,7 +84,7 @@ def finish(process, seconds):
 
 def test_a_sweep_has_every_row_and_each_is_that_job(whole):
     rows = results.read(whole)
-    assert list(rows.columns) == list(worker.ROW) and set(results.COLUMNS) < set(rows.columns)
+    assert list(rows.columns) == list(results.SWEEP) and set(results.COLUMNS) < set(rows.columns)
     keys = set(zip(rows["seed"], rows["method"], rows["amount"], strict=True))
     assert len(rows) == 32 and keys == {(s, m, a) for s in (0, 1) for m in METHODS for a in presets.grid(7)}
     assert set(rows["data"]) == {"few"} and set(rows["network"]) == {"mine"} and rows["run"].nunique() == 2

@@ -1,7 +1,8 @@
-"""``{claims-summary}`` and ``{claim} C2``: the paper's claims beside what was measured, as `wmgp claims` has it.
+"""``{claims-summary}``, ``{claim} C2``, ``{verdicts} C2 C3``: the paper's claims beside what was measured.
 
-The summary has a row for each claim with its verdict. ``{claim}`` shows the rows of one claim, its notebooks, and the
-commands that measure them again. The build stops where a claim has no row, or a number no provenance.
+As `wmgp claims` has it. The summary has a row for each claim with its verdict. ``{claim}`` shows the rows of one claim,
+its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's beginning. The build
+stops where a claim has no row, or a number no provenance.
 """
 
 from functools import cache
@@ -20,7 +21,7 @@ collect = cache(claims.collect)  # once a build
 
 
 class Claims(SphinxDirective):
-    """What both directives share: the rows, on whose files the page depends."""
+    """What the directives share: the rows, on whose files the page depends."""
 
     has_content = True
 
@@ -73,6 +74,27 @@ class Claim(Claims):
         return [table(self.caption(), head, cells, "claims"), links(mine), commands]
 
 
+class Verdicts(Claims):
+    """``{verdicts} C2 C3``: each claim in words, its verdict, and below them the directive's content."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """A box with a line for each claim."""
+        rows, lines = self.rows(), nodes.bullet_list()
+        judged = claims.overall(rows)
+        for id in self.arguments[0].split():
+            if id not in claims.CLAIMS:
+                raise self.error(f"claim {id}: expected one of {', '.join(claims.CLAIMS)}")
+            counts = f" ({words.counted([row for row in rows if row.id == id])} of its figures)."
+            verdict = nodes.strong("", judged[id].capitalize())
+            said = [nodes.Text(f"{id}. {claims.CLAIMS[id]} "), verdict, nodes.Text(counts)]
+            lines += nodes.list_item("", nodes.paragraph("", "", *said))
+        box = nodes.admonition("", nodes.title("", "What holds"), lines, classes=["verdicts"])
+        return [box + nodes.paragraph("", "", *self.caption())]
+
+
 def figure(row: Row) -> nodes.inline:
     """What is measured, and of which network."""
     return nodes.inline("", "", nodes.strong("", f"{row.subject}: "), nodes.Text(row.claim))
@@ -103,4 +125,5 @@ def setup(app):
     """Register the directives."""
     app.add_directive("claims-summary", ClaimsSummary)
     app.add_directive("claim", Claim)
+    app.add_directive("verdicts", Verdicts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

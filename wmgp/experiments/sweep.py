@@ -22,9 +22,9 @@ from .models import INPUTS
 from .presets import Sweep
 from .provenance import record_run
 from .recipes import needed, plan
-from .results import append_row, read
+from .results import SWEEP, append_row, read
 from .training import choose_device
-from .worker import ROW, Family, Site, load_images
+from .worker import Family, Site, load_images
 
 KEY = ("run", "method", "amount")
 Tell = Callable[[str, int, int], None]
@@ -95,8 +95,8 @@ def _there(out: Path) -> set[tuple]:
     if not out.exists() or not out.stat().st_size:
         return set()
     rows = read(out)
-    if list(rows.columns) != list(ROW):
-        raise InputError(f"{out}: expected a table of the columns {', '.join(ROW)}")
+    if list(rows.columns) != list(SWEEP):
+        raise InputError(f"{out}: expected a table of the columns {', '.join(SWEEP)}")
     return set(zip(rows["run"], rows["method"], rows["amount"], strict=True))
 
 

@@ -22,11 +22,10 @@ from .parents import parent
 from .presets import Sweep
 from .provenance import source_hash, weights_hash
 from .recipes import Plan, plan
-from .results import COLUMNS, Cell
+from .results import SWEEP, Cell
 from .training import Outcome, evaluate
 
 FINE_TUNING = 10_000  # plus the seed: the order of batches in fine-tuning is not that of the parent's training
-ROW = (*COLUMNS, "loss_parent")
 Hashes = dict[str, str]  # of the training and of the test images
 
 
@@ -66,7 +65,7 @@ def settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
 
 
 def row(family: Family, run: str, method: str, amount: float, site: Site) -> dict[str, Cell]:
-    """One row of the table, its columns in the order of `ROW`."""
+    """One row of the table, its columns in the order of `results.SWEEP`."""
     with one_thread():
         model, before = _held_parent(family, run, site)
         tuning, epochs = family.plan.tuning, family.plan.tuning_epochs
@@ -74,7 +73,7 @@ def row(family: Family, run: str, method: str, amount: float, site: Site) -> dic
         measured = pruned(model, before, method, amount, *images, FINE_TUNING + family.seed, tuning, epochs)
     job = {"network": family.sweep.network, "data": family.data, "seed": family.seed, "method": method}
     whole = {**job, **measured, "device": torch.device(site.device).type, "run": run}
-    return {name: whole[name] for name in ROW}
+    return {name: whole[name] for name in SWEEP}
 
 
 def _parent(family: Family, site: Site, test: ImageData | None = None) -> nn.Module:

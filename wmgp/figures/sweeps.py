@@ -16,6 +16,8 @@ LABELS = {
     "cosine_pruned": "Cosine similarity just after pruning",
     "accuracy_pruned": "Accuracy just after pruning",
     "accuracy": "Accuracy after fine-tuning",
+    "cosine": "Cosine similarity after fine-tuning",
+    "distance": "Distance from the parent, over its norm",
     "loss_pruned": "Loss just after pruning (nats)",
     "loss": "Loss after fine-tuning (nats)",
     "agreement": "Agreement with the parent",

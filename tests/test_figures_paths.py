@@ -1,0 +1,39 @@
+"""The figures of longer fine-tuning, on rows worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wmgp.figures import paths
+
+NAN = float("nan")
+
+
+def test_a_line_for_each_amount():
+    cells = [(0.5, 0, 0, 0.2), (0.5, 1, 0, 0.4), (0.5, 0, 1, 0.1), (0.5, 1, 1, 0.1), (0.9, 0, 0, 0.6), (0.9, 0, 1, 0.5)]
+    rows = pd.DataFrame(cells, columns=["amount", "seed", "epochs", "js"]).assign(accuracy=0.5)
+    drawn = paths.paths_figure(rows, ["js", "accuracy"], ["js"])
+    upper, lower = drawn.axes
+    np.testing.assert_allclose([line.get_ydata() for line in upper.lines], [[0.3, 0.1], [0.6, 0.5]])
+    assert upper.get_yscale() == "log" and lower.get_yscale() == "linear"
+    assert len({line.get_marker() for line in upper.lines}) == 2  # told apart without their colours
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["50%", "90%"]
+    assert lower.get_xlabel() == "Epochs of fine-tuning" and lower.get_ylabel() == "Accuracy"
+    low, high = (
+        upper.collections[0].get_paths()[0].vertices[:, 1].min(),
+        upper.collections[0].get_datalim(upper.transData),
+    )
+    assert low == pytest.approx(0.1) and high.y1 == pytest.approx(0.3 + 0.02**0.5)
+
+
+def test_changes_and_their_whiskers():
+    found = {"one": {0.2: (0.1, 0.05, 0.2), 0.9: (-0.1, NAN, NAN)}, "other": {0.9: (0.3, 0.2, 0.4)}}
+    drawn = paths.changes_figure({"Change": found})
+    [axes] = drawn.axes
+    dots = [container.lines[0] for container in axes.containers]
+    assert [dot.get_ydata().tolist() for dot in dots] == [[0.1, -0.1], [0.3]]
+    assert dots[0].get_xdata().tolist() == pytest.approx([-0.06, 0.94])
+    assert dots[1].get_xdata().tolist() == pytest.approx([1.06])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["20%", "90%"]
+    ends = [segment[:, 1] for segment in axes.containers[0].lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.05, 0.2], [-0.1, -0.1]])

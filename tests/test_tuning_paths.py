@@ -1,0 +1,96 @@
+"""Fine-tuning epoch by epoch: the same rows as a sweep's, distances in closed form, changes by hand."""
+
+import copy
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from wmgp.experiments import data, job, models, recipes, results, training, tuning_paths, worker
+from wmgp.experiments.provenance import provenance
+
+TUNING = recipes.DIGITS.tuning
+
+
+@pytest.fixture(scope="module")
+def network():
+    """An untrained network, its outputs, and a few images to train and to test on."""
+    images, test = data.load("digits", True).first(200), data.load("digits", False).first(100)
+    model = models.build("lenet5", 0)
+    return model, training.evaluate(model, test), images, test
+
+
+@pytest.fixture(scope="module")
+def walked(network):
+    whole, before, images, test = network
+    with worker.one_thread():
+        return tuning_paths.path(whole, before, "l1", 0.6, images, test, 7, TUNING, 3)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_a_path_passes_through_the_jobs_of_sweeps(network, walked, epochs):
+    with worker.one_thread():
+        row = job.pruned(network[0], network[1], "l1", 0.6, *network[2:], 7, TUNING, epochs)
+    assert [each["epochs"] for each in walked] == [0, 1, 2, 3]
+    del row["seconds"]
+    assert {name: walked[epochs][name] for name in row} == row
+
+
+def test_distance_by_hand():
+    whole, child = (nn.Linear(2, 1) for _ in range(2))
+    with torch.no_grad():
+        whole.weight.copy_(torch.tensor([[3.0, 0.0]]))
+        whole.bias.fill_(4.0)
+        child.load_state_dict(whole.state_dict())
+        child.bias.zero_()
+    assert tuning_paths.distance(whole, child) == pytest.approx(0.8)
+
+
+def test_just_after_pruning_distance_and_cosine_are_one_right_triangle(network, walked):
+    first = walked[0]
+    assert first["cosine"] == first["cosine_pruned"] and first["accuracy"] == first["accuracy_pruned"]
+    assert first["distance"] ** 2 + first["cosine"] ** 2 == pytest.approx(1, abs=1e-9)
+    again = copy.deepcopy(network[0])
+    assert tuning_paths.distance(network[0], again) == 0
+
+
+def rows(*cells):
+    names = ("seed", "amount", "epochs", "js")
+    return pd.DataFrame([dict(zip(names, each, strict=True)) for each in cells]).assign(method="l1")
+
+
+def test_changes_by_hand():
+    found = tuning_paths.changes(
+        rows((0, 0.2, 1, 0.1), (0, 0.2, 5, 0.9), (0, 0.2, 10, 0.3), (1, 0.2, 1, 0.2), (1, 0.2, 10, 0.6),
+             (0, 0.9, 1, 0.5), (0, 0.9, 10, 0.4), (0, 0.5, 1, 0.1)),
+        "js",
+    )  # fmt: skip
+    assert list(found) == [0.2, 0.9]
+    half = 12.7062047 * 0.1  # Student's t of one degree of freedom; 0.2 and 0.4 differ from their mean by 0.1
+    assert found[0.2] == pytest.approx((0.3, 0.3 - half, 0.3 + half), rel=1e-6)
+    assert found[0.9][0] == pytest.approx(-0.1) and found[0.9][1] != found[0.9][1]
+    assert tuning_paths.changes(rows((0, 0.2, 1, 0.1)), "js") == {}
+
+
+def test_where_a_path_is_nearest():
+    found = tuning_paths.nearest(rows((0, 0.2, 0, 0.1), (0, 0.2, 1, 0.3), (1, 0.2, 0, 0.3), (1, 0.2, 1, 0.2)))
+    assert found[["seed", "epochs", "js"]].to_numpy().tolist() == [[0, 0, 0.1], [1, 1, 0.2]]
+
+
+def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
+    few = data.load("digits", True).first(64)
+    monkeypatch.setattr(tuning_paths, "load", lambda name, train: few)
+    monkeypatch.setattr(tuning_paths, "plan", lambda *names: replace(recipes.DIGITS, epochs=1))
+    tuning_paths._images.cache_clear()
+    out = tmp_path / "paths.csv"
+    asked = ["--network", "lenet5", "--data", "digits", "--seeds", "3", "--epochs", "1", "--out", str(out)]
+    tuning_paths.main([*asked, "--amounts", "0.5"])
+    first = out.read_text()
+    tuning_paths.main([*asked, "--amounts", "0.5", "0.9"])
+    tuning_paths._images.cache_clear()
+    found, runs = results.read(out), provenance(out)
+    assert out.read_text().startswith(first) and found["amount"].tolist() == [0.5, 0.5, 0.9, 0.9]
+    assert set(found["run"]) == set(runs) and found["epochs"].tolist() == [0, 1, 0, 1]
+    assert results.sweeps(tmp_path) == []  # it is another experiment
