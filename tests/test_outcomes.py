@@ -1,0 +1,46 @@
+"""What the report ends with: ranges by hand, and the package's own file against what is recorded."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from wmgp import report
+from wmgp.experiments import outcomes
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def test_ranges_by_hand():
+    """The parents of a network count as one: 1 and 3 points are 2."""
+    cells = [("a", "1", 0.01, 0.2), ("a", "2", 0.03, 0.4), ("b", "3", -0.0002, 0.9)]
+    rows = pd.DataFrame(
+        [
+            {"network": network, "parent_sha256": sha, "rule": rule, "lost": lost, "lost_untuned": untuned}
+            for network, sha, lost, untuned in cells
+            for rule in ("utopia", "safe", "cosine 0.99", "knee")
+        ]
+    )
+    rows.loc[(rows["rule"] == "safe") & (rows["network"] == "b"), "lost"] = float("nan")
+    found = outcomes.measured(rows)
+    assert found["networks"] == ["a", "b"] and found["parents"] == 3
+    assert found["lost"]["optimal"] == {"tuned": [0.0, 2.0], "untuned": [30.0, 90.0]}
+    assert str(found["lost"]["optimal"]["tuned"][0]) == "0.0"  # and no minus
+    assert found["lost"]["safe"]["tuned"] == [2.0, 2.0]
+
+
+def test_the_packages_file_is_what_is_recorded(tmp_path):
+    """Where this fails: `python -m wmgp.experiments.outcomes`, and record the README's output again."""
+    out = tmp_path / "outcomes.json"
+    outcomes.main(["--results", str(RESULTS), "--out", str(out)])
+    assert out.read_text(encoding="utf-8") == report.OUTCOMES.read_text(encoding="utf-8")
+    said = json.loads(out.read_text(encoding="utf-8"))
+    for low, high in (ends for line in said["lost"].values() for ends in line.values()):
+        assert low <= high
+
+
+def test_a_folder_without_sweeps(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        outcomes.main(["--results", str(tmp_path), "--out", str(tmp_path / "x.json")])
+    assert "expected a table of a sweep" in capsys.readouterr().err and not (tmp_path / "x.json").exists()
