@@ -153,21 +153,22 @@ Markdown(
 # %% [markdown]
 # ## Which pool?
 #
-# Where names differ from *weight* and *bias*, the paper's pool misses most of a network, and what is missed counts in
-# the cosine all the same. Where a few values hold most of the energy (the sum of squares), the rest is nothing beside
-# them, whatever it does. Here are the networks in which either is so: optimal amounts of the paper's pool, and of the
-# tensors of two dimensions or more, first with the rest of the network in the cosine and then without it.
+# Where names differ from *weight* and *bias*, the paper's pool misses part of a network, and what is missed counts in
+# the cosine all the same: an LSTM's weights are called `weight_ih_l0`. Where a few values hold most of the energy (the
+# sum of squares), the rest is nothing beside them. Here are the networks in which either is so, with the optimal amount
+# of the paper's pool and that of the tensors of two dimensions or more: first with the rest of the network in the
+# cosine, then of these tensors by themselves.
 
 # %%
-MISSED, FEW = 0.9, 0.5  # less of the network than this in the pool; a tensor with more of the energy than this
+MISSED = 0.9  # less of the network than this in the pool
+SMALL, HEAVY = 0.05, 0.5  # a tensor of less than this share of the pool's values, with more than this of its energy
 share = paper["n_prunable"] / paper["n_parameters"]
-small = paper["heaviest_size"] / paper["n_prunable"] < 0.05
-odd = (share < MISSED) | (small & (paper["heaviest_share"] > FEW))
+small = paper["heaviest_size"] / paper["n_prunable"] < SMALL
+odd = (share < MISSED) | (small & (paper["heaviest_share"] > HEAVY))
 lines = [
-    f"- **{row['name']}**: {share[i]:.0%} of the values in the paper's pool; `{row['heaviest']}`, "
-    f"{row['heaviest_size'] / row['n_prunable']:.2%} of the pool's values, has {row['heaviest_share']:.0%} of its "
-    f"energy. Optimal: {row['optimal']:.2f}; {weights['optimal'][i]:.2f} of the larger tensors, "
-    f"{alone['optimal'][i]:.2f} of these alone."
+    f"- **{row['name']}**: {share[i]:.1%} of the values are in the paper's pool. Of these `{row['heaviest']}`, "
+    f"{row['heaviest_size'] / row['n_prunable']:.2%} of the values, has {row['heaviest_share']:.1%} of the energy. "
+    f"Optimal: {row['optimal']:.2f}; then {weights['optimal'][i]:.2f} and {alone['optimal'][i]:.2f}."
     for i, row in paper[odd].iterrows()
 ]
 Markdown("\n".join(lines) or "There are none here.")
@@ -207,38 +208,45 @@ twins = max(
     key=lambda pair: paper["kurtosis"][pair[0]] / paper["kurtosis"][pair[1]],
 )
 high, low = (paper.loc[i] for i in twins)
-undefined, above = int(paper["safe"].isna().sum()), int((paper["modifier"] > 1).sum())
-above_weights = weights.loc[weights["modifier"] > 1, "name"].tolist()
-whole = paper[paper["emptied"] > 0]
+above = [part.loc[part["modifier"] > 1, "name"].tolist() for part in (paper, weights)]
 matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
-main, advice = (next(iter(each.values())) for each in ranks.values())
+
+
+def found(words: str) -> str:
+    """The two rank correlations with an amount."""
+    return " and ".join(results.worded(*each, ".2f") or "undefined" for each in ranks[words].values())
+
+
+def named(names: list[str]) -> str:
+    """How many, and which."""
+    return f"{len(names)} ({', '.join(names)})" if names else "none"
+
+
 lines = [
-    f"**The answer hardly depends on the network.** Leaving aside {', '.join(paper.loc[odd, 'name']) or 'none'} (see "
-    f"above), the optimal amount of {len(usual)} networks goes from {usual['optimal'].min():.2f} to "
-    f"{usual['optimal'].max():.2f}, while their kurtosis goes from {usual['kurtosis'].min():.1f} to "
-    f"{usual['kurtosis'].max():,.0f}. At cosine 0.99 the amounts differ more: {usual['at_099'].min():.2f} to "
-    f"{usual['at_099'].max():.2f}.",
-    f"**Kurtosis and the optimal amount**: rank correlation {results.worded(*main, '.2f') or 'undefined'} over "
-    f"{families} families; with the amount at cosine 0.99, {results.worded(*advice, '.2f') or 'undefined'}.",
-    f"**Safe** is undefined for {undefined} of {len(paper)} networks, which have fewer than three tensors to take it "
-    f"from. As published it would exceed the optimal amount for {above} of them, and among the larger tensors for "
-    f"{len(above_weights)}{': ' * bool(above_weights)}{', '.join(above_weights)}. It asks for "
-    f"{paper['safe'].min():.2f} to {paper['safe'].max():.2f}.",
-    f"**Whole tensors go.** At the optimal amount {len(whole)} of {len(paper)} networks lose at least one. In "
-    f"{len(matrices)} there are tensors of two dimensions or more among them"
-    f"{': ' * bool(len(matrices))}{', '.join(matrices)}.",
-    f"**The pool decides** for {int(odd.sum())} of {len(paper)}: where names are not *weight* and *bias*, or one small "
-    f"tensor outweighs the rest, the rule says {paper.loc[odd, 'optimal'].min():.2f} to "
-    f"{paper.loc[odd, 'optimal'].max():.2f}, and would say {alone.loc[odd, 'optimal'].min():.2f} to "
-    f"{alone.loc[odd, 'optimal'].max():.2f} of the larger tensors by themselves."
+    f"**The optimal amount hardly depends on the network.** For {len(usual)} of {len(paper)} it lies between "
+    f"{usual['optimal'].min():.2f} and {usual['optimal'].max():.2f}, while their kurtosis goes from "
+    f"{usual['kurtosis'].min():.1f} to {usual['kurtosis'].max():,.0f}. At cosine 0.99 the amounts differ more: "
+    f"{usual['at_099'].min():.2f} to {usual['at_099'].max():.2f}.",
+    f"**The pool decides for the rest**: {named(paper.loc[odd, 'name'].tolist())}. Where names are not *weight* and "
+    f"*bias*, or one small tensor outweighs the others, the rule says {paper.loc[odd, 'optimal'].min():.2f} to "
+    f"{paper.loc[odd, 'optimal'].max():.2f}. Of the tensors of two dimensions or more by themselves it says "
+    f"{alone.loc[odd, 'optimal'].min():.2f} to {alone.loc[odd, 'optimal'].max():.2f}."
     if odd.any()
     else "**The pool** decides nothing here.",
+    f"**Does kurtosis tell the order?** Over {families} families its rank correlation with the optimal amount is "
+    f"{found('optimal amount')}: in the paper's pool, and among the tensors of two dimensions or more alone. With the "
+    f"amount at cosine 0.99 it is {found('amount at cosine 0.99')}.",
+    f"**Safe** is undefined for {named(paper.loc[paper['safe'].isna(), 'name'].tolist())}, and else asks for "
+    f"{paper['safe'].min():.2f} to {paper['safe'].max():.2f}. As published it exceeds the optimal amount for "
+    f"{named(above[0])} in the paper's pool, and for {named(above[1])} among the tensors of two dimensions or more.",
+    f"**Whole tensors go.** At the optimal amount {(paper['emptied'] > 0).sum()} of {len(paper)} networks lose one or "
+    f"more. Tensors of two dimensions or more are among them in {named(matrices.tolist())}.",
 ]
-if high["name"] != low["name"]:
-    lines[1] += (
+if high["kurtosis"] > low["kurtosis"]:
+    lines[2] += (
         f" {high['name']} has a kurtosis of {high['kurtosis']:,.0f} and {low['name']}, of the same family, one of "
-        f"{low['kurtosis']:,.0f}; both should lose {high['optimal']:.0%}. Most of the former is the work of "
-        f"`{high['heaviest']}`, {high['heaviest_size']} values."
+        f"{low['kurtosis']:,.0f}; both should lose {high['optimal']:.0%}. Without what has one dimension the first has "
+        f"{alone['kurtosis'][twins[0]]:.1f}."
     )
 if len(cost):
     lines.append(
@@ -254,5 +262,6 @@ Markdown("\n".join(f"- {line}" for line in lines))
 # %% [markdown]
 # What to do with a network of your own: run `wmgp analyze` with `--tensors`, and look at two things before the optimal
 # amount. How many of the parameters are prunable? And does a small tensor hold most of the energy? If either looks odd,
-# the optimal amount says nothing of your network: choose the pool by hand, and leave such a tensor out of the source.
-# Then begin at the amount for cosine 0.99, and measure.
+# the optimal amount says little of your network. Choose the pool by hand then, or give the tensors you mean by
+# themselves. Begin at the smaller of the safe amount and the amount for cosine 0.99, and measure: neither promises
+# anything.

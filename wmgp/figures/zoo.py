@@ -30,7 +30,7 @@ def amounts_figure(rows: "DataFrame") -> "Figure":
             axes.plot(part[column], range(len(part)), marker, color=color, markersize=8, label=words)
         axes.axvline(CONSTANT, label="always 80 percent", **GUIDE)
         axes.set_yticks(range(len(part)), part["name"])
-        axes.set(xlim=(-0.02, 1.03), ylim=(len(part) - 0.5, -0.5), title=kind)
+        axes.set(xlim=(-0.02, 1.03), ylim=(len(part) - 0.5, -0.5), title=str(kind).capitalize())
     panels[-1, 0].set_xlabel("Amount: pruned share of the pool")
     drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawn
