@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+KINDS = [*zip(MARKERS, PALETTE, strict=True), ("*", PALETTE[3])]  # a marker and a colour for each kind, one for yours
 LINE, SPACE = 0.29, 0.45  # inches: for a network, and around those of a kind
 POINTS = {  # column -> words, marker, colour
     "at_099": ("cosine 0.99", "D", PALETTE[4]),
@@ -44,7 +45,7 @@ def kurtosis_figure(pools: "Mapping[str, DataFrame]", floor: float) -> "Figure":
     drawn, panels = figure(len(pools), 1, (6.0, 3.2 * len(pools) + 0.8), squeeze=False, sharex=True, sharey=True)
     kinds = dict.fromkeys(kind for rows in pools.values() for kind in rows["kind"])
     for axes, (title, rows) in zip(panels[:, 0], pools.items(), strict=True):
-        for kind, marker, color in zip(kinds, MARKERS, PALETTE, strict=False):
+        for kind, (marker, color) in zip(kinds, KINDS, strict=False):
             part = rows[rows["kind"] == kind]
             axes.plot(part["kurtosis"], part["optimal"], marker, color=color, alpha=0.8, markersize=8, label=kind)
         axes.axhline(floor, label="least possible", **GUIDE)
