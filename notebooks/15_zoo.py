@@ -210,7 +210,7 @@ twins = max(
     default=(0, 0),
 )
 high, low = (paper.loc[i] for i in twins)
-narrow = usual["optimal"].max() - usual["optimal"].min() < 0.1
+narrow = len(usual) > len(paper) / 2 and usual["optimal"].max() - usual["optimal"].min() < 0.1
 moved = (paper["optimal"] - alone["optimal"]).abs() > 0.005  # amounts are hundredths
 above = [part.loc[part["modifier"] > 1, "name"].tolist() for part in (paper, weights)]
 matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
@@ -227,9 +227,9 @@ def named(names: list[str]) -> str:
 
 
 lines = [
-    f"**The optimal amount {'hardly ' * (len(usual) > len(odd) / 2 and narrow)}depends on the network.** For "
-    f"{len(usual)} of {len(paper)} it lies between {usual['optimal'].min():.2f} and {usual['optimal'].max():.2f}, while their kurtosis goes from "
-    f"{usual['kurtosis'].min():.1f} to {usual['kurtosis'].max():,.0f}. At cosine 0.99 the amounts differ more: "
+    f"**The optimal amount {'hardly depends' if narrow else 'depends'} on the network.** For {len(usual)} of "
+    f"{len(paper)} it lies between {usual['optimal'].min():.2f} and {usual['optimal'].max():.2f}, while their kurtosis "
+    f"goes from {usual['kurtosis'].min():.1f} to {usual['kurtosis'].max():,.0f}. Their amounts at cosine 0.99 go from "
     f"{usual['at_099'].min():.2f} to {usual['at_099'].max():.2f}.",
     f"**The pool matters for the rest**: {named(paper.loc[odd, 'name'].tolist())}. Where names are not *weight* and "
     f"*bias*, or one small tensor outweighs the others, the rule says {paper.loc[odd, 'optimal'].min():.2f} to "
