@@ -23,7 +23,8 @@ def columns(path):
 
 
 TABLES = [path for path in sorted(FOLDER.glob("*.csv")) if set(results.COLUMNS) <= set(columns(path))]
-SWEEPS = [path for path in TABLES if path.stem != "reference_run"]  # which asks how such runs go, however they go
+# Neither the run that asks how such runs go, however they go, nor those whose parents are not kept.
+SWEEPS = [path for path in TABLES if not results.OTHERS & set(columns(path))]
 PARENTS = sorted((FOLDER / "parents").rglob("*.json"))
 
 

@@ -1,6 +1,7 @@
 """``{other-results}``: what is recorded in ``results/`` beside sweeps, parents and benchmarks, and the commands for it.
 
-A row for the authors' own run, MobileNetV2's weights, rescaled networks, and each file of outputs and loss surfaces.
+A row for the authors' own run, MobileNetV2's weights, networks whose kurtosis was moved, rescaled networks, and each
+file of outputs and loss surfaces.
 """
 
 import json
@@ -21,6 +22,7 @@ HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
 PLAIN = {
     "reference_run": "python -m wmgp.experiments.reference",
     "mobilenet_v2": "python -m wmgp.experiments.pretrained",
+    "kurtosis_on_purpose": "python -m wmgp.experiments.kurtosis_on_purpose",
     "rescaling": "python -m wmgp.experiments.rescaled",
 }
 
