@@ -118,6 +118,13 @@ def test_the_most_of_a_parent_by_hand():
     assert (found["variant"], found["kurtosis"], found["accuracy_parent"]) == ("a", 5.0, 0.9)
 
 
+def test_parents_come_in_the_order_of_variants_and_seeds():
+    jobs = [("c", "normal", 1), ("b", "as usual", 1), ("d", "of no list", 0), ("a", "normal", 0)]
+    rows = pd.concat([prunes(run, 5.0, [0.0, 0.0, 0.0], variant, seed=seed) for run, variant, seed in jobs])
+    found = order.by_parent(rows)[["variant", "seed"]].to_numpy().tolist()
+    assert found == [["as usual", 1], ["normal", 0], ["normal", 1], ["of no list", 0]]
+
+
 def test_a_parent_that_gains_by_the_epoch_is_counted_from_what_it_gains():
     found = order.by_parent(prunes("r", 5.0, [0.0, 0.005, 0.025], gain=0.05)).iloc[0]
     assert found["most"] == 0.9 and found["most_held"] == pytest.approx(0.75)

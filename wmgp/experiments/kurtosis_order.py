@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from .heavy_tails import BASE
+from .heavy_tails import BASE, VARIANTS
 from .kurtosis_on_purpose import OF_PARENT
 from .optimum import COST, tolerated
 
@@ -48,9 +48,9 @@ def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
     """A row a parent, from rows of `kurtosis_on_purpose`: what it is, and the most that it can lose (`TARGETS`).
 
     Amounts are those at which accuracy has fallen by `cost` from the parent's, or, for `most_held`, from that of the
-    parent after the same epoch of fine-tuning with nothing pruned.
+    parent after the same epoch of fine-tuning with nothing pruned. Parents come in the order of `VARIANTS` and seeds.
     """
-    found = []
+    found, places = [], {variant.name: i for i, variant in enumerate(VARIANTS)}
     for _, part in rows.groupby("run", sort=False):
         tuned = part.loc[part["epochs"] > 0]
         unpruned = tuned.loc[tuned["amount"] == 0, "accuracy"].mean()
@@ -62,6 +62,7 @@ def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
                 "most_untuned": tolerated(part, cost, "accuracy_pruned"),
             }
         )
+    found.sort(key=lambda parent: (places.get(parent["variant"], len(places)), parent["seed"]))
     return pd.DataFrame(found)
 
 
