@@ -259,7 +259,18 @@ Markdown(
   only which of its weights are the smallest, and how fine-tuning moves them."""
 )
 
+# %%
+low, high = plain["most"]["kurtosis"][1:]
+hint = (
+    "among networks that were trained alike, take a higher kurtosis for a hint that more may go, and for no more"
+    if low > 0
+    else "among networks that were trained alike, take a higher kurtosis for a warning that less may go"
+    if high < 0
+    else "expect nothing of a higher kurtosis, even among networks of one architecture"
+)
+Markdown(f"What to do: {hint}.")
+
 # %% [markdown]
-# What to do: do not read an amount off a kurtosis, and do not compare kurtoses of networks that were trained or scaled
-# differently. To prune more, train for it: the lists above say which ways let more be pruned here, if any did, and at
-# what price in the parent's own accuracy. Then measure the accuracy of the pruned network.
+# Whatever it says, a kurtosis is no amount, and those of networks that were scaled differently cannot be compared. To
+# prune more, train for it: the lists above say which ways let more be pruned here, if any did, and at what price in the
+# parent's own accuracy. Then measure the accuracy of the pruned network.

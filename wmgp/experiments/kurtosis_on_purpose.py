@@ -163,7 +163,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "python -m wmgp.experiments.kurtosis_on_purpose", description="Record what becomes of networks of all kurtoses."
     )
-    parser.add_argument("--out", type=Path, default=Path("results", "kurtosis_on_purpose.csv"))
+    parser.add_argument(
+        "--out", type=Path, default=Path("results", "kurtosis_on_purpose.csv"), help="(default: %(default)s)"
+    )
     parser.add_argument("--data", default="fashion_mnist", help="the data set (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of a thread each (default: %(default)s)")
