@@ -25,6 +25,18 @@ def test_the_largest_amount_without_loss(accuracies, expected):
     assert optimum.largest_amount(rows(accuracies), cost=0.9) == 1
 
 
+@pytest.mark.parametrize(("accuracies", "expected"), [
+    ([0.9, 0.9, 0.895, 0.875, 0.1], 0.5 + 0.25 * 0.005 / 0.02),  # 0.005 is lost at 0.5, and 0.025 at 0.75
+    ([0.9, 0.88, 0.9, 0.9, 0.1], 0.125),  # what comes after a drop does not count
+    ([0.9, 0.9, 0.9, 0.9, 0.9], 1.0),
+    ([0.8, 0.9, 0.9, 0.9, 0.9], 0.0),
+])  # fmt: skip
+def test_the_tolerated_amount_lies_between_measured_ones(accuracies, expected):
+    assert optimum.tolerated(rows(accuracies)) == pytest.approx(expected)
+    assert optimum.tolerated(rows(accuracies), cost=0.9) == 1
+    assert optimum.tolerated(rows(accuracies).assign(other=0.9), y="other") == 1
+
+
 def test_what_an_amount_costs():
     lost = optimum.cost_at(rows([0.9, 0.92, 0.8, 0.5, 0.1]), [0, 0.25, 0.375, 1])
     np.testing.assert_allclose(lost, [0, -0.02, 0.04, 0.8])

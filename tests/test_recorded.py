@@ -9,7 +9,7 @@ import pytest
 
 from wmgp.experiments import files, results
 from wmgp.experiments.models import NETWORKS
-from wmgp.experiments.provenance import provenance
+from wmgp.experiments.provenance import measured_by, provenance
 from wmgp.experiments.recipes import needed
 from wmgp.pruning import METHODS
 
@@ -42,7 +42,7 @@ def test_rows_have_their_schema_and_their_provenance(table):
     for run, facts in runs.items():
         mine = rows[rows["run"] == run]
         assert FACTS | {"data_sha256", "parent_sha256", "parent_epochs", "recipe", "seed"} <= set(facts)
-        assert not facts["commit"].endswith("-dirty")
+        assert not measured_by(facts).endswith("-dirty")
         for column in ("network", "data", "seed", "device"):
             assert set(mine[column]) == {facts[column]}
     assert set(rows["network"]) <= set(NETWORKS) and set(rows["method"]) <= set(METHODS)
@@ -67,7 +67,7 @@ def test_every_seed_of_a_sweep_has_the_same_jobs_once(table):
 def test_parents_are_worth_pruning_and_say_how_they_came_about(record):
     facts = json.loads(record.read_text(encoding="utf-8"))
     assert FACTS | {"network", "data", "seed", "start", "epochs", "parent_sha256", "seconds"} <= set(facts)
-    assert not facts["commit"].endswith("-dirty") and record.stem.startswith(f"{facts['network']}-{facts['data']}-seed")
+    assert not measured_by(facts).endswith("-dirty") and record.stem.startswith(f"{facts['network']}-{facts['data']}-seed")
     least = needed(facts["network"], facts["data"])
     assert least is not None and facts["accuracy"] >= least
     for stage in ("initial", "trained"):
@@ -84,7 +84,7 @@ def test_parents_are_worth_pruning_and_say_how_they_came_about(record):
 def test_recorded_outputs_are_of_a_recorded_parent(path):
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert FACTS | {"network", "data", "seed", "parent_epochs", "recipe", "data_sha256"} <= set(facts)
-    assert not facts["commit"].endswith("-dirty") and path.stat().st_size < 1_500_000
+    assert not measured_by(facts).endswith("-dirty") and path.stat().st_size < 1_500_000
     known = {json.loads(record.read_text(encoding="utf-8"))["parent_sha256"] for record in PARENTS}
     assert facts["parent_sha256"] in known
     with np.load(path) as arrays:
@@ -97,7 +97,7 @@ def test_recorded_outputs_are_of_a_recorded_parent(path):
 def test_recorded_surfaces_are_of_recorded_parents(path):
     arrays, facts = files.read_arrays(path)
     assert FACTS | {"network", "data", "seeds", "images", "data_sha256", "parent_sha256"} <= set(facts)
-    assert not facts["commit"].endswith("-dirty") and path.stat().st_size < 1_500_000
+    assert not measured_by(facts).endswith("-dirty") and path.stat().st_size < 1_500_000
     known = {json.loads(record.read_text(encoding="utf-8"))["parent_sha256"] for record in PARENTS}
     assert set(facts["parent_sha256"].values()) <= known
     seeds, line, plane = (len(arrays[name]) for name in ("seeds", "line_ticks", "plane_ticks"))

@@ -1,7 +1,7 @@
 """``{other-results}``: what is recorded in ``results/`` beside sweeps, parents and benchmarks, and the commands for it.
 
-A row for the authors' own run, MobileNetV2's weights, rescaled networks, networks of others, and each file of outputs
-and loss surfaces.
+A row for the authors' own run, MobileNetV2's weights, networks whose kurtosis was moved, rescaled networks, fine-tuning
+watched by the epoch, networks of others, and each file of outputs and loss surfaces.
 """
 
 import json
@@ -22,7 +22,9 @@ HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
 PLAIN = {
     "reference_run": "python -m wmgp.experiments.reference",
     "mobilenet_v2": "python -m wmgp.experiments.pretrained",
+    "kurtosis_on_purpose": "python -m wmgp.experiments.kurtosis_on_purpose",
     "rescaling": "python -m wmgp.experiments.rescaled",
+    "tuning_paths": "python -m wmgp.experiments.tuning_paths",
     "zoo": "python -m wmgp.experiments.zoo",
 }
 

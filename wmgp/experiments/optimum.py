@@ -21,6 +21,21 @@ def largest_amount(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") 
     return float(rows["amount"].to_numpy()[cheap - 1]) if cheap else 0.0
 
 
+def tolerated(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") -> float:
+    """The amount at which `y` has first lost `cost` of the parent's accuracy, linear between the measured ones.
+
+    `rows` of one parent and one method. Where so much is never lost the largest measured amount, and 0 where the
+    smallest costs more already.
+    """
+    rows = _single(rows)
+    amount, lost = rows["amount"].to_numpy(), (rows["accuracy_parent"] - rows[y]).to_numpy()
+    dear = lost > cost
+    i = int(dear.argmax())
+    if not dear.any():
+        return float(amount[-1])
+    return float(np.interp(cost, lost[i - 1 : i + 1], amount[i - 1 : i + 1])) if i else 0.0
+
+
 def cost_at(rows: pd.DataFrame, amounts: Sequence[float] | np.ndarray, y: str = "accuracy") -> np.ndarray:
     """Accuracy lost to the parent at these amounts, linear between the measured ones; nan beyond them.
 

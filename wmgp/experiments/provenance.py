@@ -101,7 +101,7 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 def surroundings() -> dict[str, Any]:
     """When, where and with what: none of it changes the id of a run.
 
-    Where files of the checkout differ from the commit, that has a mark, and `differed` names them.
+    Where files of the checkout differ from the commit, that has a mark, and `differed` names them (see `measured_by`).
     """
     now = datetime.now(UTC)
     commit = _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
@@ -116,6 +116,15 @@ def surroundings() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
     }
+
+
+def measured_by(run: Mapping[str, Any]) -> str:
+    """The commit of a recorded run, without its mark where nothing but records in `results/` differed from it.
+
+    Those are what runs write, a parent's record among them; no run executes them. "" where no commit is known.
+    """
+    commit, differed = run.get("commit") or "", run.get("differed") or [""]
+    return commit.removesuffix("-dirty") if all(name.startswith("results/") for name in differed) else commit
 
 
 def _git(*arguments: str) -> str | None:

@@ -12,6 +12,7 @@ from ...errors import InputError
 from .. import history, results
 from ..files import read_arrays
 from ..names import DATA, called
+from ..provenance import measured_by
 from .verdicts import Interval, Limits, Row
 
 
@@ -35,7 +36,7 @@ class Recorded:
         runs = [said] if "commit" in said else [said["provenance"]] if "provenance" in said else list(said.values())
         if not runs or not all(isinstance(run, dict) and run.get("commit") for run in runs):
             raise InputError(f"{path}: no provenance beside it: expected a commit for every run")
-        return {run["commit"] for run in runs}
+        return {measured_by(run) for run in runs}
 
     def parents_of(self, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
         """The records of the parents of these rows, by the hash of their weights."""

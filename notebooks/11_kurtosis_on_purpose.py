@@ -1,0 +1,276 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Kurtosis on purpose
+#
+# *The higher the kurtosis of the parameters, the more can be pruned.* The paper shows it on three networks, which
+# differ in much more than their kurtosis: in their architecture, their size, their layers. Here the architecture stays,
+# and the kurtosis is moved on purpose, in several ways. Does what can be pruned follow?
+#
+# The verdict, from all that was measured for this book: [C5](../book/claims.md).
+
+# %% tags=["parameters"]
+preset: str = "default"  # "default" (recorded rows), "quick" (digits, two minutes) or "tiny" (seconds)
+device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
+seed: int = 0  # of the bootstrap, and of what is trained here
+cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
+draws: int = 1000  # of the bootstrap
+
+# %%
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from wmgp.experiments import inputs, kurtosis_on_purpose, results
+from wmgp.experiments import kurtosis_order as order
+from wmgp.experiments.heavy_tails import BASE, LAWS, VARIANTS
+from wmgp.experiments.kurtosis_order import CONFOUNDERS, NUMBERS, TARGETS
+from wmgp.experiments.names import called
+from wmgp.figures.kurtosis import moved_figure, order_figure
+
+where = inputs.begin(preset, seed, device)
+inputs.check_between("cost", cost, 0, 1)
+draws = min(inputs.check_whole("draws", draws, 1, 100_000), 50 if preset == "tiny" else draws)
+
+if preset == "default":
+    rows = results.read(results.locate("kurtosis_on_purpose.csv"))
+else:
+    rows = kurtosis_on_purpose.fresh(preset, str(where), seed)
+parents = order.by_parent(rows, cost)
+kinds = parents.groupby("moved", sort=False)["variant"].unique()
+first = rows.iloc[0]
+name, seeds = called(first["network"], first["data"]), parents["seed"].nunique()
+Markdown(f"{name}: {len(parents)} parents, {seeds} of each variant.")
+
+# %% [markdown]
+# ## What was moved
+#
+# Every variant differs from the usual training in one thing:
+#
+# - **initialisation**: weights drawn from another law, at the same norm of every tensor;
+# - **weight decay**, none or much;
+# - **L1 penalty**: $\lambda \sum |w|$ beside the loss {cite:p}`tibshirani1996regression`, by a hook on the gradient;
+# - **training length**;
+# - **power of the weights**: trained is $v$, and the weight is $v\,|v|^{\alpha-1}$
+#   {cite:p}`schwarz2021powerpropagation`: large weights learn faster than small ones, so tails grow heavy;
+# - **rescaling**: the usual parent, its channels multiplied and divided so that
+#   [every output stays as it is](12_rescaling.ipynb). Only the weights' numbers move.
+
+# %%
+laws = "\n".join(f"- **{name}**: {(law.__doc__ or '').strip()}" for name, law in LAWS.items())
+shown = {variant.name: variant for variant in VARIANTS if variant.name in set(parents["variant"])}
+Markdown(
+    "\n".join(f"- **{kind}**: {', '.join(names)}" for kind, names in kinds.items()) + f"\n\nThe laws beside PyTorch's "
+    f"uniform one, whose kurtosis is {9 / 5:.1f}:\n\n{laws}"
+)
+
+# %% [markdown]
+# Each parent was pruned by L1, and each prune fine-tuned for an epoch, all alike. *Most to prune* is the amount at
+# which accuracy has fallen by the allowed cost, linear between the measured amounts. It is counted from the parent's
+# accuracy just after pruning, and after the epoch. A parent that has not learnt enough gains by the epoch itself, so it
+# is counted from the unpruned parent after that same epoch, too.
+
+
+# %%
+def told(part: pd.DataFrame) -> dict[str, str]:
+    """A row of the table: means over the seeds."""
+    return {
+        "kurtosis": f"{part['kurtosis'].mean():.1f}",
+        "accuracy (%)": f"{100 * part['accuracy_parent'].mean():.1f}",
+        "optimal amount": f"{part['optimal'].mean():.2f}",
+        **{f"most, {words}": f"{part[name].mean():.2f}" for name, words in TARGETS.items()},
+    }
+
+
+pd.DataFrame({key: told(part) for key, part in parents.groupby(["moved", "variant"], sort=False)}).T
+
+# %% [markdown]
+# ## Does the most follow the kurtosis?
+#
+# A mark for each parent. Lines lead from the usual parent of a seed, a star, to the others of that seed. Were kurtosis
+# the cause, all of them would rise to the right and fall to the left.
+
+# %% mystnb={"image": {"alt": "Most to prune against kurtosis, a mark a parent, by what was moved: two panels."}}
+PANELS = {name: TARGETS[name] for name in ("most", "most_untuned")}
+moved_figure(parents, PANELS, BASE)
+
+# %% [markdown]
+# By what was moved, means over variants and seeds: the factor on the kurtosis, the change of the most in points of
+# amount, and the share of the parents in which both moved the same way.
+
+
+# %%
+def pushed(part: pd.DataFrame) -> dict[str, str]:
+    """A row of the table."""
+    changes = {f"most, {TARGETS[name]}": f"{100 * part[name].mean():+.1f}" for name in PANELS}
+    ways = {f"the same way, {TARGETS[name]}": f"{order.same_way(part, name)['share']:.0%}" for name in PANELS}
+    return {"kurtosis times": f"{np.exp(np.log(part['kurtosis']).mean()):.2f}", **changes, **ways}
+
+
+moved = order.moves(parents)
+pd.DataFrame({key: pushed(part) for key, part in moved.groupby(["moved", "variant"], sort=False)}).T
+
+# %% [markdown]
+# ## Which number orders them best?
+#
+# Spearman's rank correlations over all parents, with 95 % intervals. Seeds of one variant are no independent witnesses,
+# so the intervals come from drawing whole variants with replacement. With so few variants they are wide, and rightly
+# so. The effective numbers are shares of weights that a rule would prune ([which rule says
+# how much?](10_rules_compared.ipynb)).
+
+# %% mystnb={"image": {"alt": "Rank correlation of each number with the most to prune, and its interval."}}
+found = {
+    target: order.over_variants(parents, lambda part, target=target: order.orders(part, target), seed, draws)
+    for target in TARGETS
+}
+order_figure({TARGETS[target]: {NUMBERS[name]: each[name] for name in NUMBERS} for target, each in found.items()})
+
+# %% [markdown]
+# Rescaled networks are a hard test: nobody trained their weights to be what they are. So here are the same correlations
+# without them as well.
+
+# %%
+trained = parents[parents["moved"] != "rescaling"]
+plain = {
+    target: order.over_variants(trained, lambda part, target=target: order.orders(part, target), seed, draws)
+    for target in PANELS
+}
+leads = {
+    target: order.over_variants(parents, lambda part, target=target: order.leads(part, target), seed, draws)
+    for target in PANELS
+}
+table = {
+    words: {
+        **{f"{TARGETS[target]}": results.worded(*found[target][name], "+.2f") for target in PANELS},
+        **{f"{TARGETS[target]}, as trained": results.worded(*plain[target][name], "+.2f") for target in PANELS},
+    }
+    for name, words in NUMBERS.items()
+}
+pd.DataFrame(table).T.fillna("")
+
+# %% [markdown]
+# ## What else moved
+#
+# Whatever moves the kurtosis moves other things, and they may be what counts. Here is how each goes with kurtosis, how
+# it goes with the most after an epoch, and what is left of the correlation of kurtosis with the most once it is held
+# fixed (partial rank correlation).
+
+# %%
+held = {
+    target: order.over_variants(parents, lambda part, target=target: order.controlled(part, target), seed, draws)
+    for target in PANELS
+}
+columns = {name: parents[name].to_numpy(dtype=float) for name in (*CONFOUNDERS, "kurtosis", *PANELS)}
+pd.DataFrame(
+    {
+        {**CONFOUNDERS, "all": "all of these", "nothing": "nothing held fixed"}[name]: {
+            **{
+                f"with {words}": f"{order.correlation(columns[name], columns[other]):+.2f}" if name in columns else ""
+                for other, words in (("kurtosis", "kurtosis"), ("most", "the most after an epoch"))
+            },
+            **{f"kept, {words}": results.worded(*held[target][name], "+.2f") for target, words in PANELS.items()},
+        }
+        for name in ("nothing", *CONFOUNDERS, "all")
+    }
+).T.fillna("")
+
+# %% [markdown]
+# ## What to conclude
+
+
+# %%
+def follows(value: float, low: float, high: float) -> str:
+    """What an interval of a correlation says."""
+    return "rises with" if low > 0 else "falls with" if high < 0 else "is not seen to follow"
+
+
+def sides(target: str) -> str:
+    """Which ways of moving the kurtosis took the most along, and which the other way, on their means."""
+    means = moved.assign(kurtosis=np.log(moved["kurtosis"])).groupby("variant", sort=False)[["kurtosis", target]].mean()
+    same = (np.sign(means["kurtosis"]) * np.sign(means[target])).to_dict()
+    along, against = ([name for name, sign in same.items() if sign == way] for way in (1, -1))
+    return f"along: {', '.join(along) or 'none'}; the other way: {', '.join(against) or 'none'}"
+
+
+def gained(target: str) -> str:
+    """The variants of which more can be pruned than of the usual parent, in every seed, with their own accuracy."""
+    better = [(name, part) for name, part in moved.groupby("variant", sort=False) if part[target].min() > 0]
+    base = parents.loc[parents["moved"] == BASE, "accuracy_parent"].mean()
+    own = parents.groupby("variant")["accuracy_parent"].mean()
+    said = [
+        f"{name} ({100 * part[target].mean():+.1f} points of amount, its own accuracy {100 * (own[name] - base):+.1f})"
+        for name, part in sorted(better, key=lambda each: -each[1][target].mean())
+    ]
+    return ", ".join(said) or "none"
+
+
+def best(target: str) -> str:
+    """The number that orders the parents best, and whether it is clear that kurtosis does so less well."""
+    values = {name: found[target][name][0] for name in NUMBERS if found[target][name][0] == found[target][name][0]}
+    if not values:
+        return "none, for nothing varies"
+    name = max(values, key=lambda each: values[each])
+    lead = leads[target].get(name)
+    clear = lead is not None and lead[1] > 0
+    beside = "" if lead is None else f", {'clearly' if clear else 'not clearly'} better than kurtosis"
+    return f"{NUMBERS[name]} ({results.worded(*found[target][name], '+.2f')}){beside}"
+
+
+within = {
+    target: order.over_variants(parents, lambda part, target=target: order.within_seeds(part, target), seed, draws)
+    for target in PANELS
+}
+ways = {
+    target: order.over_variants(moved, lambda part, target=target: order.same_way(part, target), seed, draws)
+    for target in PANELS
+}
+
+
+def concluded(target: str, words: str) -> str:
+    """What the rows say of one target."""
+    alone, fixed = found[target]["kurtosis"], held[target]["all"]
+    worded = {"alone": alone, "within": within[target]["kurtosis"], "fixed": fixed}
+    worded["trained"] = plain[target]["kurtosis"]
+    said = {name: results.worded(*each, "+.2f") or "undefined" for name, each in worded.items()}
+    return f"""
+- **{words.capitalize()}** the most to prune {follows(*alone)} kurtosis: rank correlation {said["alone"]}, over the
+  variants of one seed {said["within"]}.
+  - Without the rescaled networks it {follows(*plain[target]["kurtosis"])} kurtosis: {said["trained"]}.
+  - With the {len(CONFOUNDERS)} confounders held fixed it {follows(*fixed)} kurtosis: {said["fixed"]}.
+  - Pushed from the usual parent, both went the same way in {results.worded(*ways[target]["share"], ".0%")} of the
+    parents. On the means, {sides(target)}.
+  - The best order of the parents is that of {best(target)}.
+  - More than of the usual parent could be pruned, in every seed, of: {gained(target)}."""
+
+
+rescaling = moved[moved["moved"] == "rescaling"]
+changes = "; ".join(f"{words} {100 * rescaling[target].mean():+.1f} points" for target, words in PANELS.items())
+Markdown(
+    "\n".join(concluded(target, words) for target, words in PANELS.items())
+    + f"""
+- **Rescaling** multiplies the kurtosis by {rescaling["kurtosis"].min():.2f} to {rescaling["kurtosis"].max():.2f} and
+  changes no output. The most to prune changed, on the mean: {changes}. Nothing that the network computes differed here,
+  only which of its weights are the smallest, and how fine-tuning moves them."""
+)
+
+# %%
+low, high = plain["most"]["kurtosis"][1:]
+hint = (
+    "among networks that were trained alike, take a higher kurtosis for a hint that more may go, and for no more"
+    if low > 0
+    else "among networks that were trained alike, take a higher kurtosis for a warning that less may go"
+    if high < 0
+    else "expect nothing of a higher kurtosis, even among networks of one architecture"
+)
+Markdown(f"What to do: {hint}.")
+
+# %% [markdown]
+# Whatever it says, a kurtosis is no amount, and those of networks that were scaled differently cannot be compared. To
+# prune more, train for it: the lists above say which ways let more be pruned here, if any did, and at what price in the
+# parent's own accuracy. Then measure the accuracy of the pruned network.

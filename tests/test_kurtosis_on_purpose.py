@@ -1,0 +1,219 @@
+"""Kurtosis moved on purpose: the record on a few digits, what lies in results/, and statistics worked out by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from torch import nn
+
+from wmgp.experiments import data, kurtosis_on_purpose, recipes, results
+from wmgp.experiments import kurtosis_order as order
+from wmgp.experiments.heavy_tails import BASE, VARIANTS
+from wmgp.experiments.provenance import provenance
+
+TABLE = Path(__file__).parent.parent / "results" / "kurtosis_on_purpose.csv"
+TWO = VARIANTS[:2]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The command on 96 digits, two variants and three prunes."""
+    whole = data.load("digits", False)
+    monkeypatch.setattr(kurtosis_on_purpose, "load", lambda name, train: whole.first(96))
+    monkeypatch.setattr(kurtosis_on_purpose, "base_plan", lambda name: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(kurtosis_on_purpose, "VARIANTS", TWO)
+    monkeypatch.setattr(kurtosis_on_purpose, "jobs_of", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
+
+
+def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_path, capsys):
+    out = tmp_path / "kurtosis_on_purpose.csv"
+    command = ["--out", str(out), "--data", "digits", "--seeds", "0", "3"]
+    kurtosis_on_purpose.main(command)
+    rows, runs = results.read(out), provenance(out)
+    assert (
+        tuple(rows.columns) == kurtosis_on_purpose.ROW and len(rows) == 2 * 2 * 3 and not rows["kurtosis"].isna().any()
+    )
+    assert set(rows["run"]) == set(runs) and len(runs) == 4
+    assert all(
+        facts["wall_seconds"] > 0 and facts["variant"]["name"] in rows["variant"].tolist() for facts in runs.values()
+    )
+    assert rows.loc[rows["amount"] == 0.2, "epochs"].tolist() == [0] * 4
+    bare = rows[rows["epochs"] == 0]
+    assert bare["accuracy"].equals(bare["accuracy_pruned"])
+    assert results.sweeps(tmp_path) == []  # it is none of them
+    said = capsys.readouterr().out.splitlines()
+    kurtosis_on_purpose.main(command)
+    assert said[-1] == "4 of 4 parents, 3 new rows" and capsys.readouterr().out.splitlines()[-1].endswith("0 new rows")
+    text = out.read_text()
+    out.write_text("".join(text.splitlines(keepends=True)[:-1]))  # a row is lost, and measured again
+    kurtosis_on_purpose.main(command)
+    assert results.read(out).drop(columns="seconds").equals(rows.drop(columns="seconds"))
+
+
+def test_a_wrong_data_set_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        kurtosis_on_purpose.main(["--out", str(tmp_path / "x.csv"), "--data", "nothing"])
+    assert "expected" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_weights_say_by_hand():
+    """Weights 1, 1, -1, -1 and 3, -3, 3, -3, no bias: mean square 5, mean fourth power 41."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        for i, (size, layer) in enumerate(zip((1, 3, 3), model.parameters(), strict=True)):
+            layer.copy_(torch.tensor([[size, -size], [size, -size if i < 2 else 0.001]]))
+    said = kurtosis_on_purpose.described(model)
+    pool = torch.cat([p.detach().flatten() for p in model.parameters()]).double()
+    assert said["kurtosis_about_zero"] == pytest.approx((pool**4).mean() / (pool**2).mean() ** 2)
+    assert said["norm"] == pytest.approx((4 + 36 + 27) ** 0.5, rel=1e-6) and said["near_zero"] == pytest.approx(1 / 12)
+    # (sum |w|)^2 / sum w^2 = 25^2 / 67 of 12 weights count.
+    assert said["effective"] == pytest.approx(1 - 25.001**2 / 67 / 12, rel=1e-5)
+    assert set(said) == set(kurtosis_on_purpose.OF_PARENT) - {"variant", "moved", "parent_epochs"}
+
+
+@pytest.mark.skipif(not TABLE.exists(), reason="not recorded")
+def test_what_is_recorded():
+    rows, runs = results.read(TABLE), provenance(TABLE)
+    assert tuple(rows.columns) == kurtosis_on_purpose.ROW and set(rows["run"]) == set(runs)
+    assert not [run for run, facts in runs.items() if facts["commit"].endswith("-dirty")]
+    jobs = [sorted(zip(part["amount"], part["epochs"], strict=True)) for _, part in rows.groupby("run")]
+    assert all(each == jobs[0] and len(set(each)) == len(each) for each in jobs)
+    parents = order.by_parent(rows)
+    assert (
+        len(parents) == len(parents[["variant", "seed"]].drop_duplicates()) == len(VARIANTS) * parents["seed"].nunique()
+    )
+    assert parents["accuracy_parent"].min() > 0.8 and parents[list(order.TARGETS)].stack().between(0, 1).all()
+    assert len(json.dumps(runs)) < 500_000
+
+
+# Statistics
+
+
+def prunes(run, kurtosis, lost, variant="a", moved="initialisation", seed=0, gain=0.0):
+    """Rows of a parent of accuracy 0.9 that loses `lost` by amount after an epoch, and twice that before."""
+    parent = dict.fromkeys((*order.NUMBERS, *order.CONFOUNDERS), 1.0)
+    amounts = np.array([0.0, 0.5, 0.7, 0.9])
+    lost = np.array([0.0, *lost])
+    tuned = pd.DataFrame(
+        {**parent, "amount": amounts, "accuracy": 0.9 - lost + gain, "accuracy_pruned": 0.9 - 2 * lost}
+    )
+    bare = tuned.iloc[:1].assign(amount=0.25, accuracy_pruned=0.9, accuracy=0.9)
+    both = pd.concat([tuned.assign(epochs=1), bare.assign(epochs=0)])
+    return both.assign(
+        run=run, kurtosis=kurtosis, variant=variant, moved=moved, seed=seed, method="l1", accuracy_parent=0.9
+    )
+
+
+def test_the_most_of_a_parent_by_hand():
+    """0.01 is lost a quarter of the way from 0.7 (0.005) to 0.9 (0.025), and just after pruning at 0.7 (0.010)."""
+    found = order.by_parent(prunes("r", 5.0, [0.0, 0.005, 0.025])).iloc[0]
+    assert found["most"] == found["most_held"] == pytest.approx(0.75) and found["most_untuned"] == pytest.approx(0.7)
+    assert (found["variant"], found["kurtosis"], found["accuracy_parent"]) == ("a", 5.0, 0.9)
+
+
+def test_parents_come_in_the_order_of_variants_and_seeds():
+    jobs = [("c", "normal", 1), ("b", "as usual", 1), ("d", "of no list", 0), ("a", "normal", 0)]
+    rows = pd.concat([prunes(run, 5.0, [0.0, 0.0, 0.0], variant, seed=seed) for run, variant, seed in jobs])
+    found = order.by_parent(rows)[["variant", "seed"]].to_numpy().tolist()
+    assert found == [["as usual", 1], ["normal", 0], ["normal", 1], ["of no list", 0]]
+
+
+def test_a_parent_that_gains_by_the_epoch_is_counted_from_what_it_gains():
+    found = order.by_parent(prunes("r", 5.0, [0.0, 0.005, 0.025], gain=0.05)).iloc[0]
+    assert found["most"] == 0.9 and found["most_held"] == pytest.approx(0.75)
+
+
+floats = st.lists(st.integers(-50, 50), min_size=4, max_size=20)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_correlation_is_scipys(draws):
+    x = np.array(draws.draw(floats), dtype=float)
+    y = np.array(draws.draw(st.lists(st.integers(-50, 50), min_size=len(x), max_size=len(x))), dtype=float)
+    found = order.correlation(x, y)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(np.asarray(spearmanr(x, y))[0], abs=1e-12)
+
+
+def test_partial_correlation_is_the_textbooks(rng):
+    """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)), of ranks."""
+    z = rng.normal(size=30)
+    x, y = z + rng.normal(size=30), z - rng.normal(size=30)
+    xy, xz, yz = order.correlation(x, y), order.correlation(x, z), order.correlation(y, z)
+    expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+    assert order.correlation(x, y, [z]) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(order.correlation(x, y, [x])) and np.isnan(order.correlation(x, np.ones(30)))
+    assert order.correlation(x, y, [np.ones(30)]) == pytest.approx(xy)
+    assert np.isnan(order.correlation(x[:4], y[:4], [z[:4]])) and not np.isnan(order.correlation(x[:5], y[:5], [z[:5]]))
+
+
+def parents(pairs, seeds=1):
+    """A parent a variant and seed, of these kurtoses and mosts; the first is the base."""
+    constant = dict.fromkeys((*order.NUMBERS, *order.CONFOUNDERS, *order.TARGETS), 1.0)
+    rows = [
+        {
+            **constant,
+            "variant": f"v{i}",
+            "moved": "x" if i else BASE,
+            "seed": seed,
+            "kurtosis": k * (1 + seed),
+            "most": most,
+        }
+        for seed in range(seeds)
+        for i, (k, most) in enumerate(pairs)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_orders_and_leads_by_hand():
+    frame = parents([(3, 0.5), (4, 0.7), (5, 0.6)]).assign(optimal=[1, 3, 2])
+    found = order.orders(frame, "most")
+    assert found["kurtosis"] == pytest.approx(0.5) and found["optimal"] == pytest.approx(1) and np.isnan(found["k2"])
+    assert order.leads(frame, "most")["optimal"] == pytest.approx(0.5) and "kurtosis" not in order.leads(frame, "most")
+
+
+def test_controlled_holds_each_confounder():
+    frame = parents([(3, 0.5), (4, 0.7), (5, 0.6), (6, 0.9), (7, 1.0)]).assign(norm=[1, 2, 3, 4, 5])
+    found = order.controlled(frame, "most")
+    assert found["nothing"] == pytest.approx(found["accuracy_parent"]) == pytest.approx(0.9)
+    assert np.isnan(found["norm"]) and np.isnan(found["all"])
+
+
+def test_within_seeds_does_not_mix_them():
+    frame = parents([(3, 0.5), (4, 0.6), (5, 0.7)], seeds=2)
+    frame.loc[frame["seed"] == 1, "most"] -= 0.4  # a seed of twice the kurtosis, of which little can go
+    assert order.within_seeds(frame, "most") == {"kurtosis": pytest.approx(1)}
+    assert order.orders(frame, "most")["kurtosis"] < 0.5
+
+
+def test_moves_are_against_the_base_of_the_same_seed():
+    frame = parents([(3, 0.5), (6, 0.7), (1.5, 0.6), (3, 0.4)], seeds=2)
+    moved = order.moves(frame)
+    assert moved["kurtosis"].tolist() == pytest.approx([2, 0.5, 1] * 2) and moved["seed"].tolist() == [0] * 3 + [1] * 3
+    assert moved["most"].tolist() == pytest.approx([0.2, 0.1, -0.1] * 2)
+    assert order.same_way(moved, "most") == {"share": pytest.approx(1 / 3)}  # the one whose kurtosis stayed is none
+
+
+def test_intervals_draw_whole_variants():
+    """Seeds that only repeat each other make no interval narrower."""
+    pairs = [(3, 0.5), (4, 0.7), (5, 0.6), (6, 0.8), (7, 0.65), (8, 0.9)]
+
+    def statistic(frame):
+        return {"mean": float(frame["most"].mean())}
+
+    once, thrice = (order.over_variants(parents(pairs, seeds), statistic, draws=200) for seeds in (1, 3))
+    assert once["mean"] == pytest.approx(thrice["mean"]) and once["mean"][1] < once["mean"][0] < once["mean"][2]
+    value, low, high = order.over_variants(parents(pairs[:4]), statistic)["mean"]
+    assert value == pytest.approx(0.65) and np.isnan(low) and np.isnan(high)
+    undefined = order.over_variants(parents(pairs), lambda frame: {"none": float("nan")}, draws=20)["none"]
+    assert all(np.isnan(undefined))
