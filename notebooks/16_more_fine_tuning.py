@@ -32,7 +32,7 @@ from IPython.display import Markdown
 
 from wmgp.experiments import inputs, results, tuning_paths
 from wmgp.experiments.data import load, on_device
-from wmgp.experiments.names import called
+from wmgp.experiments.names import SCRATCH, called
 from wmgp.experiments.parents import parent
 from wmgp.experiments.presets import LONGER
 from wmgp.experiments.recipes import DIGITS
@@ -60,15 +60,33 @@ def measured() -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def once_and_longer(paths: pd.DataFrame) -> pd.DataFrame:
+    """L1 prunes after one and after the last epoch: of the recorded sweeps, which have more seeds, or of the paths."""
+    if preset != "default":
+        return paths
+    swept = pd.concat([part for _, part in results.sweeps(results.locate("tuning_paths.csv").parent)])
+    swept = swept[(swept["method"] == "l1") & swept["epochs"].isin([1, epochs]) & (swept["start"] == SCRATCH)]
+    longer = set(swept.loc[swept["epochs"] == epochs, "parent_sha256"])
+    return swept[swept["parent_sha256"].isin(longer)]
+
+
 rows = measured()
-networks = {called(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
-Markdown(
-    "Recorded: "
-    + "; ".join(
-        f"{name}, {part['seed'].nunique()} seeds, {part['amount'].nunique()} amounts, {part['epochs'].max()} epochs"
-        for name, part in networks.items()
+paths, networks = (
+    {called(*key): part for key, part in found.groupby(["network", "data"], sort=False)}
+    for found in (rows, once_and_longer(rows))
+)
+
+
+def counted(found: dict[str, pd.DataFrame]) -> str:
+    """Networks, seeds and amounts."""
+    return "; ".join(
+        f"{name}, {part['seed'].nunique()} seeds, {part['amount'].nunique()} amounts" for name, part in found.items()
     )
-    + ". Every prune is by L1, and its pruned weights stay at zero."
+
+
+Markdown(
+    f"Watched epoch by epoch: {counted(paths)}. After one and after {epochs} epochs: {counted(networks)}. Every prune "
+    "is by L1, and its pruned weights stay at zero."
 )
 
 # %% [markdown]
@@ -78,7 +96,7 @@ Markdown(
 # side. The line of 0 % is the parent itself, trained on: what it does has nothing to do with pruning.
 
 # %% mystnb={"image": {"alt": "Divergence, cosine, accuracy by epoch: large prunes come back, small ones drift off."}}
-first_name, first = next(iter(networks.items()))
+first = next(iter(paths.values()))
 paths_figure(first, ["js", "cosine", "accuracy"], ["js"])
 
 # %% [markdown]
@@ -91,16 +109,15 @@ paths_figure(first, ["js", "cosine", "accuracy"], ["js"])
 QUANTITIES = {
     "js": "Change of the divergence (nats)",
     "cosine": "Change of the cosine",
-    "distance": "Change of the distance over the norm",
     "accuracy": "Change of the accuracy",
 }
 moved = {y: {name: tuning_paths.changes(part, y, 1, epochs) for name, part in networks.items()} for y in QUANTITIES}
-changes_figure({QUANTITIES[y]: moved[y] for y in ("js", "cosine", "accuracy")})
+changes_figure({QUANTITIES[y]: moved[y] for y in QUANTITIES})
 
 # %%
 tables = {
     (name, f"{amount:.0%}"): {QUANTITIES[y]: results.worded(*moved[y][name][amount], "+.4f") for y in QUANTITIES}
-    for name, part in networks.items()
+    for name in networks
     for amount in moved["js"][name]
 }
 pd.DataFrame(tables).T
@@ -111,7 +128,7 @@ pd.DataFrame(tables).T
 # The epoch at which a prune's outputs are least apart from its parent's, mean over the seeds, 0 to the last.
 
 # %%
-closest = {name: tuning_paths.nearest(part).groupby("amount")["epochs"].mean() for name, part in networks.items()}
+closest = {name: tuning_paths.nearest(part).groupby("amount")["epochs"].mean() for name, part in paths.items()}
 pd.DataFrame(closest).T.rename(columns=lambda amount: f"{amount:.0%}").map(lambda x: f"{x:.1f}")
 
 # %% [markdown]

@@ -472,6 +472,14 @@ def test_recorded_initialisations_are_those_of_the_seeds():
         assert all(torch.equal(weights[name], p) for name, p in models.build("lenet5", seed).named_parameters())
 
 
+def test_records_that_differ_are_no_other_source():
+    run = {"commit": "ab-dirty", "differed": ["results/parents/a.json"]}
+    assert provenance.measured_by(run) == "ab" and provenance.measured_by({"commit": "ab"}) == "ab"
+    for differed in (["results/a.csv", "wmgp/b.py"], [], None):  # older records do not name the files
+        assert provenance.measured_by({"commit": "ab-dirty", "differed": differed}) == "ab-dirty"
+    assert provenance.measured_by({"commit": None}) == ""
+
+
 def test_provenance_names_what_differed_from_the_commit(monkeypatch):
     said = {"describe": "0123-dirty", "diff": "results/a.csv\nwmgp/b.py"}
     monkeypatch.setattr(provenance, "_git", lambda command, *options: said[command])

@@ -67,7 +67,8 @@ def test_every_seed_of_a_sweep_has_the_same_jobs_once(table):
 def test_parents_are_worth_pruning_and_say_how_they_came_about(record):
     facts = json.loads(record.read_text(encoding="utf-8"))
     assert FACTS | {"network", "data", "seed", "start", "epochs", "parent_sha256", "seconds"} <= set(facts)
-    assert not measured_by(facts).endswith("-dirty") and record.stem.startswith(f"{facts['network']}-{facts['data']}-seed")
+    assert not measured_by(facts).endswith("-dirty")
+    assert record.stem.startswith(f"{facts['network']}-{facts['data']}-seed")
     least = needed(facts["network"], facts["data"])
     assert least is not None and facts["accuracy"] >= least
     for stage in ("initial", "trained"):

@@ -91,8 +91,8 @@ class Verdicts(Claims):
             verdict = nodes.strong("", judged[id].capitalize())
             said = [nodes.Text(f"{id}. {claims.CLAIMS[id]} "), verdict, nodes.Text(counts)]
             lines += nodes.list_item("", nodes.paragraph("", "", *said))
-        box = nodes.admonition("", nodes.title("", "What holds"), lines, classes=["verdicts"])
-        return [box + nodes.paragraph("", "", *self.caption())]
+        below = nodes.paragraph("", "", *self.caption())
+        return [nodes.admonition("", nodes.title("", "What holds"), lines, below, classes=["verdicts"])]
 
 
 def figure(row: Row) -> nodes.inline:

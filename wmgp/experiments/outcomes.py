@@ -6,9 +6,11 @@ installed that has no results.
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .. import report
@@ -27,20 +29,18 @@ def measured(rows: pd.DataFrame) -> dict[str, Any]:
     That is the least and the most of the networks' means, in points of accuracy to a tenth, after an epoch of
     fine-tuning ("tuned") and just after pruning ("untuned"). A network counts once, however many parents it has.
     """
-    means = rows.groupby(["rule", "network"])[[TUNED, UNTUNED]].mean()
-    lost = {
-        line: {
-            "tuned": _ends(means.loc[rule, TUNED]),  # pyright: ignore[reportArgumentType]
-            "untuned": _ends(means.loc[rule, UNTUNED]),  # pyright: ignore[reportArgumentType]
+    lost = {}
+    for line, rule in LINES.items():
+        parts = [part for _, part in rows.loc[rows["rule"] == rule].groupby("network")]
+        lost[line] = {
+            name: _ends([part[y].mean() for part in parts]) for name, y in (("tuned", TUNED), ("untuned", UNTUNED))
         }
-        for line, rule in LINES.items()
-    }
     networks = sorted(set(rows["network"]))
     return {"networks": networks, "parents": int(rows["parent_sha256"].nunique()), "lost": lost}
 
 
-def _ends(lost: pd.Series) -> list[float]:
-    return [round(POINTS * float(end), 1) + 0.0 for end in (lost.min(), lost.max())]  # + 0.0: no minus before a zero
+def _ends(lost: Sequence[float]) -> list[float]:
+    return [round(POINTS * float(end), 1) + 0.0 for end in (np.nanmin(lost), np.nanmax(lost))]  # + 0.0: no minus zero
 
 
 def collected(folder: Path) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def longer(of: Recorded) -> Iterator[Row]:
             ):
                 found = mean((there[y] - there[f"{y}_once"]).tolist())
                 claim = f"{what} after {TEN} epochs less after one, {size} prune ({amount:.0%})"
-                yield sweep_row(of, name, rows, "C9", key, claim, found, "+.4f", "05_cosine_not_percentage")
+                yield sweep_row(of, name, rows, "C9", key, claim, found, "+.4f", "16_more_fine_tuning")
 
 
 MEASURES = (l1_is_best, one_curve, function, most_to_prune, kurtosis_orders, when_it_fails, longer)
