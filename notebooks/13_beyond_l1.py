@@ -30,7 +30,7 @@ from IPython.display import Markdown
 from wmgp.experiments import beyond_l1, collapse, inputs, ordering, results, schedules
 from wmgp.experiments.data import load
 from wmgp.experiments.names import called
-from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.recipes import DIGITS, plan
 from wmgp.experiments.training import evaluate
 from wmgp.figures.beyond_l1 import ways_figure
 
@@ -90,11 +90,11 @@ Markdown(
 # %%
 def told(rule: str, amount: float = 0.9) -> str:
     """A line of the list below."""
-    plan = replace(DIGITS, epochs=30)
-    stages = schedules.RULES[rule](plan, amount, beyond_l1.EPOCHS)
+    parent = plan("lenet_small", "cifar10")
+    stages = schedules.RULES[rule](parent, amount, beyond_l1.EPOCHS)
     steps = ", then ".join(
         f"to {stage.amount:.0%}"
-        + (f", back to epoch {stage.back_to} of {plan.epochs}" if stage.back_to is not None else "")
+        + (f", back to epoch {stage.back_to} of {parent.epochs}" if stage.back_to is not None else "")
         + f", {stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
         for stage in stages
     )
@@ -152,8 +152,10 @@ by_amount(gains, "+.1f")
 # Spearman's rank correlation of the cosine with the accuracy, over the ways: 1 means the same order. At one amount it
 # is a question about the ways alone. Over all amounts at once, more pruning lowers both, so it is high for anything
 # that falls with the amount. Random is far off in both, and with it a correlation is easily had; so there is a line
-# without it. *Who chooses* are the ways at one stroke with one schedule, *schedules of L1* those of one method.
-# Intervals (95 %) come from drawing parents with replacement, and with few parents they are coarse.
+# without it. Ways that end in the same mask, such as L1 at another rate, have the same cosine under it, and share a
+# rank. *Who chooses* are the ways at one stroke with one schedule, *schedules of L1* those of one method. Intervals
+# (95 %) come from drawing parents with replacement, and with few parents they are coarse; where a draw has no order at
+# all, there is none.
 
 # %%
 COSINES = {"cosine_pruned": "under the mask", "cosine": "after training"}
@@ -207,11 +209,18 @@ def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
     return results.worded(*ranks[which, x][head], "+.2f") or "undefined"
 
 
+ORDERS = 0.5  # the least rank correlation at an equal amount, its interval included, that is called an order
+
+
+def orders(which: str) -> bool:
+    """Whether the cosine under the mask orders these ways; of a single parent, as it came out."""
+    value, low, _ = ranks[which, "cosine_pruned"][ordering.EACH]
+    return (low if n_seeds > 1 else value) >= ORDERS
+
+
 table = ordering.means(rows)
 best = table.loc[table.groupby("amount")["mean"].idxmax()]
 bests = "; ".join(f"{row.amount:.0%}: {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
-value, low, _ = ranks["all but random", "cosine_pruned"][ordering.EACH]
-ordered = low > 0 if low == low else value > 0  # of a single parent, as it came out
 on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f")
 shares = {
     which: f"{found['cosine'][0]:.1%}, {found['amount'][0]:.1%} and {found['own'][0]:.1%}"
@@ -230,21 +239,28 @@ Markdown(f"""
 - **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {clear(1)}. Worse: {clear(-1)}.
 - **The best mean** at each amount: {bests}.
 - **Training alone** changes the accuracy of the unpruned parent by {on} points.
-- **So**, leaving random out, the cosine under the mask {"orders" if ordered else "does not order"} ways to prune at an
-  equal amount, as far as {n_seeds} parent{"s" if n_seeds > 1 else ""} of {name} can tell.
+- **So**, as far as {n_seeds} parent{"s" if n_seeds > 1 else ""} of {name} can tell, and calling it an order from a
+  correlation of {ORDERS} on: at an equal amount the cosine under the mask
+  {"orders" if orders("who chooses") else "does not order"} the methods that are trained in the same way,
+  {"orders" if orders("schedules of L1") else "does not order"} the schedules of one method, and
+  {"orders" if orders("all but random") else "does not order"} all ways but random.
 """)
 
 # %%
 gain = gains.set_index(["way", "amount"])["mean"].mul(100)
 most = float(gains["amount"].max())
-advice = (
-    "of two serious ways to prune, take the one that keeps the larger cosine; it is a fair first guess."
-    if ordered
-    else "use the cosine to say how much to prune, and to see that a choice is as bad as random; do not choose between "
-    "serious ways to prune by it."
+between = (
+    "between methods that will be trained in the same way, the larger cosine is a fair first guess"
+    if orders("who chooses")
+    else "do not choose between methods by their cosine"
+)
+schedule = (
+    "It also says which schedule is better."
+    if orders("schedules of L1")
+    else "It does not say when to prune, how often, or at which rates to train."
 )
 Markdown(f"""
-What to do: {advice} At {most:.0%}, against one-shot L1, choosing at random changes the accuracy by
+What to do: {between}. {schedule} At {most:.0%}, against one-shot L1, choosing at random changes the accuracy by
 {gain["random", most]:+.1f} points, and a small constant rate in place of the parent's last rates by
 {gain["L1, small rate", most]:+.1f}; pruning gradually changes it by {gain["gradual L1", most]:+.1f}. So compare ways
 to prune only at equal epochs and rates, and from several parents.
