@@ -1,5 +1,7 @@
 """The record of ways to prune: on a little data, what is kept for it, and what lies in results/."""
 
+import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +102,16 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         beyond_l1.main(["--data", "letters", "--out", str(tmp_path / "x.csv")])
     assert "data 'letters': expected one of digits" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_other_processes_find_the_module_by_its_name(monkeypatch, tmp_path):
+    """What is sent to them would else be of a module `__main__`, which is another one there."""
+    seen = []
+    monkeypatch.setattr(beyond_l1, "record", lambda families, *rest: seen.append(type(families[0]).__module__))
+    monkeypatch.setattr(sys, "argv", ["beyond_l1", "--data", "letters", "--out", str(tmp_path / "x.csv")])
+    with pytest.warns(RuntimeWarning, match="found in sys.modules"):  # as the tests have imported it before
+        runpy.run_module("wmgp.experiments.beyond_l1", run_name="__main__")
+    assert seen == ["wmgp.experiments.beyond_l1"]
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")

@@ -157,4 +157,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from wmgp.experiments import beyond_l1  # by its name, under which other processes find what they are to do
+
+    beyond_l1.main()
