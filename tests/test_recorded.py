@@ -11,6 +11,7 @@ from wmgp.experiments import files, results
 from wmgp.experiments.models import NETWORKS
 from wmgp.experiments.provenance import measured_by, provenance
 from wmgp.experiments.recipes import needed
+from wmgp.experiments.schedules import SALIENCY
 from wmgp.pruning import METHODS
 
 FOLDER = Path(__file__).parent.parent / "results"
@@ -45,7 +46,7 @@ def test_rows_have_their_schema_and_their_provenance(table):
         assert not measured_by(facts).endswith("-dirty")
         for column in ("network", "data", "seed", "device"):
             assert set(mine[column]) == {facts[column]}
-    assert set(rows["network"]) <= set(NETWORKS) and set(rows["method"]) <= set(METHODS)
+    assert set(rows["network"]) <= set(NETWORKS) and set(rows["method"]) <= {*METHODS, SALIENCY}
     assert rows["js"].between(0, np.log(2)).all() and rows["cosine"].dropna().between(-1, 1).all()
     assert not rows.drop(columns=["cosine", "cosine_pruned", "cka"]).isna().any().any()
     assert rows.loc[rows["cosine"].isna(), "amount"].eq(1).all()  # undefined where nothing is left, and only there

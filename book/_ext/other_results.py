@@ -24,6 +24,7 @@ PLAIN = {
     "mobilenet_v2": "python -m wmgp.experiments.pretrained",
     "kurtosis_on_purpose": "python -m wmgp.experiments.kurtosis_on_purpose",
     "rescaling": "python -m wmgp.experiments.rescaled",
+    "beyond_l1": "python -m wmgp.experiments.beyond_l1",
     "tuning_paths": "python -m wmgp.experiments.tuning_paths",
     "zoo": "python -m wmgp.experiments.zoo",
 }

@@ -1,0 +1,128 @@
+"""The record of ways to prune: on a little data, what is kept for it, and what lies in results/."""
+
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wmgp import InputError, cosine_similarity
+from wmgp.experiments import beyond_l1, data, early, models, recipes, results
+from wmgp.experiments.parents import parent
+from wmgp.experiments.provenance import provenance, weights_hash
+from wmgp.experiments.training import evaluate, train
+
+PLAN = replace(recipes.DIGITS, epochs=3)
+RECORDED = Path(__file__).parent.parent / "results" / "beyond_l1.csv"
+
+
+@pytest.fixture(scope="module")
+def few():
+    return data.load("digits", True).first(96)
+
+
+def test_early_weights_are_those_on_the_way(few, tmp_path):
+    model = parent("lenet5", few, 1, 3, PLAN.recipe)
+    found = early.early_weights("lenet5", few, 1, PLAN, model, [0, 2, 3], tmp_path)
+    assert weights_hash(found[0]) == weights_hash(models.build("lenet5", 1).state_dict())
+    assert weights_hash(found[3]) == weights_hash(model.state_dict()) != weights_hash(found[2])
+    again = models.build("lenet5", 1)
+
+    def stop(epoch):
+        if epoch == 2:
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        train(again, few, 3, 1, PLAN.recipe, after_epoch=stop)
+    assert weights_hash(again.state_dict()) == weights_hash(found[2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"lenet5-digits-seed1-epoch{epoch}.safetensors" for epoch in (0, 2, 3)
+    ]
+
+
+def test_early_weights_are_read_and_of_this_parent_only(few, tmp_path, monkeypatch):
+    model = parent("lenet5", few, 1, 3, PLAN.recipe)
+    found = early.early_weights("lenet5", few, 1, PLAN, model, [1], tmp_path)
+    other = models.build("lenet5", 2)
+    with pytest.raises(InputError, match="seed 1: trained again, it is another parent"):
+        early.early_weights("lenet5", few, 1, PLAN, other, [1])
+    monkeypatch.setattr(early, "train", None)
+    read = early.early_weights("lenet5", few, 1, PLAN, model, [1], tmp_path)
+    assert weights_hash(read[1]) == weights_hash(found[1])
+    with pytest.raises(InputError, match=r"epoch1.safetensors: weights on the way to another parent"):
+        early.early_weights("lenet5", few, 1, PLAN, other, [1], tmp_path)
+    (tmp_path / "lenet5-digits-seed1-epoch1.safetensors").write_bytes(b"no")
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        early.early_weights("lenet5", few, 1, PLAN, model, [1], tmp_path)
+
+
+def test_a_row_is_about_the_masks_and_about_the_network(few, monkeypatch):
+    start = beyond_l1.started("lenet5", few, 0, PLAN, 3)
+    before = evaluate(start.parent, few)
+    kept = {name: torch.rand(w.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+            for name, w in start.parent.named_parameters()}  # fmt: skip
+    other = models.build("lenet5", 9)
+    monkeypatch.setattr(beyond_l1, "follow", lambda *way: (other, kept))
+    row = beyond_l1.measure(start, before, few, "l1", "gradual", 0.5)
+    masked = {name: w.detach() * kept[name] for name, w in start.parent.named_parameters()}
+    assert row["cosine_pruned"] == pytest.approx(cosine_similarity(start.parent, masked), abs=1e-12)
+    assert row["cosine"] == cosine_similarity(start.parent, other) and row["accuracy"] == evaluate(other, few).accuracy
+    assert row["accuracy_parent"] == before.accuracy and row["min_survival"] <= 0.5 and row["epochs"] == 3
+
+
+def test_the_command_goes_on_where_it_stopped(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(beyond_l1, "load", lambda name, train: few)
+    monkeypatch.setattr(beyond_l1, "plan", lambda *names: PLAN)
+    beyond_l1._held.cache_clear()
+    out = tmp_path / "beyond_l1.csv"
+    command = ["--network", "lenet5", "--data", "digits", "--epochs", "3", "--out", str(out), "--seeds", "0"]
+    monkeypatch.setattr(beyond_l1, "WAYS", [("l1", "one-shot"), ("snip", "one-shot")])
+    beyond_l1.main([*command, "--amounts", "0.9"])
+    first = out.read_text()
+    monkeypatch.setattr(beyond_l1, "WAYS", [("l1", "one-shot"), ("snip", "one-shot"), ("l1", "iterative")])
+    beyond_l1.main([*command, "--amounts", "0.9"])
+    rows, runs = results.read(out), provenance(out)
+    assert out.read_text().startswith(first) and list(rows.columns) == list(beyond_l1.ROW)
+    assert list(zip(rows["method"], rows["rule"], rows["amount"], strict=True)) == [
+        ("l1", "one-shot", 0), ("l1", "one-shot", 0.9), ("snip", "one-shot", 0.9), ("l1", "iterative", 0.9),
+    ]  # fmt: skip
+    [facts] = runs.values()
+    assert {"parent_sha256", "source_sha256", "data_sha256", "recipe", "tuning", "commit", "rounds"} <= set(facts)
+    assert facts["retraining_epochs"] == 3 and set(facts["early_sha256"]) == {"0", "2"}
+    assert rows["cosine_pruned"][0] == pytest.approx(1) and rows["accuracy_pruned"][0] == rows["accuracy_parent"][0]
+    assert rows["cosine_pruned"][1] > rows["cosine_pruned"][2]  # nothing keeps more of it than L1
+    assert not results.sweeps(tmp_path)
+    beyond_l1._held.cache_clear()
+
+
+def test_a_mistake_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        beyond_l1.main(["--data", "letters", "--out", str(tmp_path / "x.csv")])
+    assert "data 'letters': expected one of digits" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_other_processes_find_the_module_by_its_name(monkeypatch, tmp_path):
+    """What is sent to them would else be of a module `__main__`, which is another one there."""
+    seen = []
+    monkeypatch.setattr(beyond_l1, "record", lambda families, *rest: seen.append(type(families[0]).__module__))
+    monkeypatch.setattr(sys, "argv", ["beyond_l1", "--data", "letters", "--out", str(tmp_path / "x.csv")])
+    with pytest.warns(RuntimeWarning, match="found in sys.modules"):  # as the tests have imported it before
+        runpy.run_module("wmgp.experiments.beyond_l1", run_name="__main__")
+    assert seen == ["wmgp.experiments.beyond_l1"]
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
+def test_what_is_recorded():
+    rows = results.read(RECORDED)
+    assert list(rows.columns) == list(beyond_l1.ROW) and rows["epochs"].nunique() == 1
+    wanted = set(beyond_l1.asked(sorted(set(rows["amount"]) - {0})))
+    for _, part in rows.groupby("run"):
+        jobs = list(zip(part["method"], part["rule"], part["amount"], strict=True))
+        assert set(jobs) == wanted and len(jobs) == len(wanted)
+        most = part[part["rule"] == "one-shot"].groupby("amount")["cosine_pruned"].max()
+        mine = part[(part["method"] == "l1") & (part["rule"] == "one-shot")].set_index("amount")["cosine_pruned"]
+        np.testing.assert_allclose(mine.sort_index(), most.sort_index(), rtol=0, atol=1e-12)  # the theorem
+        assert (part["cosine_pruned"] <= part["amount"].map(mine) + 1e-12).all()

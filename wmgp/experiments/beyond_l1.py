@@ -1,0 +1,162 @@
+"""Other ways to prune than one-shot L1, each trained for as many epochs (`schedules`): does the cosine order them?
+
+`python -m wmgp.experiments.beyond_l1` measures what its table does not hold yet: it can be stopped and started again.
+A row's `accuracy_pruned`, `loss_pruned` and `cosine_pruned` are those of the parent under the row's final masks,
+whenever the masks came about, so that all ways have them.
+"""
+
+import argparse
+import copy
+import functools
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..pruning import apply_masks
+from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
+from .backends import cluster, spread
+from .data import ImageData, load
+from .early import early_weights
+from .job import MODULES as JOB
+from .models import NETWORKS
+from .parents import parent
+from .provenance import record_run, source_hash, weights_hash
+from .recipes import Plan, plan
+from .results import COLUMNS, Cell, append_row, has_row
+from .schedules import ROUNDS, WAYS, Start, follow, looked_back
+from .training import Outcome, evaluate
+from .worker import FINE_TUNING, one_thread
+
+EPOCHS = 6  # of training after the parent
+AMOUNTS = (0.8, 0.9, 0.95, 0.98)
+NOTHING = ("l1", "one-shot", 0.0)  # the control: nothing pruned, and trained on for the same epochs
+ROW = (*COLUMNS[:4], "rule", *COLUMNS[4:])
+KEY = ("run", "method", "rule", "amount")
+MODULES = (*JOB, "experiments.beyond_l1", "experiments.early", "experiments.schedules")
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that the rows of one parent have in common; `folder` is that of the parents."""
+
+    network: str
+    data: str
+    seed: int
+    epochs: int
+    folder: Path
+
+
+def started(network: str, training: ImageData, seed: int, how: Plan, epochs: int, folder: Path | None = None) -> Start:
+    """A parent of this plan and what the ways need of it, from the folder or trained."""
+    model = parent(network, training, seed, how.epochs, how.recipe, folder, start=how.weights)
+    early = early_weights(network, training, seed, how, model, looked_back(how, epochs), folder)
+    return Start(model, how, early, training, epochs, FINE_TUNING + seed)
+
+
+def measure(start: Start, before: Outcome, test: ImageData, method: str, rule: str, amount: float) -> dict[str, Cell]:
+    """A row's measurements; `before` is what the parent says of `test`, which outputs are compared on."""
+    began = time.perf_counter()
+    model, masks = follow(start, method, rule, amount)
+    bare = copy.deepcopy(start.parent)
+    apply_masks(bare, masks)
+    at_once, after = evaluate(bare, test), evaluate(model, test)
+    outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
+    return {
+        "method": method, "rule": rule, "amount": amount, "epochs": start.epochs,
+        "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy, "accuracy": after.accuracy,
+        "loss_pruned": at_once.loss, "loss": after.loss,
+        "cosine_pruned": cosine_similarity(start.parent, bare), "cosine": cosine_similarity(start.parent, model),
+        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
+        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
+        "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+
+
+def settings(family: Family) -> tuple[Family, dict[str, Any]]:
+    """The settings of a family's run, which name its parent and the weights on the way to it by their hashes."""
+    with one_thread():
+        start, _, test = _held(family)
+    return family, {
+        "network": family.network,
+        "data": start.data.name,
+        "data_sha256": {"train": start.data.sha256, "test": test.sha256},
+        "seed": family.seed,
+        **start.plan.settings(),
+        "retraining_epochs": family.epochs,
+        "rounds": ROUNDS,
+        "parent_sha256": weights_hash(start.parent.state_dict()),
+        "early_sha256": {str(epoch): weights_hash(weights) for epoch, weights in start.early.items()},
+        "source_sha256": source_hash(MODULES),
+        "device": "cpu",
+    }
+
+
+def row(family: Family, run: str, method: str, rule: str, amount: float) -> dict[str, Cell]:
+    """One row of the table, its columns in the order of `ROW`."""
+    with one_thread():
+        start, before, test = _held(family)
+        measured = measure(start, before, test, method, rule, amount)
+    named = {"network": family.network, "data": test.name, "seed": family.seed, "device": "cpu", "run": run}
+    whole = named | measured
+    return {name: whole[name] for name in ROW}
+
+
+@functools.lru_cache(1)
+def _held(family: Family) -> tuple[Start, Outcome, ImageData]:
+    """What a process keeps from one row to the next: the start, what the parent says of the test images, and those."""
+    training, test = load(family.data, True), load(family.data, False)
+    how = plan(family.network, family.data)
+    start = started(family.network, training, family.seed, how, family.epochs, family.folder)
+    return start, evaluate(start.parent, test), test
+
+
+def asked(amounts: Iterable[float]) -> list[tuple[str, str, float]]:
+    """Method, rule and amount of every row of a parent: the control, and every way at every amount."""
+    return [NOTHING, *((method, rule, amount) for amount in amounts for method, rule in WAYS)]
+
+
+def record(families: list[Family], amounts: list[float], out: Path, jobs: int = 1) -> int:
+    """Add to the table `out` the rows of every way, amount and family that it lacks; return how many those were."""
+    with cluster("loky", jobs):
+        with closing(spread(settings, [(family,) for family in families])) as found:
+            runs = {record_run(out, facts): family for family, facts in found}
+        tasks = [
+            (family, run, method, rule, amount)
+            for run, family in runs.items()
+            for method, rule, amount in asked(amounts)
+            if not has_row(out, run=run, method=method, rule=rule, amount=amount)
+        ]
+        with closing(spread(row, tasks)) as rows:
+            for number, measured in enumerate(rows, 1):
+                append_row(out, measured, unless=KEY)
+                print(f"{number}/{len(tasks)}", *(measured[name] for name in (*ROW[2:6], "accuracy")), flush=True)
+    return len(tasks)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.beyond_l1", description="Record other ways to prune.")
+    parser.add_argument("--network", default="lenet_small", choices=NETWORKS, help="(default: %(default)s)")
+    parser.add_argument("--data", default="cifar10", help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    parser.add_argument("--amounts", type=float, nargs="+", default=list(AMOUNTS), help="(default: 0.8 0.9 0.95 0.98)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="after the parent's (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("results", "beyond_l1.csv"), help="(default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    out, folder = chosen.out.absolute(), chosen.out.absolute().parent / "parents"
+    families = [Family(chosen.network, chosen.data, seed, chosen.epochs, folder) for seed in chosen.seeds]
+    try:
+        record(families, chosen.amounts, out, chosen.jobs)
+    except InputError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    from wmgp.experiments import beyond_l1  # by its name, under which other processes find what they are to do
+
+    beyond_l1.main()
