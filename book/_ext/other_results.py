@@ -1,6 +1,7 @@
 """``{other-results}``: what is recorded in ``results/`` beside sweeps, parents and benchmarks, and the commands for it.
 
-A row for the authors' own run, MobileNetV2's weights, rescaled networks, and each file of outputs and loss surfaces.
+A row for the authors' own run, MobileNetV2's weights, rescaled networks, a transformer in two pools, and each file of
+outputs and loss surfaces.
 """
 
 import json
@@ -22,6 +23,7 @@ PLAIN = {
     "reference_run": "python -m wmgp.experiments.reference",
     "mobilenet_v2": "python -m wmgp.experiments.pretrained",
     "rescaling": "python -m wmgp.experiments.rescaled",
+    "vit_fashion_mnist": "python -m wmgp.experiments.transformers",
 }
 
 

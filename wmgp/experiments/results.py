@@ -18,7 +18,8 @@ COLUMNS = (
     *("accuracy_parent", "accuracy_pruned", "accuracy", "loss_pruned", "loss", "cosine_pruned", "cosine"),
     *("agreement", "js", "cka", "min_survival", "seconds", "device", "run"),
 )
-TEXT = {"network", "data", "method", "rule", "device", "run"}
+TEXT = {"network", "data", "pool", "method", "rule", "device", "run"}
+ELSE = {"rule", "pool"}  # columns that only tables of other experiments than sweeps have
 WHOLE = {"seed", "epochs"}
 SHARES = {"amount", "accuracy_parent", "accuracy_pruned", "accuracy", "agreement", "min_survival"}  # in [0, 1]
 
@@ -117,12 +118,12 @@ def with_facts(table: str | Path) -> pd.DataFrame:
 def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
     """The sweeps recorded in a folder: name of the table, and its rows (`with_facts`) of one kind.
 
-    That is of one network, data set, start and number of epochs. Tables with a column `rule` are other experiments.
+    That is of one network, data set, start and number of epochs. Tables with a column of `ELSE` are left out.
     """
     found = []
     for path in sorted(Path(folder).glob("*.csv")):
         header = next(csv.reader(path.read_text(encoding="utf-8").splitlines()[:1]), [])
-        if set(header) >= set(COLUMNS) and "rule" not in header:
+        if set(header) >= set(COLUMNS) and not ELSE & set(header):
             parts = with_facts(path).groupby(["network", "data", "start", "epochs"], sort=True)
             found += [(path.name, part) for _, part in parts]
     return found
