@@ -322,11 +322,9 @@ def followed(y: str) -> str:
     """In which pools the cosine explains more than the amount, and by how much."""
     closer = [name for name in parts if left[name, y]["cosine"][0] < left[name, y]["amount"][0]]
     which = {0: "in neither pool", 1: f"in {' '.join(closer)} only", 2: "in both pools"}[len(closer)]
-    cells = (
-        f"{name} {one['amount'][0]:.1%}, {one['cosine'][0]:.1%} and {one['own'][0]:.1%}"
-        for name, one in ((name, left[name, y]) for name in asked)
-    )
-    return f"better than the amount {which} ({'; '.join(cells)})"
+    ones = {name: [f"{left[name, y][x][0]:.1%}" for x in curves] for name in asked}
+    cells = (f"  - {name}: {amount}, {cosine} and {own}" for name, (amount, cosine, own) in ones.items())
+    return "\n".join([f"better than the amount {which}. Left unexplained:", *cells])
 
 
 def price(name: str) -> str:
@@ -336,6 +334,7 @@ def price(name: str) -> str:
     return f"in {name} {bare.mean():.1f} points at once and {tuned.mean():.1f} after fine-tuning ({allowed})"
 
 
+kept = {pool: f"{100 * at_share(pool, SHARES[-1], 'accuracy').mean():.1f}" for pool in POOLS}
 Markdown(f"""
 - **The paper's pool misses** {missed["here"]:.0%} of this transformer and {missed["ViT-B/16"]:.0%} of ViT-B/16, nearly
   all of it queries, keys and values. Stored in three layers, the same numbers are in the pool. So what may be pruned
@@ -346,9 +345,12 @@ Markdown(f"""
   {untrained:.2f}, of the whole pool.
 - **Layer norms** are {norms[0]:.1%} of the parameters and {norms[1]:.0%} of the energy: their weights begin at
   one, and the cosine looks at them first.
-- **Does accuracy follow the cosine?** After fine-tuning {followed("accuracy")}; just after pruning
-  {followed("accuracy_pruned")}. The numbers are what is left unexplained by one curve over the amount, by one over the
-  cosine, and by a curve a method.
+- **After fine-tuning accuracy follows the cosine** {followed("accuracy")}
+- **Just after pruning** it does so {followed("accuracy_pruned")}
+
+  These are shares of the variance, of one curve over the amount, one over the cosine, and a curve a method.
+- **At the same share of the network**, {SHARES[-1]:.0%}, L1 in the paper's pool leaves {kept["weight_bias"]} % after
+  fine-tuning and in the whole pool {kept["all"]} %.
 - **Is the optimal amount affordable?** L1 at that amount costs {"; ".join(map(price, affordable))}.
 """)
 

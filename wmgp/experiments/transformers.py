@@ -62,7 +62,7 @@ class Measured:
 
 
 # Few and close where random pruning falls, and where L1 does.
-AMOUNTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+AMOUNTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 # The rate and the epochs are ours, enough for a parent that is worth pruning; fine-tuning is the paper's.
 STRONG = Recipe(0.1, 0.9, 5e-4, 128, nesterov=True, one_cycle=True)
 FASHION = Study("fashion_mnist", Plan(STRONG, 15), AMOUNTS, (0, 1, 2))
