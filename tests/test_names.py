@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from wmgp.experiments import data, models, names
+from wmgp.experiments import data, models, names, transformers
 
 
 def test_every_network_and_data_set_has_a_name():
-    assert set(names.NETWORKS) == set(models.NETWORKS) and set(names.DATA) >= set(data._READERS)
+    assert set(names.NETWORKS) == {*models.NETWORKS, transformers.NETWORK} and set(names.DATA) >= set(data._READERS)
     assert names.called("mine", "my_images") == "mine on my_images"
 
 

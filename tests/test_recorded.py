@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wmgp.experiments import files, results
+from wmgp.experiments import files, results, transformers
 from wmgp.experiments.models import NETWORKS
 from wmgp.experiments.provenance import measured_by, provenance
 from wmgp.experiments.recipes import needed
@@ -25,7 +25,7 @@ def columns(path):
 
 TABLES = [path for path in sorted(FOLDER.glob("*.csv")) if set(results.COLUMNS) <= set(columns(path))]
 SWEEPS = [path for path in TABLES if columns(path) == list(results.SWEEP)]
-PARENTS = sorted((FOLDER / "parents").rglob("*.json"))
+PARENTS = [path for folder in ("parents", "transformers") for path in sorted((FOLDER / folder).rglob("*.json"))]
 
 
 def name(path):
@@ -46,7 +46,8 @@ def test_rows_have_their_schema_and_their_provenance(table):
         assert not measured_by(facts).endswith("-dirty")
         for column in ("network", "data", "seed", "device"):
             assert set(mine[column]) == {facts[column]}
-    assert set(rows["network"]) <= set(NETWORKS) and set(rows["method"]) <= {*METHODS, SALIENCY}
+    assert set(rows["network"]) <= {*NETWORKS, transformers.NETWORK}
+    assert set(rows["method"]) <= {*METHODS, SALIENCY}
     assert rows["js"].between(0, np.log(2)).all() and rows["cosine"].dropna().between(-1, 1).all()
     assert not rows.drop(columns=["cosine", "cosine_pruned", "cka"]).isna().any().any()
     assert rows.loc[rows["cosine"].isna(), "amount"].eq(1).all()  # undefined where nothing is left, and only there

@@ -26,6 +26,7 @@ PLAIN = {
     "rescaling": "python -m wmgp.experiments.rescaled",
     "beyond_l1": "python -m wmgp.experiments.beyond_l1",
     "tuning_paths": "python -m wmgp.experiments.tuning_paths",
+    "vit_fashion_mnist": "python -m wmgp.experiments.transformers",
     "zoo": "python -m wmgp.experiments.zoo",
 }
 

@@ -11,6 +11,7 @@ NETWORKS = {
     "resnet18": "ResNet18",
     "vgg11_bn": "VGG11 BN",
     "mobilenet_v2": "MobileNetV2",
+    "vit": "small ViT",
 }
 DATA = {
     "mnist": "MNIST",

@@ -84,6 +84,7 @@ NEEDED = {
     ("vgg11_bn", "cifar10"): 0.80,
     ("mobilenet_v2", "cifar10"): 0.70,
     ("mobilenet_v2", "imagenet-sample"): 0.70,
+    ("vit", "fashion_mnist"): 0.85,
 }
 
 

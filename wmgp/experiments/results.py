@@ -19,7 +19,7 @@ COLUMNS = (
     *("agreement", "js", "cka", "min_survival", "seconds", "device", "run"),
 )
 SWEEP = (*COLUMNS, "loss_parent")  # the columns of a sweep's table; others are other experiments
-TEXT = {"network", "data", "method", "rule", "variant", "moved", "device", "run"}
+TEXT = {"network", "data", "pool", "method", "rule", "variant", "moved", "device", "run"}
 WHOLE = {"seed", "epochs", "parent_epochs"}
 SHARES = {"amount", "accuracy_parent", "accuracy_pruned", "accuracy", "agreement", "min_survival"}  # in [0, 1]
 
