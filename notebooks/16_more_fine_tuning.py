@@ -31,6 +31,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from wmgp.experiments import inputs, results, tuning_paths
+from wmgp.experiments.coverage import ranges
 from wmgp.experiments.data import load, on_device
 from wmgp.experiments.names import SCRATCH, called
 from wmgp.experiments.parents import parent
@@ -66,8 +67,8 @@ def once_and_longer(paths: pd.DataFrame) -> pd.DataFrame:
         return paths
     swept = pd.concat([part for _, part in results.sweeps(results.locate("tuning_paths.csv").parent)])
     swept = swept[(swept["method"] == "l1") & swept["epochs"].isin([1, epochs]) & (swept["start"] == SCRATCH)]
-    longer = set(swept.loc[swept["epochs"] == epochs, "parent_sha256"])
-    return swept[swept["parent_sha256"].isin(longer)]
+    longer = swept[swept["epochs"] == epochs]
+    return swept[swept["parent_sha256"].isin(longer["parent_sha256"]) & swept["amount"].isin(longer["amount"])]
 
 
 rows = measured()
@@ -80,7 +81,7 @@ paths, networks = (
 def counted(found: dict[str, pd.DataFrame]) -> str:
     """Networks, seeds and amounts."""
     return "; ".join(
-        f"{name}, {part['seed'].nunique()} seeds, {part['amount'].nunique()} amounts" for name, part in found.items()
+        f"{name} (seeds {ranges(part['seed'])}, {part['amount'].nunique()} amounts)" for name, part in found.items()
     )
 
 
