@@ -26,12 +26,11 @@ wmgp.room((wmgp) => {
     };
   }
 
-  // Share of the work done, from the bytes read; a pass is not always needed, so it may end before 1.
+  // Share of the bytes to read; a second or third look is not always needed, so it may end before 1.
   function progressOf(parameters, progress) {
-    const bytes = parameters.reduce((total, p) => total + p.nbytes, 0);
-    const passes = parameters.every((p) => wmgp.isHalf(p.dtype) || p.dtype === "float64") ? 2 : 3;
+    const bytes = parameters.reduce((total, p) => total + p.nbytes * (wmgp.isHalf(p.dtype) ? 1 : 3), 0);
     let done = 0;
-    return (more) => progress(Math.min((done += more) / (bytes * passes), 1));
+    return (more) => progress(Math.min((done += more) / bytes, 1));
   }
 
   async function points(label, measurement, k2, amounts) {

@@ -8,12 +8,22 @@ wmgp.room((wmgp) => {
   // [below, equal] for a threshold of at least 0, any float64.
   function countBelow(block, dtype, threshold) {
     if (dtype === "float64") return countFloat64(block, threshold);
-    const half = wmgp.isHalf(dtype);
-    const { first, equal } = half ? firstHalf(dtype, threshold) : firstFloat32(threshold);
-    const bits = half ? block : new Uint32Array(block.buffer, block.byteOffset, block.length);
-    const sign = half ? 0x7fff : 0x7fffffff;
-    const counts = half ? countHalf(bits, first) : countFloat32(bits, first, sign);
+    if (wmgp.isHalf(dtype)) return countTally(wmgp.tally(block), dtype, threshold);
+    const { first, equal } = firstFloat32(threshold);
+    const counts = countFloat32(new Uint32Array(block.buffer, block.byteOffset, block.length), first);
     return [counts[0], equal ? counts[1] : 0];
+  }
+
+  // The same of a half-precision tally.
+  function countTally({ raws, counts }, dtype, threshold) {
+    const { first, equal } = firstHalf(dtype, threshold);
+    let [below, same] = [0, 0];
+    for (let i = 0; i < raws.length; i++) {
+      const magnitude = raws[i] & 0x7fff;
+      if (magnitude < first) below += counts[i];
+      else if (equal && magnitude === first) same += counts[i];
+    }
+    return [below, same];
   }
 
   function countFloat64(values, threshold) {
@@ -45,25 +55,15 @@ wmgp.room((wmgp) => {
   }
 
   // Magnitudes order as their bits do; the sign of a difference is counted, so that nothing branches.
-  function countFloat32(bits, first, sign) {
+  function countFloat32(bits, first) {
     let [below, upTo] = [0, 0];
     for (let i = 0; i < bits.length; i++) {
-      const difference = (bits[i] & sign) - first;
+      const difference = (bits[i] & 0x7fffffff) - first;
       below += difference >>> 31;
       upTo += (difference - 1) >>> 31;
     }
     return [below, upTo - below];
   }
 
-  function countHalf(bits, first) {
-    let [below, upTo] = [0, 0];
-    for (let i = 0; i < bits.length; i++) {
-      const difference = (bits[i] & 0x7fff) - first;
-      below += difference >>> 31;
-      upTo += (difference - 1) >>> 31;
-    }
-    return [below, upTo - below];
-  }
-
-  Object.assign(wmgp, { countBelow });
+  Object.assign(wmgp, { countBelow, countTally });
 });

@@ -44,6 +44,7 @@ wmgp.analyzeInWorker = (() => {
         else reject(refused ? new wmgp.InputError(reason) : new Error(reason));
       };
     });
+    worker.postMessage({ files: [...files], pool });
     return { done, cancel: () => worker.terminate() };
   };
 })();

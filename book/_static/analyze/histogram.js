@@ -7,7 +7,6 @@ wmgp.room((wmgp) => {
   const SLOTS = 1 << 12;
   const FLUSH = 1 << 26; // values until the counters are emptied: their squares then still sum exactly
   const INFINITE = 0x7f800000; // this magnitude and all above it are infinite or not a number
-  const FEW = 1 << 14; // of fewer half-precision values each is worked on; of more, each of the 65,536 there can be
   const STRIDE = 4; // a bin's numbers: count, sum of slots, sum of their squares, nothing
 
   const word = new Uint32Array(1);
@@ -76,73 +75,38 @@ wmgp.room((wmgp) => {
     return wmgp.fromPowers(values.length, centre, a1 + b1, a2 + b2, a3 + b3, a4 + b4);
   }
 
-  // How often each of the 65,536 half-precision values occurs in a block.
-  function tally(raw, counts) {
-    counts.fill(0);
-    const even = raw.length & ~1;
-    for (let i = 0; i < even; i += 2) {
-      counts[raw[i]]++;
-      counts[65536 + raw[i + 1]]++; // a second table: equal neighbours need not wait for each other
-    }
-    if (even < raw.length) counts[raw[even]]++;
-    for (let i = 0; i < 65536; i++) counts[i] += counts[65536 + i];
-  }
-
-  // The moments of as many values as `counts` says of each in `values`; NaN and infinity must not occur.
-  function momentsOfCounts(counts, values) {
-    let [n, total, s1, s2, s3, s4] = [0, 0, 0, 0, 0, 0];
-    for (let i = 0; i < 65536; i++) {
-      if (!counts[i]) continue;
-      n += counts[i];
-      total += counts[i] * values[i];
-    }
-    const centre = total / n;
-    for (let i = 0; i < 65536; i++) {
-      if (!counts[i]) continue;
-      const d = values[i] - centre;
-      const square = d * d;
-      s1 += counts[i] * d;
-      s2 += counts[i] * square;
-      s3 += counts[i] * square * d;
-      s4 += counts[i] * square * square;
-    }
-    return wmgp.fromPowers(n, centre, s1, s2, s3, s4);
-  }
-
   class Counter {
     constructor() {
       this.table = new Float64Array(BINS * STRIDE);
-      this.tallies = new Uint32Array(2 << 16);
       this.held = 0;
       this.used = new Map(); // bin -> [count, low, square], the last two as BigInt
     }
 
-    // Count the block where it is prunable; {moments, finite}.
+    // Count the block where it is prunable: {moments, finite, tally}, the last of half precision only.
     count(block, dtype, prunable) {
       if (block.length === 0) return { moments: wmgp.EMPTY, finite: true };
       if (this.held + block.length > FLUSH) this.drain();
-      if (wmgp.isHalf(dtype) && block.length >= FEW) return this.countTallies(block, dtype, prunable);
-      const values = wmgp.asFloats(block, dtype);
-      const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-      const largest = prunable ? countBins(bits, this.table) : largestOf(bits);
       if (prunable) this.held += block.length;
-      const finite = largest < INFINITE;
+      return wmgp.isHalf(dtype) ? this.countHalves(block, dtype, prunable) : this.countFloats(block, prunable);
+    }
+
+    countFloats(values, prunable) {
+      const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+      const finite = (prunable ? countBins(bits, this.table) : largestOf(bits)) < INFINITE;
       return { moments: finite ? momentsOf(values) : wmgp.EMPTY, finite };
     }
 
-    countTallies(block, dtype, prunable) {
-      tally(block, this.tallies);
+    countHalves(block, dtype, prunable) {
+      const tally = wmgp.tally(block);
       const bits = wmgp.widened(dtype);
-      let finite = true;
-      for (let raw = 0; raw < 65536; raw++) {
-        if (!this.tallies[raw]) continue;
+      let largest = 0;
+      for (const [i, raw] of tally.raws.entries()) {
         const magnitude = bits[raw] & 0x7fffffff; // whose lower 12 bits are zeros
-        finite &&= magnitude < INFINITE;
-        if (prunable) this.table[(magnitude >>> 12) << 2] += this.tallies[raw];
+        largest = Math.max(largest, magnitude);
+        if (prunable) this.table[(magnitude >>> 12) << 2] += tally.counts[i];
       }
-      if (prunable) this.held += block.length;
-      const values = new Float32Array(bits.buffer);
-      return { moments: finite ? momentsOfCounts(this.tallies, values) : wmgp.EMPTY, finite };
+      const finite = largest < INFINITE;
+      return { moments: finite ? wmgp.momentsOfTally(tally, dtype) : wmgp.EMPTY, finite, tally };
     }
 
     drain() {
@@ -164,5 +128,5 @@ wmgp.room((wmgp) => {
     }
   }
 
-  Object.assign(wmgp, { BINS, SLOTS, INFINITE, FEW, Counter, valueAt, tally });
+  Object.assign(wmgp, { BINS, SLOTS, Counter, valueAt });
 });

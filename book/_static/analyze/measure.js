@@ -1,6 +1,6 @@
 // A few passes over the parameters -> moments, levels and counts. The first takes the moments and the histogram; the
 // second looks again only at the few bins that hold a boundary asked for; the third counts what a threshold prunes of
-// each tensor. Small sources, and float64 ones, are sorted instead.
+// each tensor. Half precision is read once and known from its tallies. Small sources, and float64 ones, are sorted.
 "use strict";
 
 wmgp.room((wmgp) => {
@@ -8,15 +8,16 @@ wmgp.room((wmgp) => {
   const SORTABLE = 1 << 25; // float64 values: so many can be held and sorted
   const [SMALLEST, LARGEST] = [1e-70, 1e70]; // the range of a largest magnitude whose fourth powers can be summed
 
-  // {parameters, tensors (moments), bins (null: the values are sorted), coarse, levels(ranks), pruned(levels, ranks)}.
+  // {parameters, tensors (moments), tallies, bins (null: the values are sorted), coarse, levels(ranks), pruned(levels,
+  // ranks)}.
   async function measure(parameters, progress = () => {}, sortedBelow = SORTED_BELOW) {
     const n = parameters.reduce((total, p) => total + p.n, 0);
     const sorted = n < sortedBelow || parameters.some((p) => p.dtype === "float64");
     const found = sorted ? await sortedPass(parameters, n, progress) : await firstPass(parameters, progress);
-    const { bins, coarse } = found;
-    const levels = async (ranks) => (bins ? refinedLevels(parameters, bins, coarse, ranks, progress) : coarse);
-    const pruned = (magnitudes, ranks) => prunedOfEach(parameters, magnitudes, ranks, progress);
-    return { ...found, parameters, levels, pruned };
+    const measurement = { ...found, parameters };
+    const levels = async (ranks) => (found.bins ? refinedLevels(measurement, ranks, progress) : found.coarse);
+    const pruned = (magnitudes, ranks) => prunedOfEach(measurement, magnitudes, ranks, progress);
+    return { ...measurement, levels, pruned };
   }
 
   function refuseUnfinite(parameters, finite) {
@@ -29,15 +30,17 @@ wmgp.room((wmgp) => {
     const counter = new wmgp.Counter();
     const tensors = parameters.map(() => wmgp.EMPTY);
     const finite = parameters.map(() => true);
+    const tallies = parameters.map(() => []);
     const work = (place, block, { dtype, prunable }) => {
       const found = counter.count(block, dtype, prunable);
       tensors[place] = wmgp.merged(tensors[place], found.moments);
       finite[place] &&= found.finite;
+      if (found.tally) tallies[place].push(found.tally);
     };
     await wmgp.eachBlock(parameters, work, progress);
     refuseUnfinite(parameters, finite);
     const bins = counter.histogram();
-    return { tensors, bins, coarse: wmgp.coarseLevels(bins) };
+    return { tensors, tallies, bins, coarse: wmgp.coarseLevels(bins) };
   }
 
   async function sortedPass(parameters, n, progress) {
@@ -63,7 +66,7 @@ wmgp.room((wmgp) => {
       pool.set(values.map(Math.abs), end);
       end += values.length;
     }
-    return { tensors, bins: null, coarse: wmgp.sortedLevels(pool.sort()) };
+    return { tensors, tallies: parameters.map(() => []), bins: null, coarse: wmgp.sortedLevels(pool.sort()) };
   }
 
   function checkRange(parameters, tops) {
@@ -73,19 +76,24 @@ wmgp.room((wmgp) => {
     throw new wmgp.InputError(`${parameters[tops.indexOf(top)].name}: ${said}`);
   }
 
+  // The pool's places that must be read again, and those whose tallies say all.
+  function places({ parameters, tallies }) {
+    const pool = [...parameters.keys()].filter((i) => parameters[i].prunable);
+    return { unread: pool.filter((i) => !tallies[i].length), tallied: pool.filter((i) => tallies[i].length) };
+  }
+
   // The second pass: the levels with the bins that matter looked into.
-  async function refinedLevels(parameters, bins, coarse, ranks, progress) {
+  async function refinedLevels(measurement, ranks, progress) {
+    const { parameters, tallies, bins, coarse } = measurement;
     const refined = wmgp.refinable(bins, coarse, ranks);
     if (!refined.length) return coarse;
     const rows = new Int32Array(wmgp.BINS).fill(-1);
     refined.forEach((place, row) => (rows[bins[place].bin] = row));
     const slots = new Float64Array(refined.length * wmgp.SLOTS);
-    const tallies = new Uint32Array(2 << 16);
-    const work = (_, block, { dtype }) => {
-      if (wmgp.isHalf(dtype)) addTallies(block, wmgp.widened(dtype), tallies, rows, slots);
-      else addSlots(new Uint32Array(block.buffer, block.byteOffset, block.length), rows, slots);
-    };
-    await wmgp.eachBlock(parameters.filter((p) => p.prunable), work, progress);
+    const { unread, tallied } = places(measurement);
+    for (const i of tallied) for (const tally of tallies[i]) addTally(tally, parameters[i].dtype, rows, slots);
+    const work = (_, { buffer, byteOffset, length }) => addSlots(new Uint32Array(buffer, byteOffset, length), rows, slots);
+    await wmgp.eachBlock(unread.map((i) => parameters[i]), work, progress);
     return wmgp.fineLevels(bins, coarse, refined, slots);
   }
 
@@ -97,37 +105,41 @@ wmgp.room((wmgp) => {
     }
   }
 
-  function addTallies(raw, widened, tallies, rows, slots) {
-    wmgp.tally(raw, tallies);
-    for (let value = 0; value < 65536; value++) {
-      const row = tallies[value] ? rows[(widened[value] & 0x7fffffff) >>> 12] : -1;
-      if (row >= 0) slots[row << 12] += tallies[value];
+  function addTally({ raws, counts }, dtype, rows, slots) {
+    const bits = wmgp.widened(dtype);
+    for (let i = 0; i < raws.length; i++) {
+      const row = rows[(bits[raws[i]] & 0x7fffffff) >>> 12];
+      if (row >= 0) slots[row << 12] += counts[i];
     }
   }
 
   // The third pass: how many values of each tensor are among the n smallest of the pool, for each n of `ranks`. Equal
   // values go in the order of the tensors.
-  async function prunedOfEach(parameters, magnitudes, ranks, progress) {
-    const thresholds = ranks.map((rank) => (rank ? magnitudes.threshold(rank) : 0));
-    const pool = parameters.filter((p) => p.prunable);
-    const found = thresholds.map(() => pool.map(() => [0, 0]));
-    await wmgp.eachBlock(pool, (place, block, { dtype }) => {
-      thresholds.forEach((threshold, t) => {
-        const [below, equal] = wmgp.countBelow(block, dtype, threshold);
+  async function prunedOfEach(measurement, magnitudes, ranks, progress) {
+    const { parameters, tallies } = measurement;
+    const found = ranks.map(() => parameters.map(() => [0, 0])); // below each threshold, and equal to it
+    const count = (place, dtype, counted) => {
+      for (const [t, rank] of ranks.entries()) {
+        const [below, equal] = counted(dtype, rank ? magnitudes.threshold(rank) : 0);
         found[t][place][0] += below;
         found[t][place][1] += equal;
-      });
-    }, progress);
-    return ranks.map((rank, t) => {
-      let ties = magnitudes.tiesPruned(rank);
-      let place = 0;
-      return parameters.map((p) => {
-        if (!p.prunable) return 0;
-        const [below, equal] = found[t][place++];
-        const taken = Math.min(Math.max(ties, 0), equal);
-        ties -= equal;
-        return below + taken;
-      });
+      }
+    };
+    const { unread, tallied } = places(measurement);
+    for (const i of tallied) {
+      for (const tally of tallies[i]) count(i, parameters[i].dtype, (...at) => wmgp.countTally(tally, ...at));
+    }
+    const again = unread.map((i) => parameters[i]);
+    const work = (place, block, { dtype }) => count(unread[place], dtype, (...at) => wmgp.countBelow(block, ...at));
+    await wmgp.eachBlock(again, work, progress);
+    return ranks.map((rank, t) => withTies(found[t], magnitudes.tiesPruned(rank)));
+  }
+
+  function withTies(found, ties) {
+    return found.map(([below, equal]) => {
+      const taken = Math.min(Math.max(ties, 0), equal);
+      ties -= equal;
+      return below + taken;
     });
   }
 
