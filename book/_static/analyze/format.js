@@ -1,0 +1,43 @@
+// Numbers and names as the command line prints them: Python's formats, halves to even, names on one line.
+"use strict";
+
+wmgp.room((wmgp) => {
+  // Python's format(x, ".<digits>f"). toFixed rounds exactly, but halves away from zero.
+  function fixed(x, digits) {
+    if (x === null || Number.isNaN(x)) return "-";
+    if (!Number.isFinite(x)) return "inf";
+    const exact = Math.abs(x) < 1e21 ? x.toFixed(Math.min(digits + 40, 100)) : "";
+    const tail = exact.slice(exact.indexOf(".") + 1 + digits);
+    const even = Number(exact.slice(0, exact.length - tail.length).replace(/\D/g, "").slice(-1)) % 2 === 0;
+    if (/^50*$/.test(tail) && even) return exact.slice(0, exact.length - tail.length).replace(/\.$/, "");
+    return x.toFixed(digits);
+  }
+
+  // Python's format(x, ".<digits>g").
+  function general(x, digits) {
+    if (x === null || Number.isNaN(x)) return "-";
+    if (!Number.isFinite(x)) return "inf";
+    const [mantissa, power] = x.toExponential(digits - 1).split("e");
+    const strip = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+    const exponent = Number(power);
+    if (exponent >= -4 && exponent < digits) return strip(x.toFixed(digits - 1 - exponent));
+    return `${strip(mantissa)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+  }
+
+  const count = (n) => (n === null ? "-" : n.toLocaleString("en-US"));
+  const share = (part, n) => (part === null || n === 0 ? "-" : fixed(part / n, 4));
+  const percent = (x) => `${(100 * x).toFixed(1)} %`;
+  const shape = (sizes) => sizes.join("x") || "scalar";
+
+  // The text on one line, with control characters (names come from files) as escapes.
+  function printable(text) {
+    return text.replace(/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (character) => {
+      const code = character.codePointAt(0);
+      const short = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[character];
+      const hex = (letter, width) => `\\${letter}${code.toString(16).padStart(width, "0")}`;
+      return short ?? (code < 256 ? hex("x", 2) : code < 65536 ? hex("u", 4) : hex("U", 8));
+    });
+  }
+
+  Object.assign(wmgp, { fixed, general, count, share, percent, shape, printable });
+});
