@@ -135,7 +135,7 @@
 
   function showRisk() {
     const rows = wmgp.atRisk(report);
-    const heading = Object.assign(document.createElement("h4"), { textContent: "Tensors at risk" });
+    const heading = Object.assign(document.createElement("h3"), { textContent: "Tensors at risk" });
     const said = document.createElement("p");
     said.textContent = rows.length
       ? "The optimal amount takes 99 % or more of the values of these:"

@@ -2,7 +2,7 @@
 "use strict";
 
 wmgp.room((wmgp) => {
-  const WINDOW = 1 << 23; // bytes
+  const WINDOW = 1 << 24; // bytes
 
   // The windows that hold parameters: {blob, file, start, stop, pieces: [{place, first, count, offset}]}; a value
   // belongs to the window that its first byte lies in.

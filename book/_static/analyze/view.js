@@ -12,9 +12,9 @@
     return element;
   }
 
-  // A table with a caption; the first cell of a row is its heading, numbers are on the right.
-  function table(caption, headings, rows, left = 1) {
-    const side = (i) => (i < left ? {} : { class: "number" });
+  // A table with a caption; the first cell of a row is its heading; the columns not on the left are numbers.
+  function table(caption, headings, rows, left = [0]) {
+    const side = (i) => (left.includes(i) ? {} : { class: "number" });
     const head = made("tr", {}, ...headings.map((text, i) => made("th", { scope: "col", ...side(i) }, text)));
     const body = rows.map(([first, ...rest]) => made("tr", {}, made("th", { scope: "row" }, first),
       ...rest.map((text, i) => made("td", side(i + 1), text))));
@@ -32,10 +32,10 @@
 
   wmgp.factsTable = (report) => table("The weights", ["", "value", "remark"], [
     ["parameters", wmgp.count(report.n_parameters), ""],
-    ["prunable", wmgp.count(report.n_prunable), report.pool ? `pool ${report.pool}` : ""],
+    ["prunable", wmgp.count(report.n_prunable), `pool ${report.pool}`],
     ["kurtosis", wmgp.fixed(report.kurtosis, 2), "a normal distribution has 3"],
     ["kurtosis of kurtoses", wmgp.fixed(report.kurtosis_of_kurtoses, 2), "over the pool's tensors"],
-  ].map(([name, value, remark]) => [name, value, remark]));
+  ].filter(([name]) => !report.law || name === "kurtosis"), [0, 2]);
 
   function pointRow(name, point) {
     if (!point) return [name, "undefined", "", "", "", ""];
@@ -57,7 +57,7 @@
       wmgp.printable(row.name), wmgp.shape(row.shape), row.dtype, wmgp.count(row.n), wmgp.fixed(row.kurtosis, 2),
       wmgp.general(row.energy, 4), wmgp.share(row.pruned_at_optimal, row.n), wmgp.share(row.pruned_at_safe, row.n),
     ]),
-    3,
+    [0, 1, 2],
   );
 
   wmgp.frontTable = ({ front }) => table(
