@@ -1,7 +1,7 @@
 """How fast the book's page analyses a checkpoint, against the package: the same files, one core, both in one run.
 
-`python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv` writes files of normal values, one for
-each number format, and times the page's scripts in headless Chromium and `wmgp.analyze`, both held to the same core.
+`python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv` writes files of normal values, one
+for each number format, and times the page's scripts in headless Chromium and `wmgp.analyze`, both on the same core.
 """
 
 import argparse
@@ -59,13 +59,9 @@ def scripts() -> list[Path]:
 def write_file(path: Path, dtype: str, n: int) -> int:
     """A checkpoint of 16 tensors of normal values, n in all at most; returns how many."""
     each, rng = n // TENSORS, np.random.default_rng(0)
-    width = 8 if dtype == "float64" else 4 if dtype == "float32" else 2
+    size = each * {"float64": 8, "float32": 4}.get(dtype, 2)  # bytes of a tensor
     header = {
-        f"{i}.weight": {
-            "dtype": DTYPES[dtype],
-            "shape": [each],
-            "data_offsets": [width * each * i, width * each * (i + 1)],
-        }
+        f"{i}.weight": {"dtype": DTYPES[dtype], "shape": [each], "data_offsets": [size * i, size * (i + 1)]}
         for i in range(TENSORS)
     }
     text = json.dumps(header).encode()
@@ -74,9 +70,8 @@ def write_file(path: Path, dtype: str, n: int) -> int:
         file.write(len(text).to_bytes(8, "little") + text)
         for _ in range(TENSORS):
             values = rng.standard_normal(each, dtype=np.float32)
-            file.write(
-                (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(dtype)
-            )
+            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+            file.write((bits if dtype == "bfloat16" else values.astype(dtype)).tobytes())
     return each * TENSORS
 
 
@@ -152,9 +147,8 @@ def fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_browser", description="The page, timed.")
-    parser.add_argument(
-        "--out", type=Path, default=Path("results/benchmark_browser.csv"), help="(default: %(default)s)"
-    )
+    out = Path("results/benchmark_browser.csv")
+    parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, help="(default: all)")
     parser.add_argument("--parameters", type=int, default=1 << 27, help="values of a file (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="(default: %(default)s)")
@@ -166,11 +160,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         for dtype in chosen.dtypes:
             n = min(chosen.parameters, SORTED) if dtype == "float64" else chosen.parameters
             rows.append(measured(page, dtype, n, chosen.repeats, Path(name)))
-            print(
-                "{dtype:9} {browser_millions:6.0f} million values a second, {ratio:.1f} times as long as wmgp".format(
-                    **rows[-1]
-                )
-            )
+            said = "{dtype:9} {browser_millions:6.0f} million values a second, {ratio:.1f} times as long as wmgp"
+            print(said.format(**rows[-1]), flush=True)
     settings = {
         "benchmark": f"fastest of {chosen.repeats} runs after a first, the same file and the same core for both sides",
         "browser": f"Chromium {version}",
