@@ -6,21 +6,31 @@ wmgp.room((wmgp) => {
   function fixed(x, digits) {
     if (x === null || Number.isNaN(x)) return "-";
     if (!Number.isFinite(x)) return "inf";
-    const exact = Math.abs(x) < 1e21 ? x.toFixed(Math.min(digits + 40, 100)) : "";
+    if (Math.abs(x) >= 1e21) return `${BigInt(x)}${digits ? `.${"0".repeat(digits)}` : ""}`; // a whole number
+    const exact = x.toFixed(digits + 40);
     const tail = exact.slice(exact.indexOf(".") + 1 + digits);
     const even = Number(exact.slice(0, exact.length - tail.length).replace(/\D/g, "").slice(-1)) % 2 === 0;
     if (/^50*$/.test(tail) && even) return exact.slice(0, exact.length - tail.length).replace(/\.$/, "");
     return x.toFixed(digits);
   }
 
+  // [mantissa, power of ten] to that many decimals, halves to even.
+  function scientific(x, decimals) {
+    const [exact, power] = x.toExponential(60).split("e");
+    const end = exact.indexOf(".") + 1 + decimals;
+    const kept = exact.slice(0, end).replace(/\.$/, "");
+    const even = Number(kept.slice(-1)) % 2 === 0;
+    return /^50*$/.test(exact.slice(end)) && even ? [kept, power] : x.toExponential(decimals).split("e");
+  }
+
   // Python's format(x, ".<digits>g").
   function general(x, digits) {
     if (x === null || Number.isNaN(x)) return "-";
     if (!Number.isFinite(x)) return "inf";
-    const [mantissa, power] = x.toExponential(digits - 1).split("e");
+    const [mantissa, power] = scientific(x, digits - 1);
     const strip = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
     const exponent = Number(power);
-    if (exponent >= -4 && exponent < digits) return strip(x.toFixed(digits - 1 - exponent));
+    if (exponent >= -4 && exponent < digits) return strip(Number(`${mantissa}e${power}`).toFixed(digits - 1 - exponent));
     return `${strip(mantissa)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
   }
 
