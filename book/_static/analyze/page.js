@@ -106,6 +106,7 @@
     running = null;
     $("working").hidden = true;
     $("wrong").hidden = true;
+    $("wrong").textContent = "";
   }
 
   function refuse(reason) {
