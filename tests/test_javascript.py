@@ -96,3 +96,14 @@ def test_the_scripts_pass_their_own_tests(tmp_path):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert int(re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)[1]) > 50
     assert "# skipped 0" in done.stdout
+
+
+def test_lines_fit_as_in_the_rest_of_the_project():
+    files = [*(ROOT / "book" / "_static" / "analyze").glob("*.js"), *(ROOT / "tests" / "js").glob("*.js")]
+    long = [
+        f"{path.name}:{i}"
+        for path in files
+        for i, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 120
+    ]
+    assert len(files) > 20 and long == []

@@ -9,7 +9,8 @@ const index = (table) => file("model.safetensors.index.json", JSON.stringify({ m
 const names = async (...files) => (await wmgp.openCheckpoint(files)).tensors.map((t) => t.name);
 
 test("shards are one checkpoint, in the order of their names, or of their index", async () => {
-  const [one, two] = [checkpoint("b-1.safetensors", { x: values(1) }), checkpoint("b-2.safetensors", { a: values(2), y: values(3) })];
+  const one = checkpoint("b-1.safetensors", { x: values(1) });
+  const two = checkpoint("b-2.safetensors", { a: values(2), y: values(3) });
   assert.deepEqual(await names(two, one), ["x", "a", "y"]);
   const table = { a: "b-2.safetensors", x: "b-1.safetensors" };
   assert.deepEqual(await names(two, index(table), one), ["a", "x"]);
@@ -46,10 +47,10 @@ for (const [contents, said] of MISTAKEN) {
   });
 }
 
-test("parameters: buffers are left out, NAME_orig with NAME_mask is one masked NAME, pools are the package's", async () => {
+test("buffers are left out, NAME_orig with NAME_mask is one masked NAME, pools are the package's", async () => {
   const entries = {
-    "a.weight_orig": [2, 2], "a.weight_mask": [2, 2], "b.bias": [4], "bn.running_mean": [4], "h.attn.bias": [1, 1, 2, 2],
-    "q.in_proj_weight": [2, 2], token: [4],
+    "a.weight_orig": [2, 2], "a.weight_mask": [2, 2], "b.bias": [4], "bn.running_mean": [4],
+    "h.attn.bias": [1, 1, 2, 2], "q.in_proj_weight": [2, 2], token: [4],
   };
   const header = {};
   Object.entries(entries).forEach(([name, shape], i) => {

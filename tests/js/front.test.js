@@ -29,7 +29,8 @@ test("the safe factor: 1/ln(k2), 1/log2(k2) below e, at most 1, and none where k
 });
 
 test("a whole report, by hand: warnings, counts, undefined safe amount", async () => {
-  const tensors = { "a.weight": Float32Array.of(4, 8), "a.bias": Float32Array.of(0.5), "b.weight": Float32Array.of(-1, 16, 2) };
+  const values = (...x) => Float32Array.from(x);
+  const tensors = { "a.weight": values(4, 8), "a.bias": values(0.5), "b.weight": values(-1, 16, 2) };
   const report = await wmgp.analyze([checkpoint("m.safetensors", tensors)]);
   assert.deepEqual([report.source, report.n_parameters, report.n_prunable, report.safe], ["m.safetensors", 6, 6, null]);
   assert.equal(report.optimal.n_pruned, report.tensors.reduce((sum, row) => sum + row.pruned_at_optimal, 0));

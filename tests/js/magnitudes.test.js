@@ -4,7 +4,7 @@ const test = require("node:test");
 const assert = require("node:assert/strict");
 const { wmgp, checkpoint, numbers } = require("./rooms.js");
 
-const near = (a, b, relative = 1e-12) => assert.ok(Math.abs(a - b) <= relative * Math.max(1e-300, Math.abs(b)), `${a} ${b}`);
+const near = (a, b, relative = 1e-12) => assert.ok(Math.abs(a - b) <= relative * Math.abs(b) + 1e-300, `${a} ${b}`);
 const levelsOf = (...values) => wmgp.sortedLevels(Float64Array.from(values));
 
 async function measured(tensors, sortedBelow, half) {
@@ -41,7 +41,8 @@ test("at the boundaries asked for, the histogram answers as sorting does", async
   const levels = await counted.levels(ranks);
   for (const rank of ranks) {
     near(levels.keptEnergy(rank) + 1, sorted.coarse.keptEnergy(rank) + 1);
-    assert.deepEqual([levels.threshold(rank), levels.tiesPruned(rank)], [sorted.coarse.threshold(rank), sorted.coarse.tiesPruned(rank)]);
+    assert.equal(levels.tiesPruned(rank), sorted.coarse.tiesPruned(rank));
+    assert.deepEqual(levels.threshold(rank), sorted.coarse.threshold(rank));
   }
   const some = [ranks[3], ranks[50], ranks[93]];
   assert.deepEqual(await counted.pruned(levels, some), await sorted.pruned(sorted.coarse, some));
@@ -80,7 +81,7 @@ test("masked weights are zeros, and what is not finite is named", async () => {
     assert.deepEqual((await (await measured(tensors, sortedBelow)).levels([1])).keptEnergy(1), 10);
     for (const bad of [NaN, Infinity]) {
       const made = { fine: Float32Array.of(1, 2), "x.bias": Float32Array.of(1, bad) };
-      await assert.rejects(measured(made, sortedBelow), /^Error: x\.bias: expected finite values, found NaN or infinity$/);
+      await assert.rejects(measured(made, sortedBelow), /x\.bias: expected finite values, found NaN or infinity$/);
     }
     await assert.rejects(measured({ h: Uint16Array.of(0x7fc0) }, sortedBelow), /h: expected finite values/);
   }
@@ -92,13 +93,14 @@ test("files are read in windows, whose pieces are every value once, unaligned on
   const found = wmgp.windows([p, { ...p, n: 3, nbytes: 6, offset: 4013 }, { ...p, n: 0, nbytes: 0 }], 256);
   assert.ok(found.every((w) => w.stop - w.start <= 256 + 8));
   const places = found.flatMap((w) => w.pieces).filter((piece) => piece.place === 0);
-  assert.deepEqual(places.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i)), [...Array(1000).keys()]);
+  const read = places.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
+  assert.deepEqual(read, [...Array(1000).keys()]);
   const values = Float32Array.from(numbers(999));
   const blob = new Blob([new Uint8Array(3), values]);
   const parameter = { name: "w", n: 999, nbytes: 3996, offset: 3, file: "a", blob, dtype: "float32" };
-  const read = [];
-  await wmgp.eachBlock([parameter], (_, block) => read.push(...block), () => {}, 128);
-  assert.deepEqual(read, [...values]);
+  const blocks = [];
+  await wmgp.eachBlock([parameter], (_, block) => blocks.push(...block), () => {}, 128);
+  assert.deepEqual(blocks, [...values]);
 });
 
 test("a file that is gone is named", async () => {

@@ -49,9 +49,8 @@ wmgp.room((wmgp) => {
     const safe = factor === null ? null : wmgp.pointAt(levels, optimal.amount * factor, frozen);
     const front = Object.fromEntries(Object.keys(optimal).map((name) => [name, grid.map((point) => point[name])]));
     const rows = await tensorRows(measurement, levels, optimal, safe);
-    return {
-      front, optimal, safe, tensors: rows, warnings: warnings(measurement, k2, rows, safe), frozen_energy: frozen, levels,
-    };
+    const said = warnings(measurement, k2, rows, safe);
+    return { front, optimal, safe, tensors: rows, warnings: said, frozen_energy: frozen, levels };
   }
 
   async function tensorRows(measurement, levels, optimal, safe) {

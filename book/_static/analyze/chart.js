@@ -1,9 +1,11 @@
-// The two drawings, as SVG by hand: the front, and where the weights and their energy lie. The colours, dashes and marks
-// are those of wmgp/plotting.py; the ground is white in the dark too, as of all figures of the book.
+// The two drawings, as SVG by hand: the front, and where the weights and their energy lie. Colours and marks are those
+// of wmgp/plotting.py; the ground is white in the dark too, as of all figures of the book.
 "use strict";
 
 (() => {
-  const COLOURS = { blue: "#004488", red: "#BB5566", yellow: "#DDAA33", black: "#000000", green: "#117733", guide: "#666666" };
+  const COLOURS = {
+    blue: "#004488", red: "#BB5566", yellow: "#DDAA33", black: "#000000", green: "#117733", guide: "#666666",
+  };
   const SPACE = "http://www.w3.org/2000/svg";
   const FONT = "DejaVu Sans, Verdana, sans-serif";
 
@@ -16,7 +18,8 @@
 
   const round = (x) => Math.round(x * 100) / 100;
   const path = (points) => `M${points.map(([x, y]) => `${round(x)},${round(y)}`).join("L")}`;
-  const line = (points, colour, more = {}) => element("path", { d: path(points), fill: "none", stroke: colour, "stroke-width": 2, ...more });
+  const line = (points, colour, more = {}) =>
+    element("path", { d: path(points), fill: "none", stroke: colour, "stroke-width": 2, ...more });
   const guide = (...points) => line(points, COLOURS.guide, { "stroke-width": 1, "stroke-dasharray": "1 3" });
 
   function words(text, x, y, more = {}) {
@@ -49,8 +52,9 @@
     return svg;
   }
 
-  // The Pareto front of cosine against amount. `points`: [{name, kind, colour, amount, cosine}] to mark.
-  wmgp.frontChart = (front, points, random, description) => {
+  // The Pareto front of cosine against amount, and what random pruning leaves, [[amount, cosine]]. `points`: [{name,
+  // kind, colour, amount, cosine}] to mark; a dotted line joins the chosen one to utopia.
+  wmgp.frontChart = (front, points, chosen, random, description) => {
     const [left, top, size] = [52, 14, 412];
     const svg = drawing(480, 478, "Cosine similarity against the pruned share", description);
     const [x, y] = [(amount) => left + size * amount, (cosine) => top + size * (1 - cosine)];
@@ -67,7 +71,6 @@
     }));
     svg.append(line(random.map(([a, c]) => [x(a), y(c)]), COLOURS.guide, { "stroke-dasharray": "8 4" }));
     svg.append(line(front.amount.map((a, i) => [x(a), y(front.cosine[i])]), COLOURS.blue));
-    const chosen = points.at(-1);
     svg.append(guide([x(chosen.amount), y(0)], [x(chosen.amount), y(chosen.cosine)], [x(1), y(1)]));
     svg.append(mark("star", COLOURS.black, x(1), y(1)));
     for (const point of points) svg.append(mark(point.kind, COLOURS[point.colour], x(point.amount), y(point.cosine)));
@@ -90,7 +93,7 @@
     }
   }
 
-  // Where weights and energy lie: `bins`: [{low, high, share, energy}] over magnitudes, the ones below `threshold` pruned.
+  // Where weights and energy lie: `bins`: [{low, high, share, energy}] over magnitudes; those below `threshold` go.
   wmgp.energyChart = (bins, threshold, description) => {
     const [left, top, width, height] = [52, 30, 412, 150];
     const svg = drawing(480, 232, "Where the weights and their energy lie", description);
@@ -102,12 +105,14 @@
     svg.append(element("rect", { x: left, y: top, width: round(cut - left), height, fill: "#e8e8e8" }));
     const steps = (name) => bins.flatMap((bin) => [[x(bin.low), y(bin[name])], [x(bin.high), y(bin[name])]]);
     svg.append(line(steps("share"), COLOURS.blue), line(steps("energy"), COLOURS.red, { "stroke-dasharray": "7 3" }));
-    svg.append(line([[left, y(0)], [left + width, y(0)]], "#444444", { "stroke-width": 1 }), guide([cut, top], [cut, y(0)]));
+    svg.append(line([[left, y(0)], [left + width, y(0)]], "#444444", { "stroke-width": 1 }));
+    svg.append(guide([cut, top], [cut, y(0)]));
     const jump = Math.ceil((last - first) / 6);
     for (let power = Math.ceil(first); power <= last; power += jump) {
       svg.append(words(wmgp.general(2 ** power, 2), x(2 ** power), y(0) + 18, { "text-anchor": "middle" }));
     }
-    svg.append(words("magnitude (logarithmic); the shaded part is pruned", left + width / 2, y(0) + 42, { "text-anchor": "middle" }));
+    const below = "magnitude (logarithmic); the shaded part is pruned";
+    svg.append(words(below, left + width / 2, y(0) + 42, { "text-anchor": "middle" }));
     svg.append(line([[left, 16], [left + 22, 16]], COLOURS.blue), words("share of the weights", left + 30, 20));
     svg.append(line([[left + 200, 16], [left + 222, 16]], COLOURS.red, { "stroke-dasharray": "7 3" }));
     svg.append(words("share of the energy", left + 230, 20));

@@ -42,7 +42,8 @@ wmgp.room((wmgp) => {
   // u = t^2 / (df + t^2) follows a Beta(1/2, df/2) law, and weighted by t^2 a Beta(3/2, df/2 - 1) law.
   function student(df) {
     const law = (a, b) => (t) => wmgp.betaShares(a, b, t ** 2 / (df - 2 + t ** 2), (df - 2) / (df - 2 + t ** 2));
-    return { kurtosis: df > 4 ? 3 + 6 / (df - 4) : Infinity, shares: law(1 / 2, df / 2), energies: law(3 / 2, df / 2 - 1) };
+    const kurtosis = df > 4 ? 3 + 6 / (df - 4) : Infinity;
+    return { kurtosis, shares: law(1 / 2, df / 2), energies: law(3 / 2, df / 2 - 1) };
   }
 
   class Distribution {

@@ -33,12 +33,11 @@
 
   // The report as the package's to_dict has it; what is undefined is null.
   wmgp.asJson = (report) => {
-    const { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, front, optimal, safe, tensors, warnings } = report;
-    const rows = tensors.map(({ prunable, ...row }) => row);
-    const { amount, cosine } = front;
-    const whole = {
-      n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, front: { amount, cosine }, optimal, safe, tensors: rows, warnings,
-    };
+    const { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, optimal, safe, warnings } = report;
+    const { amount, cosine } = report.front;
+    const tensors = report.tensors.map(({ prunable, ...row }) => row);
+    const numbers = { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses };
+    const whole = { ...numbers, front: { amount, cosine }, optimal, safe, tensors, warnings };
     return JSON.stringify(whole, (_, value) => defined(value));
   };
 
@@ -49,13 +48,13 @@
   };
 
   wmgp.download = async (kind, report, svg) => {
-    const name = `${report.source.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "_")}-front.${kind}`;
+    const source = report.source.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "_");
     const makers = {
       svg: () => new Blob([sized(svg).text], { type: "image/svg+xml" }),
       png: () => png(svg),
       csv: () => new Blob([wmgp.asCsv(report)], { type: "text/csv" }),
       json: () => new Blob([wmgp.asJson(report)], { type: "application/json" }),
     };
-    save(await makers[kind](), name);
+    save(await makers[kind](), `${source}-front.${kind}`);
   };
 })();

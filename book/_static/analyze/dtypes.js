@@ -1,4 +1,4 @@
-// The number formats of safetensors: what the package calls them, how wide they are, and half precision widened exactly.
+// The number formats of safetensors: what the package calls them, how wide they are; half precision widened exactly.
 "use strict";
 
 wmgp.room((wmgp) => {

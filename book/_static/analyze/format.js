@@ -20,7 +20,8 @@ wmgp.room((wmgp) => {
     const end = exact.indexOf(".") + 1 + decimals;
     const kept = exact.slice(0, end).replace(/\.$/, "");
     const even = Number(kept.slice(-1)) % 2 === 0;
-    return /^50*$/.test(exact.slice(end)) && even ? [kept, power] : x.toExponential(decimals).split("e");
+    const down = even && /^50*$/.test(exact.slice(end));
+    return down ? [kept, power] : x.toExponential(decimals).split("e");
   }
 
   // Python's format(x, ".<digits>g").
@@ -30,7 +31,8 @@ wmgp.room((wmgp) => {
     const [mantissa, power] = scientific(x, digits - 1);
     const strip = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
     const exponent = Number(power);
-    if (exponent >= -4 && exponent < digits) return strip(Number(`${mantissa}e${power}`).toFixed(digits - 1 - exponent));
+    const plain = exponent >= -4 && exponent < digits;
+    if (plain) return strip(Number(`${mantissa}e${power}`).toFixed(digits - 1 - exponent));
     return `${strip(mantissa)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
   }
 

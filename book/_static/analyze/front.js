@@ -35,7 +35,7 @@ wmgp.room((wmgp) => {
     return magnitudes.mostPruned(Math.max(cosine ** 2 * energy - frozen, 0)) / magnitudes.n;
   }
 
-  // The authors' factor on the optimal amount, limited to 1: 1/ln(k2), and 1/log2(k2) where k2 < e; null where undefined.
+  // The authors' factor on the optimal amount, 1/ln(k2), or 1/log2(k2) where k2 < e, at most 1; null where undefined.
   function safeFactor(k2) {
     if (!(k2 > UNDEFINED_K2)) return null;
     return Math.min(1, 1 / (k2 >= Math.E ? Math.log(k2) : Math.log2(k2)));

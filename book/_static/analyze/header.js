@@ -77,7 +77,9 @@ wmgp.room((wmgp) => {
   function checkedEntry(name, entry, file) {
     const { dtype, shape, data_offsets: offsets } = entry ?? {};
     const where = JSON.stringify(name);
-    if (!Object.hasOwn(wmgp.WIDTHS, String(dtype))) refuse(file, `${where}: the dtype ${JSON.stringify(dtype)} is unknown`);
+    if (!Object.hasOwn(wmgp.WIDTHS, String(dtype))) {
+      refuse(file, `${where}: the dtype ${JSON.stringify(dtype)} is unknown`);
+    }
     if (!Array.isArray(shape) || !shape.every(isCount)) refuse(file, `${where}: a size of its shape is not ${WHOLE}`);
     if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
       refuse(file, `${where}: its data_offsets are not two numbers, each ${WHOLE}`);

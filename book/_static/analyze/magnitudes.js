@@ -22,7 +22,7 @@ wmgp.room((wmgp) => {
       Object.assign(this, { smallest, largest, count, energy });
       this.below = new Float64Array(count.length + 1); // values in the levels before each
       for (let i = 0; i < count.length; i++) this.below[i + 1] = this.below[i] + count[i];
-      this.above = new Float64Array(count.length + 1); // summed from the top, so that small remainders keep their digits
+      this.above = new Float64Array(count.length + 1); // summed from the top: small remainders keep their digits
       for (let i = count.length - 1; i >= 0; i--) this.above[i] = this.above[i + 1] + energy[i];
     }
 

@@ -92,7 +92,7 @@ wmgp.room((wmgp) => {
     const slots = new Float64Array(refined.length * wmgp.SLOTS);
     const { unread, tallied } = places(measurement);
     for (const i of tallied) for (const tally of tallies[i]) addTally(tally, parameters[i].dtype, rows, slots);
-    const work = (_, { buffer, byteOffset, length }) => addSlots(new Uint32Array(buffer, byteOffset, length), rows, slots);
+    const work = (_, block) => addSlots(new Uint32Array(block.buffer, block.byteOffset, block.length), rows, slots);
     await wmgp.eachBlock(unread.map((i) => parameters[i]), work, progress);
     return wmgp.fineLevels(bins, coarse, refined, slots);
   }

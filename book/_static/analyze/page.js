@@ -1,9 +1,9 @@
-// The page itself: what the reader sets, what it asks for, and showing the answer. The address holds what was set.
+// The page itself: what the reader sets, what it asks for, and showing the answer.
 "use strict";
 
 (() => {
   const $ = (id) => document.getElementById(id);
-  const FILES = "files"; // the source that is no distribution
+  const { FILES } = wmgp;
   const state = { source: "normal", tail: null, amount: null, pool: "weight_bias" }; // amount null: the optimum
   let files = []; // the last ones that were given
   let report = null;
@@ -16,29 +16,6 @@
     policy.httpEquiv = "Content-Security-Policy";
     policy.content = "connect-src 'none'; form-action 'none'";
     document.head.append(policy);
-  }
-
-  // The address -> the state; what it does not say, or says wrongly, stays as it is.
-  function readAddress() {
-    const said = new URLSearchParams(location.hash.slice(1));
-    if (!said.has("source")) return false;
-    const source = said.get("source");
-    if (source === FILES || Object.hasOwn(wmgp.FAMILIES, source)) state.source = source;
-    if (wmgp.POOLS.includes(said.get("pool"))) state.pool = said.get("pool");
-    const amount = said.has("amount") ? Number(said.get("amount")) : NaN;
-    state.amount = amount >= 0 && amount <= 1 ? amount : null;
-    const slider = wmgp.FAMILIES[state.source]?.tail;
-    const tail = said.has("tail") ? Number(said.get("tail")) : NaN;
-    state.tail = slider && tail >= slider.least && tail <= slider.most ? tail : (slider?.first ?? null);
-    return true;
-  }
-
-  function address() {
-    const said = new URLSearchParams({ source: state.source });
-    if (state.tail !== null) said.set("tail", state.tail);
-    if (state.amount !== null) said.set("amount", state.amount);
-    said.set("pool", state.pool);
-    return `#${said}`;
   }
 
   function fillSources() {
@@ -68,7 +45,7 @@
   function start() {
     stop();
     showControls();
-    history.replaceState(null, "", address());
+    history.replaceState(null, "", wmgp.addressOf(state));
     if (state.source !== FILES) {
       report = wmgp.analyzeDistribution(state.source, state.tail);
       return show();
@@ -159,11 +136,12 @@
     $("points").replaceChildren(wmgp.pointsTable(report, rows));
     const said = wmgp.sentence(point);
     const looks = { optimal: ["circle", "red"], safe: ["square", "yellow"], "cosine 0.99": ["diamond", "green"] };
-    const marks = rows.filter(([, at]) => at).map(([name, { amount, cosine }]) => {
+    const marked = state.amount === null ? report.named : rows; // the optimum has a mark of its own
+    const marks = marked.filter(([, at]) => at).map(([name, { amount, cosine }]) => {
       const [kind, colour] = looks[name] ?? ["triangle", "black"];
       return { name: name === "optimal" ? "nearest to utopia" : name, kind, colour, amount, cosine };
     });
-    $("front").replaceChildren(wmgp.frontChart(report.front, marks, report.random, `${describe()} ${said}`));
+    $("front").replaceChildren(wmgp.frontChart(report.front, marks, point, report.random, `${describe()} ${said}`));
     $("energy").replaceChildren(...(report.bins ? [wmgp.energyChart(report.bins, point.threshold, said)] : []));
     clearTimeout(speaking); // a screen reader hears the last of many changes
     speaking = setTimeout(() => ($("said").textContent = said), 250);
@@ -171,8 +149,8 @@
 
   function describe() {
     const { amount, cosine } = report.optimal;
-    return `A curve from cosine 1 with nothing pruned to its end with everything pruned. The point nearest to utopia, the ` +
-      `upper right corner, is at ${wmgp.percent(amount)} and cosine ${wmgp.fixed(cosine, 4)}.`;
+    return "A curve from cosine 1 with nothing pruned to its end with everything pruned. The point nearest to " +
+      `utopia, the upper right corner, is at ${wmgp.percent(amount)} and cosine ${wmgp.fixed(cosine, 4)}.`;
   }
 
   function take(list) {
@@ -189,7 +167,7 @@
 
   function setAmount(amount) {
     state.amount = amount;
-    history.replaceState(null, "", address());
+    history.replaceState(null, "", wmgp.addressOf(state));
     if (report) showAmount();
   }
 
@@ -222,7 +200,7 @@
       button.addEventListener("click", () => wmgp.download(button.dataset.kind, report, $("front").firstElementChild));
     }
     $("link").addEventListener("click", copyLink);
-    window.addEventListener("hashchange", () => readAddress() && start());
+    window.addEventListener("hashchange", follow);
   }
 
   async function copyLink() {
@@ -234,9 +212,17 @@
     }
   }
 
+  // Another address is another state, unless it only leads to a place on the page.
+  function follow() {
+    const found = wmgp.stateOf(location.hash);
+    if (!found) return;
+    Object.assign(state, found);
+    start();
+  }
+
   forbidConnections();
   fillSources();
   listen();
-  readAddress();
+  Object.assign(state, wmgp.stateOf(location.hash));
   start();
 })();

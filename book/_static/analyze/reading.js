@@ -44,7 +44,8 @@ wmgp.room((wmgp) => {
   function view(buffer, offset, count, dtype) {
     const Values = wmgp.ARRAYS[dtype];
     const stop = offset + count * Values.BYTES_PER_ELEMENT;
-    return offset % Values.BYTES_PER_ELEMENT ? new Values(buffer.slice(offset, stop)) : new Values(buffer, offset, count);
+    const aligned = offset % Values.BYTES_PER_ELEMENT === 0;
+    return aligned ? new Values(buffer, offset, count) : new Values(buffer.slice(offset, stop));
   }
 
   // A copy of the values with zeros where the mask's bytes, whatever its dtype, are all zero.

@@ -1,4 +1,4 @@
-// A report -> what the page shows of it: sentences, tables, and the numbers behind the drawings. Text only, never markup.
+// A report -> what the page shows of it: sentences, tables, the numbers behind the drawings. Text only, never markup.
 "use strict";
 
 (() => {
@@ -118,7 +118,7 @@
       return low;
     };
     const { n, above, below, largest } = levels;
-    const positive = Math.max(levels.threshold(Math.max(Math.round(0.002 * n), 1)), largest[place(Number.MIN_VALUE)] ?? 0);
+    const positive = Math.max(levels.threshold(Math.ceil(0.002 * n)), largest[place(Number.MIN_VALUE)] ?? 0);
     return {
       shares: (t) => 1 - below[place(t)] / n, energies: (t) => above[place(t)] / above[0], low: positive,
       high: largest.at(-1) * (1 + 1e-6),
