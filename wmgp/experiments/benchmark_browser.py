@@ -24,7 +24,7 @@ import wmgp
 from ..errors import InputError
 from .benchmark_sweep import table
 from .files import write_aside
-from .provenance import CORE, record_run, source_hash
+from .provenance import CORE, keep_runs, record_run, source_hash
 
 COLUMNS = (
     *("dtype", "parameters", "browser_seconds", "native_seconds", "browser_millions", "native_millions"),
@@ -172,6 +172,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     }
     run = record_run(chosen.out, settings, time.perf_counter() - began)
     write_aside(chosen.out, table(rows, run, COLUMNS).encode())
+    keep_runs(chosen.out, [run])
 
 
 if __name__ == "__main__":
