@@ -31,6 +31,7 @@ bench: $(INSTALLED)  ## measure the speed against the published method, into res
 	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md
 	$(BIN)/python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv
 	$(BIN)/python -m wmgp.experiments.benchmark_formats --out results/benchmark_formats.csv
+	$(BIN)/python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv

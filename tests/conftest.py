@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 # Fast and small first, whole notebooks and the built book last.
-LAST = ["test_networks", "test_cli", "test_experiments", "test_sweep", "test_notebooks", "test_book"]
+LAST = ["test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_book"]
 
 
 def pytest_collection_modifyitems(items):

@@ -1,0 +1,88 @@
+// Files -> the report that `wmgp analyze` gives: the same names, the same numbers, the same words.
+"use strict";
+
+wmgp.room((wmgp) => {
+  const tensorsOf = (n) => (n === 1 ? `${n} tensor` : `${n} tensors`);
+
+  // The report of one checkpoint, as the package's to_dict, and what the page needs to answer for any amount: `levels`
+  // and `frozen_energy`. Throws an InputError, in one line.
+  async function analyze(files, pool = "weight_bias", progress = () => {}, amounts = 101) {
+    const checkpoint = await wmgp.openCheckpoint(files);
+    const parameters = wmgp.collect(checkpoint, pool);
+    const count = (list) => list.reduce((total, p) => total + p.n, 0);
+    const n = count(parameters.filter((p) => p.prunable));
+    if (n === 0) throw new wmgp.InputError(`${checkpoint.label}: no prunable tensor in pool '${pool}'`);
+    const measurement = await wmgp.measure(parameters, progressOf(parameters, progress));
+    const pooled = measurement.tensors.filter((_, i) => parameters[i].prunable);
+    const k2 = wmgp.kurtosisOfKurtoses(pooled);
+    return {
+      source: checkpoint.label,
+      pool,
+      n_parameters: count(parameters),
+      n_prunable: n,
+      kurtosis: wmgp.kurtosis(pooled.reduce(wmgp.merged, wmgp.EMPTY)),
+      kurtosis_of_kurtoses: k2,
+      ...(await points(checkpoint.label, measurement, k2, wmgp.grid(amounts))),
+    };
+  }
+
+  // Share of the bytes to read; a second or third look is not always needed, so it may end before 1.
+  function progressOf(parameters, progress) {
+    const bytes = parameters.reduce((total, p) => total + p.nbytes * (wmgp.isHalf(p.dtype) ? 1 : 3), 0);
+    let done = 0;
+    return (more) => progress(Math.min((done += more) / bytes, 1));
+  }
+
+  async function points(label, measurement, k2, amounts) {
+    const { parameters, tensors } = measurement;
+    const n = measurement.coarse.n;
+    const factor = wmgp.safeFactor(k2);
+    // Every safe amount the rule could answer is made exact too, so that one more pass does for both.
+    const safeRanks = amounts.map((amount) => wmgp.rank(amount * (factor ?? 0), n));
+    const levels = await measurement.levels([...amounts.map((amount) => wmgp.rank(amount, n)), ...safeRanks]);
+    const frozen = tensors.reduce((sum, m, i) => sum + (parameters[i].prunable ? 0 : wmgp.energy(m)), 0);
+    if (levels.above[0] + frozen === 0) {
+      throw new wmgp.InputError(`${label}: all weights are zero, and a zero vector has no cosine similarity`);
+    }
+    const grid = amounts.map((amount) => wmgp.pointAt(levels, amount, frozen));
+    const optimal = wmgp.optimal(grid);
+    const safe = factor === null ? null : wmgp.pointAt(levels, optimal.amount * factor, frozen);
+    const front = Object.fromEntries(Object.keys(optimal).map((name) => [name, grid.map((point) => point[name])]));
+    const rows = await tensorRows(measurement, levels, optimal, safe);
+    const said = warnings(measurement, k2, rows, safe);
+    return { front, optimal, safe, tensors: rows, warnings: said, frozen_energy: frozen, levels };
+  }
+
+  async function tensorRows(measurement, levels, optimal, safe) {
+    const ranks = [optimal, safe].filter(Boolean).map((point) => point.n_pruned);
+    const pruned = await measurement.pruned(levels, ranks);
+    return measurement.parameters.map(({ name, shape, dtype, n, prunable }, i) => ({
+      name, shape, dtype, n, prunable,
+      kurtosis: wmgp.kurtosis(measurement.tensors[i]),
+      energy: wmgp.energy(measurement.tensors[i]),
+      pruned_at_optimal: pruned[0][i],
+      pruned_at_safe: safe ? pruned[1][i] : null,
+    }));
+  }
+
+  function warnings(measurement, k2, rows, safe) {
+    const found = [];
+    const pool = rows.filter((row) => row.prunable);
+    const undefinedOnes = pool.filter((row) => Number.isNaN(row.kurtosis)).length;
+    if (undefinedOnes) {
+      found.push(`${tensorsOf(undefinedOnes)} constant or of a single element: left out of the kurtosis of kurtoses`);
+    }
+    if (safe === null) {
+      const left = tensorsOf(pool.length - undefinedOnes);
+      const why = Number.isNaN(k2) ? `only ${left} left` : `it is ${+k2.toPrecision(6)}`;
+      found.push(`no safe amount: the kurtosis of kurtoses is undefined (${why})`);
+    }
+    for (const which of ["optimal", "safe"]) {
+      const lost = pool.filter((row) => row.n && row[`pruned_at_${which}`] === row.n).map((row) => row.name);
+      if (lost.length) found.push(`the ${which} amount prunes all of ${lost.join(", ")}`);
+    }
+    return found;
+  }
+
+  Object.assign(wmgp, { analyze });
+});

@@ -1,0 +1,60 @@
+// What can be taken home: the front's drawing as SVG or PNG, its points as CSV, everything as JSON. All made here.
+"use strict";
+
+(() => {
+  function save(blob, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  function sized(svg) {
+    const copy = svg.cloneNode(true);
+    const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    copy.setAttribute("width", width);
+    copy.setAttribute("height", height);
+    return { text: new XMLSerializer().serializeToString(copy), width, height };
+  }
+
+  // Two pixels for each of the drawing's.
+  async function png(svg) {
+    const { text, width, height } = sized(svg);
+    const image = new Image();
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * height });
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
+  const defined = (x) => (typeof x === "number" && !Number.isFinite(x) ? null : x);
+
+  // The report as the package's to_dict has it; what is undefined is null.
+  wmgp.asJson = (report) => {
+    const { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, optimal, safe, warnings } = report;
+    const { amount, cosine } = report.front;
+    const tensors = report.tensors.map(({ prunable, ...row }) => row);
+    const numbers = { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses };
+    const whole = { ...numbers, front: { amount, cosine }, optimal, safe, tensors, warnings };
+    return JSON.stringify(whole, (_, value) => defined(value));
+  };
+
+  wmgp.asCsv = ({ front }) => {
+    const names = Object.keys(front);
+    const lines = front.amount.map((_, i) => names.map((name) => defined(front[name][i]) ?? "").join(","));
+    return [names.join(","), ...lines, ""].join("\n");
+  };
+
+  wmgp.download = async (kind, report, svg) => {
+    const source = report.source.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "_");
+    const makers = {
+      svg: () => new Blob([sized(svg).text], { type: "image/svg+xml" }),
+      png: () => png(svg),
+      csv: () => new Blob([wmgp.asCsv(report)], { type: "text/csv" }),
+      json: () => new Blob([wmgp.asJson(report)], { type: "application/json" }),
+    };
+    save(await makers[kind](), `${source}-front.${kind}`);
+  };
+})();

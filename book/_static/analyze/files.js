@@ -1,0 +1,88 @@
+// Dropped files -> one checkpoint: a safetensors file, or shards with or without their index.
+"use strict";
+
+wmgp.room((wmgp) => {
+  // First bytes of what people mistake for a checkpoint.
+  const LOOKS_LIKE = [
+    ["version https://git-lfs", "a Git LFS pointer instead of the file itself (fetch it with git lfs pull)"],
+    ["<", "an HTML or XML page, perhaps a failed download"],
+    ["PK\x03\x04", "a file of torch.save or another zip archive; this page reads safetensors, `wmgp analyze` both"],
+    ["\x80", "a pickle, as torch.save once wrote; this page reads safetensors, `wmgp analyze` both"],
+    ["\x89HDF", "HDF5 (Keras)"],
+    ["GGUF", "GGUF"],
+    ["\x93NUMPY", "a NumPy array"],
+    ["\x1f\x8b", "a gzip archive"],
+    ["{", "JSON without a weight_map"],
+  ];
+
+  // What several files hold together: {label, tensors}; each tensor as readHeader gives it.
+  async function openCheckpoint(files) {
+    const label = files.length === 1 ? files[0].name : `${files.length} files`;
+    const shards = new Map();
+    const indices = [];
+    for (const file of [...files].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))) {
+      const table = await weightMap(file);
+      if (table) indices.push({ name: file.name, table });
+      else if (shards.has(file.name)) throw new wmgp.InputError(`${file.name}: two files of this name`);
+      else shards.set(file.name, await readShard(file));
+    }
+    if (indices.length > 1) throw new wmgp.InputError(`${indices[1].name}: several indices; drop one with its shards`);
+    return { label, tensors: indices.length ? indexed(indices[0], shards) : together(shards) };
+  }
+
+  async function readShard(file) {
+    const head = await text(file, 64);
+    if (head === "") throw new wmgp.InputError(`${file.name}: the file is empty`);
+    if (head[8] === "{") return wmgp.readHeader(file, file.name);
+    const start = head.replace(/^(\xef\xbb\xbf)?[ \t\r\n]*/, "");
+    const guess = LOOKS_LIKE.find(([magic]) => start.startsWith(magic));
+    const looks = guess ? `it looks like ${guess[1]}` : `it begins with ${JSON.stringify(head.slice(0, 8))}`;
+    throw new wmgp.InputError(`${file.name}: not a safetensors file or an index of shards: ${looks}`);
+  }
+
+  // The first bytes of a file, a character each.
+  async function text(file, length) {
+    try {
+      return String.fromCharCode(...new Uint8Array(await file.slice(0, length).arrayBuffer()));
+    } catch (error) {
+      throw new wmgp.InputError(`${file.name}: cannot be read: is it a folder, or gone? (${error.message})`);
+    }
+  }
+
+  // The tensor -> file table of an index of shards; null where the file is no such index.
+  async function weightMap(file) {
+    if (!/^(\xef\xbb\xbf)?\s*\{/.test(await text(file, 64)) || file.size > 1e8) return null;
+    try {
+      const table = JSON.parse(await file.text()).weight_map;
+      const found = Object.entries(table);
+      return found.length && found.every(([, shard]) => typeof shard === "string") ? new Map(found) : null;
+    } catch {
+      return null;
+    }
+  }
+
+  // The tensors that an index names, in its order; every shard must be among the files.
+  function indexed({ name: index, table }, shards) {
+    const places = new Map([...shards].map(([file, tensors]) => [file, new Map(tensors.map((t) => [t.name, t]))]));
+    return [...table].map(([name, shard]) => {
+      const file = shard.split(/[\\/]/).pop();
+      if (!places.has(file)) throw new wmgp.InputError(`${index}: the shard '${shard}' is missing: drop it too`);
+      const tensor = places.get(file).get(name);
+      if (tensor) return tensor;
+      throw new wmgp.InputError(`${index}: the tensor '${name}' is promised in '${shard}', which does not have it`);
+    });
+  }
+
+  function together(shards) {
+    const holder = new Map();
+    for (const [file, tensors] of shards) {
+      for (const { name } of tensors) {
+        if (!holder.has(name)) holder.set(name, file);
+        else throw new wmgp.InputError(`the tensor '${name}' is in both ${holder.get(name)} and ${file}`);
+      }
+    }
+    return [...shards.values()].flat();
+  }
+
+  Object.assign(wmgp, { openCheckpoint });
+});
