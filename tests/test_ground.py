@@ -80,7 +80,11 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("pattern", "extras"),
-    [("wmgp/*.py", ()), ("wmgp/experiments/*.py", ("book", "distributed")), ("notebooks/*.py", ("book",))],
+    [
+        ("wmgp/*.py", ()),
+        ("wmgp/experiments/*.py", ("book", "distributed", "dev")),  # a benchmark drives a browser
+        ("notebooks/*.py", ("book",)),
+    ],
 )
 def test_everything_imported_is_asked_for(pattern, extras):
     asked = {MODULES.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)} | PRESENT
