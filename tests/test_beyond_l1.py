@@ -1,6 +1,6 @@
 """The record of ways to prune: on a little data, what is kept for it, and what lies in results/."""
 
-import runpy
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -104,14 +104,15 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
     assert "data 'letters': expected one of digits" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_other_processes_find_the_module_by_its_name(monkeypatch, tmp_path):
+def test_the_command_finds_its_own_module_in_other_processes(tmp_path):
     """What is sent to them would else be of a module `__main__`, which is another one there."""
-    seen = []
-    monkeypatch.setattr(beyond_l1, "record", lambda families, *rest: seen.append(type(families[0]).__module__))
-    monkeypatch.setattr(sys, "argv", ["beyond_l1", "--data", "letters", "--out", str(tmp_path / "x.csv")])
-    with pytest.warns(RuntimeWarning, match="found in sys.modules"):  # as the tests have imported it before
-        runpy.run_module("wmgp.experiments.beyond_l1", run_name="__main__")
-    assert seen == ["wmgp.experiments.beyond_l1"]
+    command = [sys.executable, "-m", "wmgp.experiments.beyond_l1", "--network", "lenet5", "--data", "digits"]
+    settings = ["--seeds", "0", "--amounts", "0.5", "--epochs", "3", "--jobs", "2", "--out", str(tmp_path / "x.csv")]
+    done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = results.read(tmp_path / "x.csv")
+    found = set(zip(rows["method"], rows["rule"], rows["amount"], strict=True))
+    assert found == set(beyond_l1.asked([0.5])) and len(rows) == len(found)
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")

@@ -1,7 +1,9 @@
 """Work spread over processes by joblib, with results as they come; what a dying worker held is given out again."""
 
+import importlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -71,9 +73,10 @@ def _ray(jobs: int) -> Iterator[None]:
 def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Generator[Any, None, None]:
     """`work(*task)` of every task, in the order in which they are done, on joblib's backend of the moment.
 
-    What `work` raises is raised here. What a worker held that died is given out again, `DEATHS` times in a row.
+    `work` is a function of a module, or of the program, where that runs as a module. What it raises is raised here.
+    What a worker held that died is given out again, `DEATHS` times in a row.
     """
-    left, deaths = dict(enumerate(tasks)), 0
+    work, left, deaths = _importable(work), dict(enumerate(tasks)), 0
     while left:
         before = len(left)
         try:
@@ -92,6 +95,14 @@ def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Generator[Any, N
                 raise InputError(f"workers failed {DEATHS} times without a result ({reason})") from failure
             continue
         raise error
+
+
+def _importable(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work by the name under which other processes can import it, where `python -m` calls its module "__main__"."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if work.__module__ != "__main__" or spec is None:
+        return work
+    return getattr(importlib.import_module(spec.name), work.__name__)
 
 
 @contextmanager
