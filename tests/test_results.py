@@ -143,6 +143,8 @@ def test_has_row(table, tmp_path):
     results.append_row(path, row(run, seed=4))
     assert results.has_row(path, seed=4, run=run)
     assert not results.has_row(path, seed=4, run="another") and not results.has_row(path, seed=5, run=run)
+    assert results.keys(path, ("run", "seed")) == {(run, 4)}
+    assert results.keys(tmp_path / "absent.csv", ("run", "seed")) == set()
 
 
 def test_locate_looks_upwards(tmp_path, monkeypatch):

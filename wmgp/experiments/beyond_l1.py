@@ -17,16 +17,16 @@ from typing import Any
 
 from ..errors import InputError
 from ..pruning import apply_masks
-from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
 from .backends import cluster, spread
 from .data import ImageData, load
 from .early import early_weights
+from .held_against import after_training, just_pruned
 from .job import MODULES as JOB
 from .models import NETWORKS
 from .parents import parent
 from .provenance import record_run, source_hash, weights_hash
 from .recipes import Plan, plan
-from .results import COLUMNS, Cell, append_row, has_row
+from .results import COLUMNS, Cell, append_row, keys
 from .schedules import ROUNDS, WAYS, Start, follow, looked_back
 from .training import Outcome, evaluate
 from .worker import FINE_TUNING, one_thread
@@ -36,7 +36,10 @@ AMOUNTS = (0.8, 0.9, 0.95, 0.98)
 NOTHING = ("l1", "one-shot", 0.0)  # the control: nothing pruned, and trained on for the same epochs
 ROW = (*COLUMNS[:4], "rule", *COLUMNS[4:])
 KEY = ("run", "method", "rule", "amount")
-MODULES = (*JOB, "experiments.beyond_l1", "experiments.early", "experiments.schedules")
+MODULES = (
+    *(*JOB, "experiments.beyond_l1", "experiments.early", "experiments.held_against"),
+    "experiments.schedules",
+)
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,10 @@ def measure(start: Start, before: Outcome, test: ImageData, method: str, rule: s
     model, masks = follow(start, method, rule, amount)
     bare = copy.deepcopy(start.parent)
     apply_masks(bare, masks)
-    at_once, after = evaluate(bare, test), evaluate(model, test)
-    outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
     return {
         "method": method, "rule": rule, "amount": amount, "epochs": start.epochs,
-        "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy, "accuracy": after.accuracy,
-        "loss_pruned": at_once.loss, "loss": after.loss,
-        "cosine_pruned": cosine_similarity(start.parent, bare), "cosine": cosine_similarity(start.parent, model),
-        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
-        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
+        **just_pruned(start.parent, before, bare, evaluate(bare, test), masks),
+        **after_training(start.parent, before, model, evaluate(model, test)),
         "seconds": time.perf_counter() - began,
     }  # fmt: skip
 
@@ -124,11 +122,12 @@ def record(families: list[Family], amounts: list[float], out: Path, jobs: int = 
     with cluster("loky", jobs):
         with closing(spread(settings, [(family,) for family in families])) as found:
             runs = {record_run(out, facts): family for family, facts in found}
+        there = keys(out, KEY)
         tasks = [
             (family, run, method, rule, amount)
             for run, family in runs.items()
             for method, rule, amount in asked(amounts)
-            if not has_row(out, run=run, method=method, rule=rule, amount=amount)
+            if (run, method, rule, amount) not in there
         ]
         with closing(spread(row, tasks)) as rows:
             for number, measured in enumerate(rows, 1):
@@ -157,6 +156,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    from wmgp.experiments import beyond_l1  # by its name, under which other processes find what they are to do
-
-    beyond_l1.main()
+    main()

@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..errors import InputError
+from .ranks import spearman
 
 Interval = tuple[float, float, float]  # value, and both ends of its interval
 
@@ -58,14 +59,10 @@ def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
 
 def ranks(rows: pd.DataFrame, ys: Iterable[str]) -> dict[str, float]:
     """Spearman's rank correlation in [-1, 1] of the cosine just after pruning with each of `ys`; nan where constant."""
-    from scipy.stats import spearmanr
-
     found = {}
     for y in ys:
         defined = rows.dropna(subset=["cosine_pruned", y])  # linear CKA is not where all images get the same outputs
-        a, b = defined["cosine_pruned"].to_numpy(), defined[y].to_numpy(dtype=float)
-        constant = len(defined) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0
-        found[y] = float("nan") if constant else float(np.asarray(spearmanr(a, b))[0])
+        found[y] = spearman(defined["cosine_pruned"].to_numpy(dtype=float), defined[y].to_numpy(dtype=float))
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from .ranks import spearman
 
 COST = 0.01  # one percentage point of accuracy
 
@@ -61,18 +62,12 @@ def rank_correlation(
     Ends are nan for fewer than 5 pairs, where resampling says nothing; all is nan where x or y is constant. Draws in
     which one of them comes out constant are left out.
     """
-    from scipy.stats import spearmanr
-
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-
-    def correlation(i: np.ndarray) -> float:
-        constant = np.ptp(a[i]) == 0 or np.ptp(b[i]) == 0
-        return float("nan") if constant else float(np.asarray(spearmanr(a[i], b[i]))[0])
-
-    value = correlation(np.arange(len(a))) if len(a) > 1 else float("nan")
+    value = spearman(a, b)
     if len(a) < 5 or np.isnan(value):
         return value, float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    drawn = [correlation(rng.integers(len(a), size=len(a))) for _ in range(draws)]
+    picks = [rng.integers(len(a), size=len(a)) for _ in range(draws)]
+    drawn = [spearman(a[i], b[i]) for i in picks]
     low, high = np.nanquantile(drawn, [0.025, 0.975]).tolist()
     return value, low, high

@@ -5,9 +5,9 @@ Rows are those of `beyond_l1`, with a further column `way` (`named`).
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from . import collapse
+from .ranks import spearman
 from .results import mean_interval
 from .schedules import WAYS
 
@@ -48,17 +48,8 @@ def ranks(rows: pd.DataFrame, x: str, y: str = "accuracy") -> dict[str, float]:
     found, every = {}, []
     for amount, part in rows.groupby("amount"):
         every.append(np.asarray(part.groupby("way")[[x, y]].mean(), dtype=float))  # [ways, 2]
-        found[f"{amount:.0%}"] = spearman(every[-1])
-    return {**found, EACH: float(np.mean(list(found.values()))), OVERALL: spearman(np.concatenate(every))}
-
-
-def spearman(pairs: Float[np.ndarray, "n 2"]) -> float:
-    """Rank correlation; nan where it is not defined."""
-    from scipy.stats import spearmanr
-
-    if len(pairs) < 2 or (np.ptp(pairs, axis=0) == 0).any():
-        return float("nan")
-    return float(np.asarray(spearmanr(*pairs.T))[0])
+        found[f"{amount:.0%}"] = spearman(*every[-1].T)
+    return {**found, EACH: float(np.mean(list(found.values()))), OVERALL: spearman(*np.concatenate(every).T)}
 
 
 def left(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:

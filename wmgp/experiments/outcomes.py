@@ -36,7 +36,7 @@ def measured(rows: pd.DataFrame) -> dict[str, Any]:
             name: _ends([part[y].mean() for part in parts]) for name, y in (("tuned", TUNED), ("untuned", UNTUNED))
         }
     networks = sorted(set(rows["network"]))
-    return {"networks": networks, "parents": int(rows["parent_sha256"].nunique()), "lost": lost}
+    return {"networks": networks, "parents": len(set(rows["parent_sha256"])), "lost": lost}
 
 
 def _ends(lost: Sequence[float]) -> list[float]:

@@ -129,12 +129,17 @@ def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
+def keys(table: str | Path, names: Sequence[str]) -> set[tuple]:
+    """What the rows of the table have in these columns, a tuple a row; nothing where there is no table yet."""
+    if not Path(table).exists() or not Path(table).stat().st_size:
+        return set()
+    rows = read(table)
+    return set(zip(*(rows[name] for name in names), strict=True))
+
+
 def has_row(table: str | Path, **cells: Cell) -> bool:
     """Whether the table has a row with these cells; False where there is no table yet."""
-    if not Path(table).exists() or not Path(table).stat().st_size:
-        return False
-    rows = read(table)
-    return bool(np.logical_and.reduce([rows[name] == value for name, value in cells.items()]).any())
+    return tuple(cells.values()) in keys(table, list(cells))
 
 
 def _parsed(header: list[str], line: str, table: str | Path, number: int) -> dict[str, Cell]:

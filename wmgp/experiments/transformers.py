@@ -22,14 +22,14 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..pruning import apply_masks, global_masks
-from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
 from .backends import cluster, spread
 from .data import ImageData, load
+from .held_against import after_training, just_pruned
 from .job import MODULES as JOB
 from .parents import parent
 from .provenance import record_run, source_hash, weights_hash
 from .recipes import DIGITS, Plan
-from .results import COLUMNS, Cell, append_row, read, with_facts
+from .results import COLUMNS, Cell, append_row, keys, with_facts
 from .training import Outcome, Recipe, evaluate, train
 from .vit import vit
 from .worker import FINE_TUNING, one_thread
@@ -39,7 +39,7 @@ POOLS = {"weight_bias": "the paper's pool", "all": "the whole pool"}
 METHODS = ("l1", "random")
 ROW = (*COLUMNS[:3], "pool", *COLUMNS[3:], "loss_parent", "share")
 KEY = ("run", "method", "amount")
-MODULES = (*JOB, "experiments.transformers", "experiments.vit")
+MODULES = (*JOB, "experiments.held_against", "experiments.transformers", "experiments.vit")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def run(study: Study, out: str | Path, jobs: int = 1, progress: Callable[[str], 
         for seed, settings in _each(settings_of, [(study, seed, folder) for seed in study.seeds]):
             runs |= {(seed, pool): record_run(out, {**settings, "pool": pool}) for pool in POOLS}
             tell(f"parent {seed}")
-        there = _there(out)
+        there = keys(out, KEY)
         missing = [
             (study, folder, seed, pool, method, amount, runs[seed, pool])
             for seed in study.seeds
@@ -120,14 +120,6 @@ def _each(work: Callable, tasks: list[tuple]) -> Iterator[Any]:
     """What the work on the tasks gives, as it comes."""
     with closing(spread(work, tasks)) as found:
         yield from found
-
-
-def _there(out: Path) -> set[tuple]:
-    """Run, method and amount of the rows that the table has."""
-    if not out.exists() or not out.stat().st_size:
-        return set()
-    rows = read(out)
-    return set(zip(rows["run"], rows["method"], rows["amount"], strict=True))
 
 
 def settings_of(study: Study, seed: int, folder: Path) -> tuple[int, dict[str, Any]]:
@@ -172,18 +164,13 @@ def pruned(
     masks = global_masks(model, amount, method, pool, [seed, round(amount * 1e9)])
     child = copy.deepcopy(model)
     apply_masks(child, masks)
-    at_once, cosine_pruned = evaluate(child, test), cosine_similarity(model, child)
+    at_once = just_pruned(model, before, child, evaluate(child, test), masks)
     train(child, training, plan.tuning_epochs, seed, plan.tuning, masks)
-    after = evaluate(child, test)
-    outputs = before.logits.numpy(), after.logits.numpy()  # [n, classes] each
+    after = after_training(model, before, child, evaluate(child, test))
     gone = sum(int((~mask).sum()) for mask in masks.values())
     return {
         "amount": amount, "epochs": plan.tuning_epochs, "share": gone / sum(p.numel() for p in model.parameters()),
-        "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy, "accuracy": after.accuracy,
-        "loss_parent": before.loss, "loss_pruned": at_once.loss, "loss": after.loss,
-        "cosine_pruned": cosine_pruned, "cosine": cosine_similarity(model, child),
-        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
-        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
+        "loss_parent": before.loss, **at_once, **after,
         "seconds": time.perf_counter() - began,
     }  # fmt: skip
 

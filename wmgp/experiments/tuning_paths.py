@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
 from .backends import cluster, spread
 from .collapse import Interval
 from .data import ImageData, load
+from .held_against import after_training, just_pruned
 from .job import MODULES as JOB
 from .job import pruned_copy
 from .models import NETWORKS
@@ -25,13 +25,14 @@ from .parents import parent
 from .presets import LONGER
 from .provenance import record_run, source_hash, weights_hash
 from .recipes import plan
-from .results import COLUMNS, Cell, append_row, has_row, mean_interval
+from .results import SWEEP, Cell, append_row, has_row, mean_interval
 from .training import REFERENCE, Outcome, Recipe, evaluate, train
 from .worker import FINE_TUNING, one_thread
 
 EPOCHS = 10
-MODULES = (*JOB, "experiments.tuning_paths")
+MODULES = (*JOB, "experiments.held_against", "experiments.tuning_paths")
 KEY = ("run", "method", "amount", "epochs")
+ROW = (*SWEEP, "distance")
 
 
 def path(
@@ -52,31 +53,18 @@ def path(
     """
     child, masks = pruned_copy(whole, method, amount, seed)
     began, at_once = time.perf_counter(), evaluate(child, test)
-    first: dict[str, Cell] = {
-        "method": method, "amount": amount, "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy,
-        "loss_parent": before.loss, "loss_pruned": at_once.loss, "cosine_pruned": cosine_similarity(whole, child),
-        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
-    }  # fmt: skip
+    first = just_pruned(whole, before, child, at_once, masks)
+    first |= {"method": method, "amount": amount, "loss_parent": before.loss}
     rows = []
 
     def look(epoch: int) -> None:
         after = evaluate(child, test) if epoch else at_once
-        spent = time.perf_counter() - began
-        rows.append({**first, "epochs": epoch, **_against(whole, before, child, after), "seconds": spent})
+        found = after_training(whole, before, child, after) | {"distance": distance(whole, child)}
+        rows.append({**first, "epochs": epoch, **found, "seconds": time.perf_counter() - began})
 
     look(0)
     train(child, training, epochs, seed, recipe, masks, look)
     return rows
-
-
-def _against(whole: nn.Module, before: Outcome, child: nn.Module, after: Outcome) -> dict[str, Cell]:
-    """The pruned network held against its parent."""
-    outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
-    return {
-        "accuracy": after.accuracy, "loss": after.loss, "cosine": cosine_similarity(whole, child),
-        "distance": distance(whole, child),
-        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
-    }  # fmt: skip
 
 
 def distance(whole: nn.Module, child: nn.Module) -> float:
@@ -132,7 +120,7 @@ def walk(network: str, data: str, seed: int, amount: float, epochs: int, out: Pa
             found = path(whole, before, "l1", amount, training, test, FINE_TUNING + seed, chosen.tuning, epochs)
             about = {"network": network, "data": training.name, "seed": seed, "device": "cpu", "run": run}
             for row in found:
-                append_row(out, {name: (about | row)[name] for name in (*COLUMNS, "loss_parent", "distance")}, KEY)
+                append_row(out, {name: (about | row)[name] for name in ROW}, KEY)
     return amount, seed
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from ..analysis import analyze
 from ..errors import InputError
@@ -21,9 +20,11 @@ from ..pareto import safe_modifier
 from ..rules import ADVISED, RULES, recommendations
 from .files import write_aside
 from .provenance import CORE, keep_runs, record_run, source_hash
+from .ranks import spearman
 from .shipped import NETWORKS, Network
 
 POOLS = {"paper": "weight_bias", "weights": "weights", "all": "all"}  # what the table calls the pools
+FEWEST = 3  # families, for a correlation to be one
 ALONE = "weights alone"  # and the tensors of 2 or more dimensions by themselves, as if there were nothing else
 OTHERS = {rule.__name__: name for name, rule in RULES.items()
           if name not in ("utopia", "safe", "cosine 0.99", "constant")}  # fmt: skip
@@ -92,15 +93,11 @@ def rank_correlation(
     """
     medians = rows.dropna(subset=[x, y]).groupby("family", sort=False)[[x, y]].median().to_numpy()
     rng = np.random.default_rng(seed)
-    drawn = [_spearman(medians[rng.integers(0, len(medians), len(medians))]) for _ in range(draws)]
+    if len(medians) < FEWEST:
+        return float("nan"), float("nan"), float("nan")
+    drawn = [spearman(*medians[rng.integers(0, len(medians), len(medians))].T) for _ in range(draws)]
     low, high = np.nanquantile(drawn, [0.025, 0.975]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-    return _spearman(medians), float(low), float(high)
-
-
-def _spearman(pairs: np.ndarray) -> float:
-    """The correlation of the ranks, equal values sharing theirs."""
-    ranks = rankdata(pairs, axis=0)
-    return float(np.corrcoef(ranks.T)[0, 1]) if len(pairs) > 2 and ranks.std(axis=0).all() else float("nan")
+    return spearman(*medians.T), float(low), float(high)
 
 
 def nearest(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:

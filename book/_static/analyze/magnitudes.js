@@ -141,5 +141,5 @@ wmgp.room((wmgp) => {
     return new Magnitudes(levels);
   }
 
-  Object.assign(wmgp, { Magnitudes, sortedLevels, coarseLevels, refinable, fineLevels, isUniform });
+  Object.assign(wmgp, { firstNotBelow, Magnitudes, sortedLevels, coarseLevels, refinable, fineLevels, isUniform });
 });

@@ -108,15 +108,7 @@
   }
 
   function ofLevels(levels) {
-    const place = (t) => {
-      let [low, high] = [0, levels.smallest.length];
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (levels.smallest[middle] < t) low = middle + 1;
-        else high = middle;
-      }
-      return low;
-    };
+    const place = (t) => wmgp.firstNotBelow(levels.smallest, t);
     const { n, above, below, largest } = levels;
     const positive = Math.max(levels.threshold(Math.ceil(0.002 * n)), largest[place(Number.MIN_VALUE)] ?? 0);
     return {
