@@ -58,7 +58,7 @@ def test_every_form_has_every_figure(analysis, form):
 
 def test_text_is_a_few_aligned_lines(analysis):
     lines = str(analysis).splitlines()
-    assert 13 <= len(lines) <= 19 and all(line == line.rstrip() for line in lines)
+    assert 14 <= len(lines) <= 20 and all(line == line.rstrip() for line in lines)
     rows = [line for line in lines if re.match(r"(optimal|safe|cosine 0\.99) ", line)]
     assert len(rows) == 3 and len({len(row) for row in rows}) == 1
     assert lines[lines.index(rows[0]) - 1].split() == ["amount", "cosine", "threshold", "pruned"]

@@ -33,14 +33,15 @@ def floor() -> float:
 def notes() -> tuple[str, ...]:
     """What a reader must know to use the answer: what it is not, what came of it, and what to do."""
     said = json.loads(OUTCOMES.read_text(encoding="utf-8"))
-    many = len(said["networks"])
-    lost = ", ".join(f"{line} {_ends(ends['tuned'])} ({_ends(ends['untuned'])})" for line, ends in said["lost"].items())
+    tuned, untuned = said["networks"]["tuned"], said["networks"]["untuned"]
+    lost = [f"{line} {_ends(ends['tuned'])} ({_ends(ends['untuned'])})" for line, ends in said["lost"].items()]
     return (
         "Zeros scattered over a network make it neither faster nor smaller by themselves.",
         f"The optimal amount is never below {floor():.3f} (to the grid's step), whatever the weights, trained or not.",
-        f"Points of accuracy lost in {many} networks pruned so, after an epoch of training (before it):",
-        f"  {lost}.",
-        "So begin at cosine 0.99, measure, and go up, to optimal at most, while the accuracy holds.",
+        f"Points of accuracy lost by {tuned} networks pruned so and trained for an epoch (by {untuned} before that):",
+        f"  {', '.join(lost[:2])},",
+        f"  {', '.join(lost[2:])}.",
+        "Begin at the smaller of safe and cosine 0.99, measure, and go up, to optimal at most, while accuracy holds.",
     )
 
 

@@ -18,37 +18,52 @@ from ..errors import InputError
 from . import history, results, rule_errors
 from .files import write_aside
 
-LINES = {"optimal": "utopia", "safe": "safe", "cosine 0.99": "cosine 0.99"}  # of the report, and the rule behind each
-TUNED, UNTUNED = "lost", "lost_untuned"
+# By words of the report, the rules behind them.
+LINES = {
+    "optimal": ["utopia"],
+    "safe": ["safe"],
+    "cosine 0.99": ["cosine 0.99"],
+    "the smaller of these two": ["safe", "cosine 0.99"],
+}
+COSTS = {"tuned": "lost", "untuned": "lost_untuned"}
 POINTS = 100
 
 
 def measured(rows: pd.DataFrame) -> dict[str, Any]:
-    """From rows of `rule_errors.compared`: `networks`, `parents`, and for each line of the report accuracy `lost`.
+    """From rows of `rule_errors.compared`: how many networks, and for each of `LINES` the accuracy `lost`.
 
     That is the least and the most of the networks' means, in points of accuracy to a tenth, after an epoch of
-    fine-tuning ("tuned") and just after pruning ("untuned"). A network counts once, however many parents it has.
+    fine-tuning ("tuned") and just after pruning ("untuned"); `networks` counts those of which each is known. A network
+    counts once, however many parents it has.
     """
-    lost = {}
-    for line, rule in LINES.items():
-        parts = [part for _, part in rows.loc[rows["rule"] == rule].groupby("network")]
-        lost[line] = {
-            name: _ends([part[y].mean() for part in parts]) for name, y in (("tuned", TUNED), ("untuned", UNTUNED))
-        }
-    networks = sorted(set(rows["network"]))
-    return {"networks": networks, "parents": len(set(rows["parent_sha256"])), "lost": lost}
+    networks = {name: len(set(rows.dropna(subset=[y])["network"])) for name, y in COSTS.items()}
+    return {"networks": networks, "lost": {line: _ranges(least_of(rows, rules)) for line, rules in LINES.items()}}
 
 
-def _ends(lost: Sequence[float]) -> list[float]:
-    return [round(POINTS * float(end), 1) + 0.0 for end in (np.nanmin(lost), np.nanmax(lost))]  # + 0.0: no minus zero
+def least_of(rows: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
+    """Of each parent the row of that rule, among these, whose amount is the least; undefined amounts do not count."""
+    known = rows.loc[rows["rule"].isin(list(rules))].dropna(subset=["amount"])
+    return known.loc[known.groupby("parent_sha256")["amount"].idxmin()]
+
+
+def _ranges(rows: pd.DataFrame) -> dict[str, list[float]]:
+    parts = [part for _, part in rows.groupby("network")]
+    means = {name: [part[y].mean() for part in parts] for name, y in COSTS.items()}
+    ends = {name: (np.nanmin(each), np.nanmax(each)) for name, each in means.items()}
+    return {name: [round(POINTS * float(end), 1) + 0.0 for end in both] for name, both in ends.items()}  # no minus zero
 
 
 def collected(folder: Path) -> dict[str, Any]:
-    """`measured`, of all that is recorded in a folder with one epoch of fine-tuning."""
-    sweeps = [rows for _, rows in results.sweeps(folder) if rows["epochs"].iloc[0] == 1]
-    if not sweeps:
+    """`measured`, of all that is recorded in a folder with one epoch of fine-tuning, or with none."""
+    found = []
+    for _, rows in results.sweeps(folder):
+        epochs = rows["epochs"].iloc[0]
+        if epochs <= 1:
+            one = rule_errors.compared([rows], history.records(folder / "parents"), folder / "parents")
+            found.append(one if epochs else one.assign(lost=np.nan))
+    if not found:
         raise InputError(f"{folder}: expected a table of a sweep with one epoch of fine-tuning")
-    return measured(rule_errors.compared(sweeps, history.records(folder / "parents"), folder / "parents"))
+    return measured(pd.concat(found, ignore_index=True))
 
 
 def main(arguments: list[str] | None = None) -> None:
