@@ -13,7 +13,9 @@
 # differ in much more than their kurtosis: in their architecture, their size, their layers. Here the architecture stays,
 # and the kurtosis is moved on purpose, in several ways. Does what can be pruned follow?
 #
-# The verdict, from all that was measured for this book: [C5](../book/claims.md).
+# ```{verdicts} C5
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (digits, two minutes) or "tiny" (seconds)
@@ -23,6 +25,8 @@ cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one per
 draws: int = 1000  # of the bootstrap
 
 # %%
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
@@ -124,11 +128,18 @@ pd.DataFrame({key: pushed(part) for key, part in moved.groupby(["moved", "varian
 # so. The effective numbers are shares of weights that a rule would prune ([which rule says
 # how much?](10_rules_compared.ipynb)).
 
+
+# %%
+def over(statistic: Callable[[pd.DataFrame, str], dict], of: pd.DataFrame, targets: Iterable[str] = PANELS) -> dict:
+    """A statistic of the parents for each target, with its interval."""
+    return {
+        target: order.over_variants(of, lambda part, target=target: statistic(part, target), seed, draws)
+        for target in targets
+    }
+
+
 # %% mystnb={"image": {"alt": "Rank correlation of each number with the most to prune, and its interval."}}
-found = {
-    target: order.over_variants(parents, lambda part, target=target: order.orders(part, target), seed, draws)
-    for target in TARGETS
-}
+found = over(order.orders, parents, TARGETS)
 order_figure({TARGETS[target]: {NUMBERS[name]: each[name] for name in NUMBERS} for target, each in found.items()})
 
 # %% [markdown]
@@ -137,14 +148,8 @@ order_figure({TARGETS[target]: {NUMBERS[name]: each[name] for name in NUMBERS} f
 
 # %%
 trained = parents[parents["moved"] != "rescaling"]
-plain = {
-    target: order.over_variants(trained, lambda part, target=target: order.orders(part, target), seed, draws)
-    for target in PANELS
-}
-leads = {
-    target: order.over_variants(parents, lambda part, target=target: order.leads(part, target), seed, draws)
-    for target in PANELS
-}
+plain = over(order.orders, trained)
+leads = over(order.leads, parents)
 table = {
     words: {
         **{f"{TARGETS[target]}": results.worded(*found[target][name], "+.2f") for target in PANELS},
@@ -162,10 +167,7 @@ pd.DataFrame(table).T.fillna("")
 # fixed (partial rank correlation).
 
 # %%
-held = {
-    target: order.over_variants(parents, lambda part, target=target: order.controlled(part, target), seed, draws)
-    for target in PANELS
-}
+held = over(order.controlled, parents)
 columns = {name: parents[name].to_numpy(dtype=float) for name in (*CONFOUNDERS, "kurtosis", *PANELS)}
 pd.DataFrame(
     {
@@ -222,14 +224,8 @@ def best(target: str) -> str:
     return f"{NUMBERS[name]} ({results.worded(*found[target][name], '+.2f')}){beside}"
 
 
-within = {
-    target: order.over_variants(parents, lambda part, target=target: order.within_seeds(part, target), seed, draws)
-    for target in PANELS
-}
-ways = {
-    target: order.over_variants(moved, lambda part, target=target: order.same_way(part, target), seed, draws)
-    for target in PANELS
-}
+within = over(order.within_seeds, parents)
+ways = over(order.same_way, moved)
 
 
 def concluded(target: str, words: str) -> str:

@@ -15,8 +15,11 @@
 # kurtosis tell what is recommended? How often is the safe amount undefined? And does it matter what may be pruned, the
 # *pool*?
 #
-# Verdicts, from all that was measured for this book: [C5](../book/claims.md) and [C8](../book/claims.md). This page
-# adds to neither, for nothing here was fine-tuned, and but for one network no accuracy was measured.
+# ```{verdicts} C5 C8
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
+#
+# This page adds to neither, for nothing here was fine-tuned, and but for one network no accuracy was measured.
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" or "tiny" (untrained networks made here, in seconds)
