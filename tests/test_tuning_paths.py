@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from wmgp.experiments import data, job, models, recipes, results, training, tuning_paths, worker
 from wmgp.experiments.provenance import provenance
 
+RESULTS = Path(__file__).parent.parent / "results"
 TUNING = recipes.DIGITS.tuning
 
 
@@ -94,3 +96,13 @@ def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
     assert out.read_text().startswith(first) and found["amount"].tolist() == [0.5, 0.5, 0.9, 0.9]
     assert set(found["run"]) == set(runs) and found["epochs"].tolist() == [0, 1, 0, 1]
     assert results.sweeps(tmp_path) == []  # it is another experiment
+
+
+@pytest.mark.parametrize(("epochs", "table"), [(1, "lenet_small_cifar10"), (10, "lenet_small_cifar10_10epochs")])
+def test_recorded_paths_pass_through_the_recorded_sweeps(epochs, table):
+    """To the last bit, though they were measured apart."""
+    paths, swept = results.read(RESULTS / "tuning_paths.csv"), results.read(RESULTS / f"{table}.csv")
+    there = paths[paths["epochs"] == epochs].set_index(["seed", "method", "amount"])
+    same = swept.set_index(["seed", "method", "amount"]).loc[there.index]
+    for name in ("accuracy", "loss", "cosine", "js", "agreement", "cka"):
+        assert (there[name] == same[name]).all() and len(there) == 35
