@@ -1,5 +1,17 @@
 """The one error a caller is meant to read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Input that cannot be answered: one line that names the file, tensor or parameter and what was expected."""
+
+
+@contextmanager
+def needing(extra: str, what: str = "") -> Iterator[None]:
+    """Where a package is not installed, say in one line, after `what`, which of wmgp's extras brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"{what}{error.name} is missing: pip install 'wmgp[{extra}]'") from error

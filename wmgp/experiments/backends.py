@@ -11,7 +11,7 @@ from typing import Any
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
-from ..errors import InputError
+from ..errors import InputError, needing
 
 BACKENDS = ("loky", "dask", "ray")
 Numbered = tuple[int, Any, Exception | None]  # a task's number, its result, and the error that is there instead
@@ -32,16 +32,9 @@ def cluster(backend: str | None, jobs: int) -> Iterator[None]:
         with parallel_config(backend, n_jobs=jobs):
             yield
     else:
-        with _installed(backend), starts[backend](jobs), parallel_config(backend, n_jobs=jobs):
+        needed = needing("distributed", f"backend {backend!r}: ")
+        with needed, starts[backend](jobs), parallel_config(backend, n_jobs=jobs):
             yield
-
-
-@contextmanager
-def _installed(backend: str) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise InputError(f"backend {backend!r}: {error.name} is missing: pip install 'wmgp[distributed]'") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand
 
-from ..errors import InputError
+from ..errors import InputError, needing
 
 if TYPE_CHECKING:
     from .presets import Sweep
@@ -77,11 +77,9 @@ def sweep(
         "tuning_epochs": tuning_epochs,
     }
     chosen = _sweeps(preset, network, {name: value for name, value in given.items() if value is not None})
-    try:
+    with needing("book"):
         from . import sweep as engine
         from .training import choose_device
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is missing: pip install 'wmgp[book]'") from error
     if jobs is None:
         jobs = 1 if choose_device(device).type != "cpu" else len(os.sched_getaffinity(0))
     with _progress() as tell, _plain_warnings():

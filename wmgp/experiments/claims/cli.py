@@ -5,15 +5,18 @@ from typing import Annotated
 
 import typer
 
+from ...errors import needing
+
 Json = Annotated[bool, typer.Option("--json", help="A JSON array, an object a row.")]
 Folder = Annotated[Path | None, typer.Option(help="The folder of results; default: results, here or above.")]
 
 
 def claims(json: Json = False, results: Folder = None) -> None:
     """The paper's claims beside what was measured: figures, intervals, limits set beforehand, verdicts."""
-    from ..results import locate
-    from .claims import collect
-    from .words import as_json, as_text
+    with needing("book"):
+        from ..results import locate
+        from .claims import collect
+        from .words import as_json, as_text
 
     rows = collect(results or locate("published.json").parent)
     print(as_json(rows) if json else as_text(rows))

@@ -1,0 +1,149 @@
+"""What is released: the wheel and the source distribution, and the wheel's commands where only it is installed."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from safetensors.torch import load_file, save_file
+
+import wmgp
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = f"wmgp-{wmgp.__version__}"
+REFUSE = '''"""Python as it is where nothing but the package and what it asks for is installed."""
+import sys
+
+
+class Absent:
+    names = frozenset({names!r})
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+'''
+
+
+def built(source: Path, folder: Path, target: str) -> Path:
+    """The wheel or the sdist of the sources in a folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [made] = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return built(ROOT, tmp_path_factory.mktemp("wheel"), "wheel")
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> Path:
+    return built(ROOT, tmp_path_factory.mktemp("sdist"), "sdist")
+
+
+def asked_for(requirements: list[str]) -> set[str]:
+    """The installed distributions that these requirements bring along, in the end."""
+    found: set[str] = set()
+    todo = [Requirement(text) for text in requirements]
+    while todo:
+        one = todo.pop()
+        if one.marker is not None and not any(one.marker.evaluate({"extra": extra}) for extra in ["", *one.extras]):
+            continue
+        name = canonicalize_name(one.name)
+        if name not in found:
+            found.add(name)
+            needed = importlib.metadata.requires(name) or []
+            todo += [r for r in map(Requirement, needed) if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.fixture(scope="module")
+def bare(wheel, tmp_path_factory) -> dict[str, str]:
+    """An environment for `run`: the wheel installed in a folder, and what it does not ask for refused."""
+    site = tmp_path_factory.mktemp("bare") / "site"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target"]
+    subprocess.run([*pip, str(site), str(wheel)], check=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    asked = asked_for([r for r in metadata(wheel).get_all("Requires-Dist") if "extra ==" not in r])
+    owners = importlib.metadata.packages_distributions()
+    absent = [name for name, dists in owners.items() if asked.isdisjoint(map(canonicalize_name, dists))]
+    assert {"torchvision", "joblib", "sklearn", "yaml", "papermill"} <= set(absent) and "numpy" not in absent
+    (site / "sitecustomize.py").write_text(REFUSE.format(names=sorted(set(absent) - {"wmgp"})))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WMGP"))}
+    return inherited | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+def metadata(wheel: Path):
+    """The wheel's METADATA."""
+    with zipfile.ZipFile(wheel) as archive:
+        return importlib.metadata.PathDistribution(zipfile.Path(archive, f"{NAME}.dist-info/")).metadata
+
+
+def run(*command: str, where: Path, env: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=where, env=env, capture_output=True, text=True)
+
+
+def sources() -> set[str]:
+    """The package's files in the tree."""
+    files = [path for path in (ROOT / "wmgp").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(ROOT).as_posix() for path in files}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        about = {f"{NAME}.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+        assert names == sources() | about | {f"{NAME}.dist-info/licenses/LICENSE"}
+        assert {"wmgp/outcomes.json", "wmgp/py.typed"} <= names
+        assert archive.read(f"{NAME}.dist-info/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_wheel_says_what_it_is(wheel):
+    said = metadata(wheel)
+    assert said["Version"] == wmgp.__version__ and said["License-Expression"] == "MIT"
+    assert said["Requires-Python"] and said["Summary"] and said["Author"] and said["Keywords"]
+    assert said["Description-Content-Type"] == "text/markdown" and said.get_payload().startswith("# wmgp")
+    assert set(said.get_all("Provides-Extra")) == {"book", "dev", "distributed"}
+
+
+def test_the_source_distribution_builds_the_same_wheel(sdist, wheel, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / NAME
+    files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    beside = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
+    assert files - {".gitignore"} == sources() | beside
+    assert built(source, tmp_path / "wheel", "wheel").read_bytes() == wheel.read_bytes()
+
+
+def test_the_installed_wheel_analyzes_and_prunes_with_nothing_but_its_requirements(bare, tmp_path):
+    where = run(sys.executable, "-P", "-c", "import wmgp; print(wmgp.__file__)", where=ROOT, env=bare).stdout.strip()
+    assert Path(where).parent == Path(bare["PYTHONPATH"], "wmgp")
+    drawn = torch.Generator().manual_seed(0)
+    save_file({"layer.weight": torch.randn(40, 50, generator=drawn), "layer.bias": torch.ones(40)}, tmp_path / "a.st")
+    said = run("wmgp", "analyze", "a.st", "--tensors", where=tmp_path, env=bare)
+    assert (said.returncode, said.stderr) == (0, "") and re.search(r"^parameters +2,040$", said.stdout, re.MULTILINE)
+    assert "Points of accuracy lost by" in said.stdout  # from outcomes.json
+    done = run("wmgp", "prune", "a.st", "b.st", "--amount", "0.5", where=tmp_path, env=bare)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sum(int((t == 0).sum()) for t in load_file(tmp_path / "b.st").values()) == 1020
+
+
+@pytest.mark.parametrize("command", ["sweep --preset tiny --out x.csv", "claims"])
+def test_what_needs_an_extra_says_so_in_one_line(bare, tmp_path, command):
+    refused = run("wmgp", *command.split(), where=tmp_path, env=bare)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(r"wmgp: error: \w+ is missing: pip install 'wmgp\[book\]'\n", refused.stderr)
+    assert list(tmp_path.iterdir()) == []
