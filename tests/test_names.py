@@ -3,11 +3,13 @@
 import pandas as pd
 import pytest
 
-from wmgp.experiments import data, models, names, transformers
+from wmgp.experiments import data, models, names, presets, transformers
 
 
 def test_every_network_and_data_set_has_a_name():
-    assert set(names.NETWORKS) == {*models.NETWORKS, transformers.NETWORK} and set(names.DATA) >= set(data._READERS)
+    sweeps = [sweep for preset in presets.PRESETS.values() for sweep in preset]
+    assert set(names.NETWORKS) == {*models.NETWORKS, transformers.NETWORK, *(sweep.network for sweep in sweeps)}
+    assert set(names.DATA) >= {*data._READERS, *(sweep.data for sweep in sweeps)}
     assert names.called("mine", "my_images") == "mine on my_images"
 
 

@@ -20,8 +20,15 @@ def record(sha="a", **trained):
 
 
 def test_what_a_record_says_itself(tmp_path):
+    told = dict.fromkeys(RULES, 0.3) | {"utopia": 0.7, "safe": None, "a rule of old": 0.1}
+    found = rule_errors.recommended(record(rules=told), tmp_path)
+    assert found.keys() == RULES.keys() and (found["utopia"], found["knee"]) == (0.7, 0.3) and np.isnan(found["safe"])
+
+
+def test_a_rule_that_a_record_does_not_know(tmp_path):
+    """The front tells the knee, nothing here tells Otsu's; what the record tells is left as it is."""
     found = rule_errors.recommended(record(rules={"utopia": 0.7, "safe": None}), tmp_path)
-    assert set(found) == set(RULES) and found["utopia"] == 0.7 and np.isnan(found["safe"]) and np.isnan(found["knee"])
+    assert (found["utopia"], found["knee"]) == (0.7, 0.5) and np.isnan(found["safe"]) and np.isnan(found["Otsu"])
 
 
 def test_what_a_front_says(tmp_path):

@@ -16,18 +16,23 @@ COLUMNS = ("network", "parent_sha256", "seed", "rule", "amount", "most", "most_u
 
 
 def recommended(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
-    """What each rule would prune of a recorded parent; nan where the record does not tell.
+    """What each rule would prune of a recorded parent; nan where that cannot be told.
 
-    From the record, or from the weights in or below `folder`, where they are kept, or as much as the front tells.
+    From the record, which does not know of younger rules; else from the weights in or below `folder`, where they are
+    kept; else as much as the front tells.
     """
-    if rules := record["trained"].get("rules"):
-        return {name: np.nan if rules.get(name) is None else rules[name] for name in RULES}
+    told = {name: np.nan if amount is None else amount for name, amount in record["trained"].get("rules", {}).items()}
+    known = told if told.keys() >= RULES.keys() else _from_weights(record, folder) | told
+    return {name: known.get(name, np.nan) for name in RULES}
+
+
+def _from_weights(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
     name = f"{record['network']}-{record['data']}-seed{record['seed']}"
     for path in Path(folder).rglob(f"{name}.safetensors"):
         analysis = analyze(path)
         if _same(analysis.to_dict(), record["trained"]["analysis"]):
             return recommendations(analysis)
-    return dict.fromkeys(RULES, np.nan) | of_front(record["trained"]["analysis"])
+    return of_front(record["trained"]["analysis"])
 
 
 def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
