@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 book: $(INSTALLED)  ## run every notebook in a copy of the book's sources, and build the book from there
 	@rm -rf $(COPY) _build/html _build/.doctrees && mkdir -p $(COPY)
-	@cp -R book notebooks results README.md _config.yml _toc.yml $(COPY)/
+	@cp -R book notebooks results README.md CONTRIBUTING.md _config.yml _toc.yml $(COPY)/
 	$(BIN)/python $(COPY)/notebooks/run.py
 	cd $(COPY) && $(CURDIR)/$(BIN)/jupyter-book build . --path-output ../.. -W -n --keep-going
 	@echo "The book's first page: file://$(CURDIR)/_build/html/index.html"

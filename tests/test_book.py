@@ -17,7 +17,7 @@ from wmgp.experiments.files import write_arrays
 from wmgp.experiments.results import SWEEP
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ["book", "notebooks", "results", "README.md", "_config.yml", "_toc.yml"]
+SOURCES = ["book", "notebooks", "results", "README.md", "CONTRIBUTING.md", "_config.yml", "_toc.yml"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 IMAGES = {"image/svg+xml", "image/png"}
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wmgp.experiments import files, results, transformers
+from wmgp.experiments import files, results
 from wmgp.experiments.names import NETWORKS
 from wmgp.experiments.provenance import measured_by, provenance
 from wmgp.experiments.recipes import needed
