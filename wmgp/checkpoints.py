@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from .errors import InputError
+from .formats import HEAD, foreign, refuse_packed
 from .torchfiles import find_state_dict, load_torch, tensors_of
 
 if TYPE_CHECKING:
@@ -36,16 +37,7 @@ BROKEN = {
     "invalid offset": "the tensors' offsets overlap or leave gaps",
 }
 
-# First bytes of what people mistake for a checkpoint.
-LOOKS_LIKE = {
-    b"version https://git-lfs": "a Git LFS pointer instead of the file itself (fetch it with git lfs pull)",
-    b"<": "an HTML or XML page, perhaps a failed download",
-    b"\x89HDF": "HDF5 (Keras)",
-    b"GGUF": "GGUF",
-    b"\x93NUMPY": "a NumPy array",
-    b"\x1f\x8b": "a gzip archive",
-    b"{": "JSON without a weight_map",
-}
+LONGEST_HEADER = 100_000_000  # bytes: the library's limit
 
 
 @dataclass(frozen=True)
@@ -116,19 +108,25 @@ def open_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     """
     path = Path(path)
     try:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        kind = "folder" if path.is_dir() else _kind(path)
-        if kind == "torch":
-            state, key = find_state_dict(path, load_torch(path), key)
-            return Checkpoint(path, "torch", tensors_of(state), key, (path,))
-        if key is not None:
-            raise InputError(f"{path}: a key chooses a state dict in a torch file; this is not one")
-        if kind == "safetensors":
-            return Checkpoint(path, kind, _read_safetensors(path), files=(path,))
-        return _read_folder(path) if kind == "folder" else _read_index(path, path)
+        checkpoint = _open(path, key)
+        refuse_packed(path, checkpoint.tensors)
+        return checkpoint
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: Path, key: str | None) -> Checkpoint:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    kind = "folder" if path.is_dir() else _kind(path)
+    if kind == "torch":
+        state, key = find_state_dict(path, load_torch(path), key)
+        return Checkpoint(path, "torch", tensors_of(state), key, (path,))
+    if key is not None:
+        raise InputError(f"{path}: a key chooses a state dict in a torch file; this is not one")
+    if kind == "safetensors":
+        return Checkpoint(path, kind, _read_safetensors(path), files=(path,))
+    return _read_folder(path) if kind == "folder" else _read_index(path, path)
 
 
 def _kind(path: Path) -> str:
@@ -136,17 +134,19 @@ def _kind(path: Path) -> str:
     if not path.is_file():
         raise InputError(f"{path}: neither a file nor a folder")
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(HEAD)
     if not head:
         raise InputError(f"{path}: the file is empty")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"{") and b"\0" not in head[:8] and _weight_map(path) is not None:
         return "index"
-    if head[8:9] == b"{":  # before the others: the header's length, in front of it, may look like their first bytes
+    # Before the others: the header's length, in front of it, may look like their first bytes.
+    sensible = int.from_bytes(head[:8], "little") <= LONGEST_HEADER
+    if head[8:9] == b"{" and (sensible or foreign(path, head) is None):
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "torch"
-    guess = next((what for magic, what in LOOKS_LIKE.items() if text.startswith(magic)), None)
+    guess = foreign(path, head)
     looks = f"it looks like {guess}" if guess else f"it begins with {head[:8]!r}"
     raise InputError(f"{path}: not a checkpoint (safetensors, an index of shards, or a file of torch.save): {looks}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .formats import foreign_archive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,8 +54,7 @@ def _is_torch_zip(path: Path) -> bool:
     if any(name.endswith("/constants.pkl") for name in names):
         raise InputError(f"{path}: refused: a TorchScript archive is a program; save the module's state_dict instead")
     if not any(name.endswith("/data.pkl") for name in names):
-        guess = "a NumPy .npz archive" if all(n.endswith(".npy") for n in names) else "a zip archive of something else"
-        raise InputError(f"{path}: not a file of torch.save: it looks like {guess}")
+        raise InputError(f"{path}: not a file of torch.save: it looks like {foreign_archive(names)}")
     return True
 
 
