@@ -22,9 +22,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import wmgp
-from wmgp.checkpoints import StoredTensor, open_checkpoint
+from wmgp.checkpoints import open_checkpoint
 from wmgp.errors import InputError
 from wmgp.saving import save_pruned
+from wmgp.stored import StoredTensor
 
 FLOATS = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import __version__
-from .errors import InputError
+from .errors import InputError, printable
 from .experiments import sweep_cli
 from .experiments.claims import cli as claims_cli
-from .report import number, printable
+from .report import number
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -164,7 +164,7 @@ def _naming(source: str) -> Iterator[None]:
         yield
     except InputError as error:
         path = Path(source)
-        named = str(error).startswith((f"{path}:", f"{path}/", f"{path.name}:"))
+        named = str(error).startswith(tuple(map(printable, (f"{path}:", f"{path}/", f"{path.name}:"))))
         raise error if named else InputError(f"{path}: {error}") from error
 
 

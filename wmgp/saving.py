@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from .checkpoints import Checkpoint, StoredTensor
+from .checkpoints import Checkpoint
 from .errors import InputError
+from .stored import StoredTensor
 from .torchfiles import find_state_dict, is_zip, load_torch
 
 BLOCK = 1 << 22  # values written at a time
@@ -34,6 +35,7 @@ def save_pruned(checkpoint: Checkpoint, out: str | Path, masks: Masks, force: bo
         with TemporaryDirectory(dir=out.parent, prefix=".wmgp-") as aside:
             new = Path(aside, out.name)
             write(checkpoint, new, masks)
+            checkpoint.check_unchanged()
             if out.is_dir():
                 out.rename(Path(aside, "replaced"))
             os.replace(new, out)
