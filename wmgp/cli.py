@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +44,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(arguments))
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        if stored := sys.modules.get("wmgp.stored"):
+            stored.interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if stored := sys.modules.get("wmgp.stored"):
+            stored.interrupted.clear()
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="wmgp", standalone_mode=False)
+        with _interruptible():
+            code = typer.main.get_command(app).main(arguments, prog_name="wmgp", standalone_mode=False)
         sys.stdout.flush()
         return code or 0
     except InputError as error:

@@ -4,6 +4,7 @@ import json
 import math
 import mmap
 import os
+import threading
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ BROKEN = {
     "invalid offset": "the tensors' offsets overlap or leave gaps",
 }
 CHANGED = "the file was changed while it was read"
+interrupted = threading.Event()  # the command line sets it, so that no thread goes on reading
 
 
 def stamp(file: Path | int) -> tuple[int, ...]:
@@ -59,6 +61,8 @@ class MappedFile:
 
     def check(self) -> None:
         """Raise InputError where the file is not what it was when it was opened."""
+        if interrupted.is_set():
+            raise InterruptedError
         if stamp(self.descriptor) != self.stamp:
             raise InputError(f"{self.path}: {CHANGED}")
 
