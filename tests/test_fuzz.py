@@ -104,7 +104,7 @@ def test_headers_that_the_library_lets_pass(tmp_path, content):
 
 INSIDE = ["a.safetensors", "./a.safetensors", "link.safetensors", "more/b.safetensors", "out/secret.safetensors"]
 TRAPS = ["", ".", "more", "x.index.json", "pipe", "gone.safetensors", "loop", "a.safetensors/", "more/../a.safetensors"]
-OUTSIDE = ["../secret.safetensors", "/etc/passwd", "C:\\x", "\\\\host\\x", "a\0b", "x" * 300, 3, None, ["a.safetensors"]]
+OUTSIDE = ["../secret.safetensors", "/etc/passwd", "C:\\x", "\\\\host\\x", "a\0b", "x" * 300, 3, None, ["a"]]
 TARGETS = INSIDE + TRAPS + OUTSIDE
 
 

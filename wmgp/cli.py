@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
+        yield  # another thread cannot, and a program that was told to ignore it goes on
         return
 
     def stop(*_: object) -> None:

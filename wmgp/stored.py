@@ -62,7 +62,7 @@ class MappedFile:
     def check(self) -> None:
         """Raise InputError where the file is not what it was when it was opened."""
         if interrupted.is_set():
-            raise InterruptedError
+            raise KeyboardInterrupt
         if stamp(self.descriptor) != self.stamp:
             raise InputError(f"{self.path}: {CHANGED}")
 
