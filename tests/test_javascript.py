@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 import wmgp
 from wmgp import closed_forms
-from wmgp.report import printable
+from wmgp.errors import printable
 
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = [

@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import __version__
-from .errors import InputError
+from .errors import InputError, printable
 from .experiments import sweep_cli
 from .experiments.claims import cli as claims_cli
-from .report import number, printable
+from .report import number
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -42,9 +44,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(arguments))
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone."""
+    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
+        yield  # another thread cannot, and a program that was told to ignore it goes on
+        return
+
+    def stop(*_: object) -> None:
+        if stored := sys.modules.get("wmgp.stored"):
+            stored.interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if stored := sys.modules.get("wmgp.stored"):
+            stored.interrupted.clear()
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="wmgp", standalone_mode=False)
+        with _interruptible():
+            code = typer.main.get_command(app).main(arguments, prog_name="wmgp", standalone_mode=False)
         sys.stdout.flush()
         return code or 0
     except InputError as error:
@@ -164,7 +188,7 @@ def _naming(source: str) -> Iterator[None]:
         yield
     except InputError as error:
         path = Path(source)
-        named = str(error).startswith((f"{path}:", f"{path}/", f"{path.name}:"))
+        named = str(error).startswith(tuple(map(printable, (f"{path}:", f"{path}/", f"{path.name}:"))))
         raise error if named else InputError(f"{path}: {error}") from error
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
@@ -47,11 +49,6 @@ def notes() -> tuple[str, ...]:
 
 def _ends(ends: Sequence[float]) -> str:
     return f"{ends[0]:.1f} to {ends[1]:.1f}"
-
-
-def printable(text: str) -> str:
-    """The text on one line, with control characters (names come from files) as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text(analysis: "Analysis") -> str:

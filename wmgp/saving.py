@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from .checkpoints import Checkpoint, StoredTensor
+from .checkpoints import Checkpoint
 from .errors import InputError
+from .stored import StoredTensor
 from .torchfiles import find_state_dict, is_zip, load_torch
 
 BLOCK = 1 << 22  # values written at a time
 ENDINGS = {"safetensors": "safetensors", "pt": "torch", "pth": "torch", "bin": "torch", "ckpt": "torch"}
+EXISTS = "exists already; --force replaces it"
 Masks = Iterable[tuple[str, Bool[np.ndarray, " n"]]]
 
 
@@ -34,11 +36,32 @@ def save_pruned(checkpoint: Checkpoint, out: str | Path, masks: Masks, force: bo
         with TemporaryDirectory(dir=out.parent, prefix=".wmgp-") as aside:
             new = Path(aside, out.name)
             write(checkpoint, new, masks)
-            if out.is_dir():
-                out.rename(Path(aside, "replaced"))
-            os.replace(new, out)
+            checkpoint.check_unchanged()
+            _place(new, out, Path(aside, "replaced"), force)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+def _place(new: Path, out: Path, replaced: Path, force: bool) -> None:
+    """Put the whole new file or folder where it belongs; without ``force`` never over what another run put there."""
+    if not force:
+        if new.is_file():
+            try:
+                return os.link(new, out)
+            except FileExistsError as error:
+                raise InputError(f"{out}: {EXISTS}") from error
+            except OSError:  # a file system without hard links
+                pass
+        if os.path.lexists(out):
+            raise InputError(f"{out}: {EXISTS}")
+    if out.is_dir():
+        out.rename(replaced)
+    try:
+        os.replace(new, out)
+    except OSError:
+        if replaced.exists() and not os.path.lexists(out):
+            replaced.rename(out)
+        raise
 
 
 def check_out(checkpoint: Checkpoint, out: str | Path, force: bool = False) -> None:
@@ -62,7 +85,7 @@ def check_out(checkpoint: Checkpoint, out: str | Path, force: bool = False) -> N
     if out.exists() and any(out.samefile(source) for source in (checkpoint.path, _root(checkpoint), *checkpoint.files)):
         raise InputError(f"{out}: the output is the source itself")
     if not force:
-        raise InputError(f"{out}: exists already; --force replaces it")
+        raise InputError(f"{out}: {EXISTS}")
     if out.is_dir() != folder:
         raise InputError(f"{out}: a {'file' if folder else 'folder'} is in the way of the output")
     if folder and not _only_shards(out):

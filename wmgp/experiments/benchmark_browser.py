@@ -166,7 +166,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "benchmark": f"fastest of {chosen.repeats} runs after a first, the same file and the same core for both sides",
         "browser": f"Chromium {version}",
         "scripts_sha256": hashlib.sha256(b"\n".join(path.read_bytes() for path in scripts())).hexdigest(),
-        "source_sha256": source_hash((*CORE, "checkpoints", "experiments.benchmark_browser")),
+        "source_sha256": source_hash((*CORE, "checkpoints", "stored", "experiments.benchmark_browser")),
         "device": "cpu",
         "seed": 0,
     }

@@ -36,7 +36,8 @@ COLUMNS = (
 )
 MODULES = (
     *CORE,
-    *("checkpoints", "rules", "torchfiles", "experiments.packages", "experiments.shipped"),
+    *("checkpoints", "formats", "rules", "stored", "torchfiles", "torchzip"),
+    *("experiments.packages", "experiments.shipped"),
     "experiments.zoo",
 )
 

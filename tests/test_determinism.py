@@ -1,0 +1,142 @@
+"""The same bits, whatever the threads, the blocks and the shards; and the same as ever on networks in use.
+
+`python tests/test_determinism.py` writes golden/histograms.json anew, from the files that are there.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import wmgp
+from wmgp import cli, measurement
+from wmgp.checkpoints import open_checkpoint
+from wmgp.measurement import measure
+from wmgp.parameters import collect
+
+GOLDEN = Path(__file__).with_name("golden") / "histograms.json"
+PARENTS = Path(__file__).parent.parent / "results" / "parents"
+KEPT = ["lenet5-mnist-seed0", "lenet5-fashion_mnist-seed0", "lenet_small-cifar10-jpeg-seed0"]
+FILES = {
+    "mobilenet_v2-b0353104.pth": Path(torch.hub.get_dir(), "checkpoints", "mobilenet_v2-b0353104.pth"),
+    **{name: PARENTS / f"{name}.safetensors" for name in KEPT},
+}
+
+
+def digest(path_or_tensors) -> str:
+    """The sha256 of the histogram: bins, counts, sums of the low bits and of their squares, as 64-bit integers."""
+    found, sha = measure(collect(path_or_tensors)).histogram, hashlib.sha256()
+    for field in ("bins", "count", "low", "square"):
+        sha.update(np.ascontiguousarray(getattr(found, field), dtype="<i8").tobytes())
+    return sha.hexdigest()
+
+
+def golden(path: Path) -> dict:
+    a = wmgp.analyze(path)
+    return {
+        "file": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "histogram": digest(path),
+        "n_parameters": a.n_parameters,
+        "n_prunable": a.n_prunable,
+        "kurtosis": a.kurtosis,
+        "kurtosis_of_kurtoses": a.kurtosis_of_kurtoses,
+        "optimal": [a.optimal.amount, a.optimal.cosine, a.optimal.threshold],
+        "safe": [a.safe.amount, a.safe.cosine, a.safe.threshold],
+        "cosine 0.99": [a.at_cosine(0.99).amount, a.at_cosine(0.99).n_pruned],
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_networks_in_use_give_what_they_always_gave(name, histogram):
+    """Integers to the bit on any machine; sums of floats to thirteen digits."""
+    wanted, path = json.loads(GOLDEN.read_text())[name], FILES[name]
+    if not path.is_file():
+        pytest.skip(
+            f"no {path.name}: set TORCH_HOME to a folder that has it" if path.suffix == ".pth" else f"no {path}"
+        )
+    found = golden(path)
+    if found["file"] != wanted["file"]:
+        pytest.skip(f"{path.name} is another file than the one that was recorded")
+    for key, value in wanted.items():
+        assert found[key] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-13)), key
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    rng = np.random.default_rng(1)
+    tensors = {
+        f"layer{i}.weight": torch.tensor(rng.standard_t(3, n)) for i, n in enumerate((300_000, 70_001, 9, 150_000))
+    }
+    kinds = (torch.float32, torch.bfloat16, torch.float32, torch.float16)
+    return {name: t.to(kind) for (name, t), kind in zip(tensors.items(), kinds, strict=True)} | {"token": torch.ones(5)}
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Have everything that counts threads count this many."""
+    before = torch.get_num_threads(), numba.get_num_threads()
+
+    def set_to(n: int) -> None:
+        monkeypatch.setattr(measurement.os, "sched_getaffinity", lambda _: set(range(n)))
+        torch.set_num_threads(n)
+        numba.set_num_threads(min(n, before[1]))
+
+    yield set_to
+    torch.set_num_threads(before[0])
+    numba.set_num_threads(before[1])
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_reports_and_prunes_are_the_same_bytes_on_any_number_of_threads(tmp_path, state, threads, ending, monkeypatch):
+    monkeypatch.setattr(measurement, "CHUNK", 1 << 16)  # enough pieces to share
+    source, reports, prunes = tmp_path / f"x.{ending}", set(), set()
+    save_file(state, source) if ending == "safetensors" else torch.save(state, source)
+    for n in (1, 2, 4):
+        threads(n)
+        reports.add(wmgp.analyze(source).to_json())
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["prune", str(source), str(tmp_path / "out"), "--amount", "optimal", "--force"])
+        assert not caught.value.code
+        pruned = open_checkpoint(tmp_path / "out").tensors
+        values = [t if ending == "pt" else t.tensor() for t in pruned.values()]
+        prunes.add(b"".join(t.view(torch.uint8).numpy().tobytes() for t in values))
+    assert len(reports) == len(prunes) == 1
+
+
+def test_histograms_are_the_same_bits_in_blocks_of_any_size(state, monkeypatch, histogram):
+    found, kurtoses = set(), []
+    for size in (1 << 12, 9_973, 1 << 16, 1 << 20):
+        monkeypatch.setattr(measurement, "CHUNK", size)
+        a = wmgp.analyze(state)
+        found.add((digest(state), a.optimal.amount, a.optimal.threshold, a.optimal.n_pruned))
+        kurtoses.append([a.kurtosis, a.kurtosis_of_kurtoses, *a.front.cosine])
+    assert len(found) == 1
+    np.testing.assert_allclose(kurtoses, [kurtoses[0]] * 4, rtol=1e-12)
+
+
+def test_fronts_are_the_same_bits_however_the_shards_lie(tmp_path, state, histogram):
+    names, fronts, prunes = list(state), set(), set()
+    for number, order in enumerate(([0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [3, 1, 4, 0, 2])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        parts = {f"{i}.safetensors": names[i] for i in order}
+        for file, name in parts.items():
+            save_file({name: state[name]}, folder / file)
+        table = {name: file for file, name in parts.items()}
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
+        a = wmgp.analyze(folder)
+        fronts.add((digest(folder), a.front.cosine.tobytes(), a.front.threshold.tobytes()))
+        prunes.add(tuple(a.tensors.sort_values("name").pruned_at_optimal))
+    assert len(fronts) == 1 and len(prunes) == 1
+
+
+if __name__ == "__main__":
+    measurement.SORTED_BELOW = 0
+    kept = {name: golden(path) for name, path in FILES.items()}
+    GOLDEN.parent.mkdir(exist_ok=True)
+    GOLDEN.write_text(json.dumps(kept, indent=1) + "\n")
