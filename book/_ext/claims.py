@@ -1,6 +1,7 @@
 """``{claims-summary}``, ``{claim} C2``, ``{verdicts} C2 C3``: the paper's claims beside what was measured.
 
-As `wmgp claims` has it. The summary has a row for each claim with its verdict. ``{claim}`` shows the rows of one claim,
+As `wmgp claims` has it. The summary has a row for each claim with its verdict and how many figures have which; with the
+option ``:brief:`` the verdict alone, and how many figures there are in all is added to the caption. ``{claim}`` shows the rows of one claim,
 its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's beginning. The build
 stops where a claim has no row, or a number no provenance.
 """
@@ -9,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 from tables import table
@@ -44,16 +46,21 @@ class Claims(SphinxDirective):
 class ClaimsSummary(Claims):
     """``{claims-summary}``."""
 
+    option_spec = {"brief": directives.flag}
+
     def run(self) -> list[nodes.Node]:
-        """A row a claim."""
-        rows = self.rows()
+        """A row a claim, whose name leads to its figures."""
+        rows, brief = self.rows(), "brief" in self.options
         verdicts, cells = claims.overall(rows), []
         for id, claim in claims.CLAIMS.items():
             mine = [row for row in rows if row.id == id]
-            link = nodes.reference("", id, internal=True, refuri=f"#{id.lower()}")
-            verdict = nodes.strong("", verdicts[id])
-            cells.append([link, nodes.Text(claim), verdict, nodes.Text(words.counted(mine))])
-        return [table(self.caption(), ["", "claim", "verdict", "figures"], cells, "claims")]
+            verdict = nodes.strong("", verdicts[id], classes=["verdict", verdicts[id].replace(" ", "-")])
+            counts = [] if brief else [nodes.Text(words.counted(mine))]
+            cells.append([to_claim(id), nodes.Text(claim), verdict, *counts])
+        said = self.caption()
+        if brief:
+            said.append(nodes.Text(f" Of {len(rows)} figures: {words.counted(rows)}."))
+        return [table(said, ["", "claim", "verdict", *([] if brief else ["figures"])], cells, "claims")]
 
 
 class Claim(Claims):
@@ -93,6 +100,12 @@ class Verdicts(Claims):
             lines += nodes.list_item("", nodes.paragraph("", "", *said))
         below = nodes.paragraph("", "", *self.caption())
         return [nodes.admonition("", nodes.title("", "What holds"), lines, below, classes=["verdicts"])]
+
+
+def to_claim(id: str) -> nodes.Node:
+    """A link to the claim's figures, on whichever page they are."""
+    to = {"refdomain": "std", "reftype": "ref", "reftarget": id.lower(), "refexplicit": True, "refwarn": True}
+    return addnodes.pending_xref("", nodes.inline("", id), **to)
 
 
 def figure(row: Row) -> nodes.inline:
