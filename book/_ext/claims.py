@@ -1,9 +1,9 @@
 """``{claims-summary}``, ``{claim} C2``, ``{verdicts} C2 C3``: the paper's claims beside what was measured.
 
 As `wmgp claims` has it. The summary has a row for each claim with its verdict and how many figures have which; with the
-option ``:brief:`` the verdict alone, and how many figures there are in all is added to the caption. ``{claim}`` shows the rows of one claim,
-its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's beginning. The build
-stops where a claim has no row, or a number no provenance.
+option ``:brief:`` a mark for each figure, and how many there are in all is added to the caption. ``{claim}`` shows the
+rows of one claim, its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's
+beginning. The build stops where a claim has no row, or a number no provenance.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from tables import table
 
 from wmgp import InputError
 from wmgp.experiments.claims import claims, words
-from wmgp.experiments.claims.verdicts import Row
+from wmgp.experiments.claims.verdicts import VERDICTS, Row
 
 collect = cache(claims.collect)  # once a build
 
@@ -54,13 +54,16 @@ class ClaimsSummary(Claims):
         verdicts, cells = claims.overall(rows), []
         for id, claim in claims.CLAIMS.items():
             mine = [row for row in rows if row.id == id]
-            verdict = nodes.strong("", verdicts[id], classes=["verdict", verdicts[id].replace(" ", "-")])
-            counts = [] if brief else [nodes.Text(words.counted(mine))]
-            cells.append([to_claim(id), nodes.Text(claim), verdict, *counts])
+            verdict = nodes.strong("", verdicts[id])
+            figures = nodes.inline("", "", nodes.Text(f"{verdicts[id]} "), marks(mine)) if brief else None
+            counted = [figures] if figures else [verdict, nodes.Text(words.counted(mine))]
+            cells.append([to_claim(id), nodes.Text(claim), *counted])
         said = self.caption()
         if brief:
             said.append(nodes.Text(f" Of {len(rows)} figures: {words.counted(rows)}."))
-        return [table(said, ["", "claim", "verdict", *([] if brief else ["figures"])], cells, "claims")]
+        found = table(said, ["", "claim", "verdict", *([] if brief else ["figures"])], cells, "claims")
+        found["classes"] += ["brief"] if brief else []
+        return [found]
 
 
 class Claim(Claims):
@@ -106,6 +109,14 @@ def to_claim(id: str) -> nodes.Node:
     """A link to the claim's figures, on whichever page they are."""
     to = {"refdomain": "std", "reftype": "ref", "reftarget": id.lower(), "refexplicit": True, "refwarn": True}
     return addnodes.pending_xref("", nodes.inline("", id), **to)
+
+
+def marks(rows: list[Row]) -> nodes.raw:
+    """A small mark for each row, filled, half, empty or a dash by its verdict; for who cannot see them, their count."""
+    found = sorted((row.verdict for row in rows), key=VERDICTS.index)
+    each = "".join(f'<i class="{verdict.replace(" ", "-")}"></i>' for verdict in found)
+    text = f'<span class="marks" role="img" aria-label="{words.counted(rows)}">{each}</span>'
+    return nodes.raw("", text, format="html")
 
 
 def figure(row: Row) -> nodes.inline:
