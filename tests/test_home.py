@@ -19,6 +19,8 @@ import kept_weights
 PARENT = ROOT / "results" / "parents" / "lenet5-mnist-seed0.safetensors"
 PAGE = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>x</title>
 <link rel="stylesheet" href="{static}/kept.css"><body><figure class="kept">{picture}</figure>
+<script>const seen = [], look = () => seen.push(Number(document.querySelector("input").value));
+new MutationObserver(look).observe(document.querySelector(".said"), {{childList: true}});</script>
 <script src="{static}/kept.js"></script></body></html>"""
 
 
@@ -75,7 +77,7 @@ def opened(browser, found, tmp_path):
 def test_the_picture_follows_the_slider_and_the_keyboard(opened, found):
     page = opened("reduce")
     page.wait_for_timeout(300)
-    assert page.input_value("input") == str(found["best"])  # nothing has moved
+    assert page.input_value("input") == str(found["best"]) and page.evaluate("seen") == []  # nothing has moved
     page.fill("input", "40")
     said = kept_weights.said_of(40, found["l1"][40], found["random"][40])
     assert page.inner_text(".said") == said == page.get_attribute("input", "aria-valuetext")
@@ -95,10 +97,14 @@ def test_the_picture_follows_the_slider_and_the_keyboard(opened, found):
 
 def test_the_picture_moves_once_by_itself_and_ends_where_it_stood(opened, found):
     page = opened("no-preference")
-    page.wait_for_function("document.querySelector('button').textContent == 'Stop'")
-    page.wait_for_function("document.querySelector('.kept input').value > 95")
-    page.wait_for_function("document.querySelector('button').textContent == 'Play'")
     best = found["best"]
+    page.wait_for_function(
+        f"seen.length > 2 && seen.at(-1) == {best} && document.querySelector('button').innerText == 'Play'"
+    )
+    seen = page.evaluate("seen")
+    assert seen[0] == 0 and max(seen) > best
+    page.wait_for_timeout(200)
+    assert page.evaluate("seen.length") == len(seen)
     assert page.inner_text(".said") == kept_weights.said_of(best, found["l1"][best], found["random"][best])
     assert page.get_attribute(".random .left", "transform") == f"scale(1 {1 - best / 100})"
 

@@ -88,11 +88,11 @@ def linked(commit: str, address: str) -> str:
     return f'<a href="{address}/commit/{commit.partition("-")[0]}">{text}</a>' if address else text
 
 
-def words(notebook: str, cell: int | None, files: dict[str, list[str]], built: str, address: str) -> str:
+def words(docname: str, cell: int | None, files: dict[str, list[str]], built: str, address: str) -> str:
     """What is below a figure; `files` are the names of what the notebook reads, with their commits."""
     lines = [
-        f"<p>Cell [{cell or ' '}] of <code>notebooks/{notebook}.ipynb</code>, drawn again by</p>"
-        f"<pre>make notebooks ONLY={notebook}</pre>"
+        f"<p>Cell [{cell or ' '}] of <code>{docname}.ipynb</code>, drawn again by</p>"
+        f"<pre>make notebooks ONLY={Path(docname).name}</pre>"
     ]
     if files:
         items = "".join(
@@ -122,7 +122,7 @@ def add(app, doctree) -> None:
         app.env.note_dependency(str(results / name))
     built = built_from(Path(app.srcdir))
     for cell in drawn:
-        text = words(notebook.stem, cell.get("exec_count"), files, built, app.config.project_address)
+        text = words(docname, cell.get("exec_count"), files, built, app.config.project_address)
         cell += nodes.raw("", text, format="html")
 
 

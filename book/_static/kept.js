@@ -50,8 +50,12 @@
       begun ??= now;
       const x = Math.min((now - begun) / LASTS, 1);
       show(x < TURN ? 100 * ease(x / TURN) : 100 + (front.best - 100) * ease((x - TURN) / (1 - TURN)));
-      if (x < 1) playing = requestAnimationFrame(step);
-      else stop();
+      if (x < 1) {
+        playing = requestAnimationFrame(step);
+      } else {
+        stop();
+        show(front.best); // exactly
+      }
     };
     button.textContent = "Stop";
     playing = requestAnimationFrame(step);
