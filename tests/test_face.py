@@ -168,7 +168,7 @@ def test_a_figure_tells_how_it_was_made(small):
     [told] = re.findall(r'(?s)<details class="made">.*?</details>', html)  # none for what is only printed
     text = re.sub("<[^>]+>", "", told)
     assert "Cell [3] of page.ipynb" in text and "make notebooks ONLY=page" in text
-    assert "results/speed.csv, measured at 0123456" in text and "built at" not in text
+    assert "results/speed.csv, measured at commit 0123456" in text and "built at" not in text
     assert (f'href="{ADDRESS}/commit/{"0123456789" * 4}"' in told) == bool(address)
     assert html.index("_images/") < html.index('<details class="made">')
 

@@ -41,7 +41,8 @@ def first_words(doctree: nodes.document) -> str:
                 if len(whole) + len(sentence) > LONGEST:
                     break
                 whole += sentence
-            return whole.strip() or shorten(text, LONGEST, placeholder=" …")
+            whole = re.sub(":$", ".", whole.strip())  # what it introduces is not shown
+            return whole or shorten(text, LONGEST, placeholder=" …")
     return ""
 
 

@@ -97,7 +97,7 @@ def words(docname: str, cell: int | None, files: dict[str, list[str]], built: st
     if files:
         items = "".join(
             f"<li><code>results/{escape(name)}</code>"
-            + (", measured at " + ", ".join(linked(commit, address) for commit in found) if found else "")
+            + (", measured at commit " + ", ".join(linked(commit, address) for commit in found) if found else "")
             + "</li>"
             for name, found in files.items()
         )
@@ -105,7 +105,7 @@ def words(docname: str, cell: int | None, files: dict[str, list[str]], built: st
     else:
         lines.append("<p>The notebook reads no recorded results.</p>")
     if built:
-        lines.append(f"<p>This page was built at {linked(built, address)}.</p>")
+        lines.append(f"<p>This page was built at commit {linked(built, address)}.</p>")
     return f'<details class="made"><summary>How this was made</summary>{"".join(lines)}</details>'
 
 

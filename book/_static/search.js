@@ -1,9 +1,11 @@
 // The lines below a search result are the page's own words: without the theme's buttons and its contents for print,
-// without code, and with formulas bare of their marks. Loaded on the search page, after Sphinx's own script.
+// without code and tables of figures, and with formulas bare of their marks. Loaded on the search page, after Sphinx's
+// own script.
 "use strict";
 
 (() => {
-  const LEFT_OUT = ".onlyprint, .bd-header-article, .cell_input, .made, h1, nav, style, script, .headerlink";
+  const LEFT_OUT = ".cell_input, .cell_output table, table.results, .made, summary, h1, nav, style, script, .headerlink";
+  const BLOCKS = "p, li, dt, dd, td, th, h2, h3, h4, pre, div";
   const whole = Search.htmlToText;
 
   Search.htmlToText = (html, anchor) => {
@@ -14,6 +16,7 @@
     article.querySelectorAll(".math").forEach((formula) => {
       formula.textContent = formula.textContent.replace(/\\[()[\]]/g, "");
     });
+    article.querySelectorAll(BLOCKS).forEach((block) => block.append(" "));
     const text = (anchor && article.querySelector(anchor)) || article;
     return text.textContent.replace(/\s+/g, " ").trim();
   };

@@ -1,5 +1,5 @@
-// What a search puts first (Sphinx's `html_search_scorer`): pages that are called so, then sections, then names of the
-// package, then pages that only mention it. Sphinx's own order begins with the names.
+// What a search puts first (Sphinx's `html_search_scorer`): pages that are called so, then names of the package, then
+// sections, then pages that only mention it. Sphinx's own order begins with the names.
 const SOUGHT = (new URLSearchParams(location.search).get("q") ?? "").toLowerCase().split(/\W+/).filter((word) => word);
 
 var Scorer = {
@@ -10,7 +10,7 @@ var Scorer = {
   },
   objNameMatch: 11,
   objPartialMatch: 6,
-  objPrio: { 0: 5, 1: 3, 2: -5 },
+  objPrio: { 0: 10, 1: 5, 2: -5 },
   objPrioDefault: 0,
   title: 15,
   partialTitle: 7,
