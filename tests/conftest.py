@@ -19,9 +19,11 @@ install_import_hook(MODULES, "shapes.check").__enter__()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from books import browser, plain  # noqa: E402, F401  (fixtures)
 
 # Fast and small first, whole notebooks and the built book last.
-LAST = ["test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_book"]
+LAST = ["test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks",
+        "test_face", "test_home", "test_book"]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

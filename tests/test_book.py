@@ -1,50 +1,19 @@
 """The book: both ways of building it, and every page opened in a browser."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import yaml
+from books import DESK, PHONE, ROOT, SOURCES, build, little_book
 
 from wmgp.experiments.files import write_arrays
 from wmgp.experiments.results import SWEEP
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ["book", "notebooks", "results", "README.md", "CONTRIBUTING.md", "_config.yml", "_toc.yml"]
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 IMAGES = {"image/svg+xml", "image/png"}
-BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-def build(folder: Path) -> Path:
-    """Build the book in ``folder`` with warnings as errors; returns the folder of its pages."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
-    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    return folder / "_build" / "html"
-
-
-def copy_sources(folder: Path) -> Path:
-    """A clean copy of what the book is built from."""
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory) -> Path:
-    """The pages of a plain build: the committed notebooks as they are."""
-    return build(copy_sources(tmp_path_factory.mktemp("plain")))
 
 
 @pytest.fixture(scope="module")
@@ -112,20 +81,6 @@ def test_no_page_names_another_host_for_a_script_style_or_image(plain):
     assert {name: what for name, what in found.items() if what} == {}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = next(filter(None, map(shutil.which, BROWSERS)), own if Path(own).is_file() else None)
-        if found is None:
-            pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield browser
-        browser.close()
-
-
 def visit(browser, files: list[Path], viewport: dict, look) -> dict[str, list[str]]:
     """Open each file; what went wrong while it loaded, and what ``look(page)`` finds, by the file's name."""
     context = browser.new_context(viewport=viewport)
@@ -187,27 +142,10 @@ def test_a_wide_page_and_a_missing_image_are_found(browser, tmp_path):
     assert found["bad"][-1] >= 900 and any("gone.png" in str(line) for line in found["bad"])
 
 
-def little_book(folder: Path, text: str, address: str = "") -> Path:
-    """A book of one page, a notebook with one cell of text, built with the project's own settings."""
-    (folder / "results").mkdir()
-    (folder / "book").mkdir()
-    for name in ("_ext", "_static"):
-        shutil.copytree(ROOT / "book" / name, folder / "book" / name)
-    (folder / "book" / "references.bib").touch()
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "page.ipynb")
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    config["sphinx"]["config"]["project_address"] = address
-    (folder / "_config.yml").write_text(json.dumps(config))
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n")
-    return folder
-
-
 @pytest.mark.parametrize("address", ["", "https://github.com/Someone/wmgp"])
 def test_the_address_is_one_setting(tmp_path, address):
     html = (build(little_book(tmp_path, "# A page\n\nIts first words.", address)) / "page.html").read_text()
-    needed = ['property="og:title"', "https://someone.github.io/wmgp/page.html", "mybinder.org/v2/gh/Someone/wmgp/main"]
+    needed = ['property="og:url"', "https://someone.github.io/wmgp/page.html", "mybinder.org/v2/gh/Someone/wmgp/main"]
     assert [text in html for text in needed] == [bool(address)] * 3
 
 

@@ -1,12 +1,9 @@
-"""The project's address in one setting: launch buttons, a link to the sources and Open Graph, or none of them.
+"""The project's address in one setting: launch buttons, a link to the sources, and the address of each page.
 
 ``project_address`` is ``https://github.com/OWNER/NAME``; the site is then ``https://OWNER.github.io/NAME/``. While the
 setting is empty, so is everything that needs it.
 """
 
-from html import escape
-
-from docutils import nodes
 from sphinx.errors import ConfigError
 
 
@@ -31,24 +28,8 @@ def set_options(app, config) -> None:
         }
 
 
-def add_open_graph(app, pagename, templatename, context, doctree) -> None:
-    """Title, description and address of a page for whoever shows a link to it."""
-    if app.config.project_address and doctree is not None:
-        paragraph = doctree.next_node(nodes.paragraph)
-        said = {
-            "og:title": context["title"],
-            "og:type": "article",
-            "og:site_name": app.config.html_title,
-            "og:url": app.config.html_baseurl + pagename + ".html",
-            "og:description": " ".join(paragraph.astext().split())[:200] if paragraph else "",
-        }
-        lines = [f'<meta property="{name}" content="{escape(value)}" />' for name, value in said.items() if value]
-        context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
-
-
 def setup(app):
-    """Register the setting and the two steps."""
+    """Register the setting and the step."""
     app.add_config_value("project_address", "", "html", str)
     app.connect("config-inited", set_options, priority=100)
-    app.connect("html-page-context", add_open_graph)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

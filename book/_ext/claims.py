@@ -1,21 +1,23 @@
 """``{claims-summary}``, ``{claim} C2``, ``{verdicts} C2 C3``: the paper's claims beside what was measured.
 
-As `wmgp claims` has it. The summary has a row for each claim with its verdict. ``{claim}`` shows the rows of one claim,
-its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's beginning. The build
-stops where a claim has no row, or a number no provenance.
+As `wmgp claims` has it. The summary has a row for each claim with its verdict and how many figures have which; with the
+option ``:brief:`` a mark for each figure, and how many there are in all is added to the caption. ``{claim}`` shows the
+rows of one claim, its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's
+beginning. The build stops where a claim has no row, or a number no provenance.
 """
 
 from functools import cache
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
 from wmgp import InputError
 from wmgp.experiments.claims import claims, words
-from wmgp.experiments.claims.verdicts import Row
+from wmgp.experiments.claims.verdicts import VERDICTS, Row
 
 collect = cache(claims.collect)  # once a build
 
@@ -44,16 +46,24 @@ class Claims(SphinxDirective):
 class ClaimsSummary(Claims):
     """``{claims-summary}``."""
 
+    option_spec = {"brief": directives.flag}
+
     def run(self) -> list[nodes.Node]:
-        """A row a claim."""
-        rows = self.rows()
+        """A row a claim, whose name leads to its figures."""
+        rows, brief = self.rows(), "brief" in self.options
         verdicts, cells = claims.overall(rows), []
         for id, claim in claims.CLAIMS.items():
             mine = [row for row in rows if row.id == id]
-            link = nodes.reference("", id, internal=True, refuri=f"#{id.lower()}")
             verdict = nodes.strong("", verdicts[id])
-            cells.append([link, nodes.Text(claim), verdict, nodes.Text(words.counted(mine))])
-        return [table(self.caption(), ["", "claim", "verdict", "figures"], cells, "claims")]
+            figures = nodes.inline("", "", nodes.Text(f"{verdicts[id]} "), marks(mine)) if brief else None
+            counted = [figures] if figures else [verdict, nodes.Text(words.counted(mine))]
+            cells.append([to_claim(id), nodes.Text(claim), *counted])
+        said = self.caption()
+        if brief:
+            said.append(nodes.Text(f" Of {len(rows)} figures: {words.counted(rows)}."))
+        found = table(said, ["", "claim", "verdict", *([] if brief else ["figures"])], cells, "claims")
+        found["classes"] += ["brief"] if brief else []
+        return [found]
 
 
 class Claim(Claims):
@@ -93,6 +103,20 @@ class Verdicts(Claims):
             lines += nodes.list_item("", nodes.paragraph("", "", *said))
         below = nodes.paragraph("", "", *self.caption())
         return [nodes.admonition("", nodes.title("", "What holds"), lines, below, classes=["verdicts"])]
+
+
+def to_claim(id: str) -> nodes.Node:
+    """A link to the claim's figures, on whichever page they are."""
+    to = {"refdomain": "std", "reftype": "ref", "reftarget": id.lower(), "refexplicit": True, "refwarn": True}
+    return addnodes.pending_xref("", nodes.inline("", id), **to)
+
+
+def marks(rows: list[Row]) -> nodes.raw:
+    """A small mark for each row, filled, half, empty or a dash by its verdict; for who cannot see them, their count."""
+    found = sorted((row.verdict for row in rows), key=VERDICTS.index)
+    each = "".join(f'<i class="{verdict.replace(" ", "-")}"></i>' for verdict in found)
+    text = f'<span class="marks" role="img" aria-label="{words.counted(rows)}">{each}</span>'
+    return nodes.raw("", text, format="html")
 
 
 def figure(row: Row) -> nodes.inline:
