@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,27 @@ def parameters(notebook: Path) -> dict[str, dict[str, str]]:
     return {name: dict(found) for name, found in papermill.inspect_notebook(str(notebook)).items()}
 
 
+def check(source: Path, names: Iterable[str]) -> None:
+    """ValueError where the notebook has no parameter of one of the names, which papermill would pass over."""
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = Path(folder, source.stem + ".ipynb")
+        nbformat.write(read_source(source), notebook)
+        known = parameters(notebook)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{source.stem} has no parameter {name!r}: it has {', '.join(known)}")
+
+
 def run(source: Path, out: Path, values: dict[str, Any] | None = None, progress: bool = False) -> None:
     """Run ``source`` (``.py``) in its own folder and write the executed, stripped notebook to ``out`` (``.ipynb``).
 
-    ``values`` replace the parameters of the same name. papermill passes a misspelt name over; here it is a ValueError.
-    A cell that fails raises papermill's PapermillExecutionError, and ``out`` stays as it was.
+    ``values`` replace the parameters of the same name; another name is a ValueError. A cell that fails raises
+    papermill's PapermillExecutionError, and ``out`` stays as it was.
     """
+    check(source, values or {})
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, source.stem + ".ipynb"), Path(folder, source.stem + ".out.ipynb")
         nbformat.write(read_source(source), before)
-        known = parameters(before)
-        for name in values or {}:
-            if name not in known:
-                raise ValueError(f"{source.stem} has no parameter {name!r}: it has {', '.join(known)}")
         papermill.execute_notebook(before, after, values, cwd=source.parent, progress_bar=progress)
         notebook = strip(nbformat.read(after, as_version=4))
     temporary = out.with_suffix(".part")
@@ -108,6 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     values = {name: yaml.safe_load(value) for name, value in options.p}
     try:
         chosen = sources(options.names)
+        for source in chosen:
+            check(source, values)
         options.out.mkdir(parents=True, exist_ok=True)
         for i, source in enumerate(chosen, 1):
             print(f"[{i}/{len(chosen)}] {source.stem}", flush=True)

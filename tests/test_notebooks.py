@@ -154,9 +154,11 @@ def test_pieces_of_printed_text_are_joined():
         (["05_nothing", "--out", "x"], "no notebook is called '05_nothing'"),
         (["-p", "seed", "1"], "-p needs --out"),
         ([SOURCES[0].stem if SOURCES else "", "-p", "sede", "1", "--out", "x"], "has no parameter 'sede'"),
+        (["02_how_much", "12_rescaling", "-p", "always", "1", "--out", "x"], "12_rescaling has no parameter 'always'"),
     ],
 )
 def test_command_line_refuses(arguments, said, tmp_path):
     command = [sys.executable, str(run.HERE / "run.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "x").exists()

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -71,18 +72,32 @@ def asked_for(requirements: list[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def bare(wheel, tmp_path_factory) -> dict[str, str]:
-    """An environment for `run`: the wheel installed in a folder, and what it does not ask for refused."""
-    site = tmp_path_factory.mktemp("bare") / "site"
+def site(wheel, tmp_path_factory) -> Path:
+    """A folder that the wheel is installed in."""
+    folder = tmp_path_factory.mktemp("installed") / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target"]
-    subprocess.run([*pip, str(site), str(wheel)], check=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
-    asked = asked_for([r for r in metadata(wheel).get_all("Requires-Dist") if "extra ==" not in r])
+    subprocess.run([*pip, str(folder), str(wheel)], check=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    return folder
+
+
+def surroundings(site: Path, wheel: Path, folder: Path, *extras: str) -> dict[str, str]:
+    """An environment where the wheel is installed with its extras, and all that these do not bring is refused."""
+    wanted = [Requirement(text) for text in metadata(wheel).get_all("Requires-Dist")]
+    wanted = [r for r in wanted if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ["", *extras])]
+    asked = asked_for([f"{r.name}{r.specifier}" for r in wanted]) | {"wmgp"}
     owners = importlib.metadata.packages_distributions()
     absent = [name for name, dists in owners.items() if asked.isdisjoint(map(canonicalize_name, dists))]
-    assert {"torchvision", "joblib", "sklearn", "yaml", "papermill"} <= set(absent) and "numpy" not in absent
-    (site / "sitecustomize.py").write_text(REFUSE.format(names=sorted(set(absent) - {"wmgp"})))
+    assert {"pytest", "hypothesis", "ray"} <= set(absent) and "numpy" not in absent
+    (folder / "sitecustomize.py").write_text(REFUSE.format(names=sorted(absent)))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WMGP"))}
-    return inherited | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    paths = {"PYTHONPATH": f"{folder}{os.pathsep}{site}", "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    return inherited | paths
+
+
+@pytest.fixture(scope="module")
+def bare(site, wheel, tmp_path_factory) -> dict[str, str]:
+    """With no extra."""
+    return surroundings(site, wheel, tmp_path_factory.mktemp("bare"))
 
 
 def metadata(wheel: Path):
@@ -128,9 +143,9 @@ def test_the_source_distribution_builds_the_same_wheel(sdist, wheel, tmp_path):
     assert built(source, tmp_path / "wheel", "wheel").read_bytes() == wheel.read_bytes()
 
 
-def test_the_installed_wheel_analyzes_and_prunes_with_nothing_but_its_requirements(bare, tmp_path):
+def test_the_installed_wheel_analyzes_and_prunes_with_nothing_but_its_requirements(bare, site, tmp_path):
     where = run(sys.executable, "-P", "-c", "import wmgp; print(wmgp.__file__)", where=ROOT, env=bare).stdout.strip()
-    assert Path(where).parent == Path(bare["PYTHONPATH"], "wmgp")
+    assert Path(where).parent == site / "wmgp"
     drawn = torch.Generator().manual_seed(0)
     save_file({"layer.weight": torch.randn(40, 50, generator=drawn), "layer.bias": torch.ones(40)}, tmp_path / "a.st")
     said = run("wmgp", "analyze", "a.st", "--tensors", where=tmp_path, env=bare)
@@ -147,3 +162,19 @@ def test_what_needs_an_extra_says_so_in_one_line(bare, tmp_path, command):
     assert (refused.returncode, refused.stdout) == (2, "")
     assert re.fullmatch(r"wmgp: error: \w+ is missing: pip install 'wmgp\[book\]'\n", refused.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_runs_outside_the_checkout_by_papermill_alone(site, wheel, tmp_path):
+    """With the extra `book`, and the folder of results above it."""
+    (tmp_path / "customized").mkdir()
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    (tmp_path / "mine" / "notebooks").mkdir(parents=True)
+    notebook = nbformat.read(ROOT / "notebooks" / "02_how_much.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("print(wmgp.__file__)"))
+    nbformat.write(notebook, tmp_path / "mine" / "notebooks" / "a.ipynb")
+    env = surroundings(site, wheel, tmp_path / "customized", "book")
+    papermill = [sys.executable, "-P", "-m", "papermill", "-y", "{preset: tiny}", "a.ipynb", "b.ipynb"]
+    done = run(*papermill, where=tmp_path / "mine" / "notebooks", env=env)
+    assert done.returncode == 0, done.stderr
+    last = nbformat.read(tmp_path / "mine" / "notebooks" / "b.ipynb", as_version=4).cells[-1]
+    assert last.outputs[0].text.strip() == str(site / "wmgp" / "__init__.py")
