@@ -277,3 +277,28 @@ def test_what_the_system_does_not_allow(tmp_path):
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
+
+
+def test_an_answer_without_a_place_for_compiled_code(tmp_path):
+    """A package and a home that cannot be written to: numba would give up; the place it is given does not stay."""
+    package = Path(wmgp.__file__).parent
+    shutil.copytree(package, tmp_path / "wmgp", ignore=shutil.ignore_patterns("__pycache__", "experiments", "figures"))
+    (tmp_path / "wmgp" / "__pycache__").write_text("in the way")
+    (tmp_path / "tmp").mkdir()
+    path = large(tmp_path / "x.safetensors", 1 << 17)
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    environment |= {"HOME": "/dev/null", "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(tmp_path)}
+    code = "import sys, wmgp; print(wmgp.__file__, wmgp.analyze(sys.argv[1]).n_parameters)"
+    command = [sys.executable, "-c", code, path]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (run.stderr, run.stdout) == ("", f"{tmp_path}/wmgp/__init__.py {1 << 17}\n")
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
+def test_an_answer_that_does_not_fit_on_the_disk(tmp_path):
+    path = source(tmp_path, "safetensors")
+    with open("/dev/full", "w") as full:
+        program = [sys.executable, "-c", PROGRAM, "analyze", str(path), "--json", "--amounts", "20000"]
+        run = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (2, "wmgp: error: output: cannot be written: No space left on device\n")

@@ -90,3 +90,44 @@ def test_kurtosis_of_kurtoses_is_bounded(n):
     kurtoses = np.array([10.0] + [3.0] * (n - 1))
     table = Moments(np.ones(n), np.zeros(n), np.ones(n), np.zeros(n), kurtoses)
     assert kurtosis_of(table) == pytest.approx(n - 2 + 1 / (n - 1), rel=1e-12)
+
+
+@pytest.mark.parametrize("centre", [0.0, -1.5, 2.25, 40.0])
+def test_powers_about_any_centre_are_the_moments_about_the_mean(rng, centre):
+    """The compiled loops centre on the mean of a block's first values only."""
+    x = rng.standard_t(7, 300) + 2
+    powers = [((x - centre) ** k).sum() for k in (1, 2, 3, 4)]
+    found = Moments.from_powers(np.array([[x.size, centre, *powers], [0, 0, 0, 0, 0, 0]]))
+    d = x - x.mean()
+    for k, field in enumerate(("m2", "m3", "m4"), start=2):
+        assert getattr(found, field)[0] == pytest.approx((d**k).sum(), rel=1e-6), field
+    assert found.mean[0] == pytest.approx(x.mean(), rel=1e-13) and found.energy[0] == pytest.approx((x**2).sum())
+    assert [getattr(found, field)[1] for field in ("n", "mean", "m2", "m3", "m4")] == [0] * 5
+    assert math.isnan(found.kurtosis[1])
+
+
+def test_rounding_never_makes_a_negative_variance():
+    """Sums of powers about a centre far from equal values: what is left of them may be less than nothing."""
+    rows = np.array([[3.0, 0.1, 0.6, 0.12 - 1e-17, 0.024, 0.0048 - 1e-16]])
+    found = Moments.from_powers(rows)
+    assert found.m2[0] >= 0 and found.m4[0] >= 0
+
+
+def test_merged_runs_keep_to_themselves(rng):
+    """Two runs of blocks, of which one block is empty: each run's moments are those of its own values."""
+    blocks = [rng.standard_normal(n) + shift for n, shift in ((50, 0), (0, 0), (7, 3), (20, -5), (31, 9))]
+    table = Moments(*(np.concatenate([getattr(moments(b), f) for b in blocks]) for f in Moments.__annotations__))
+    found = table.merged(np.array([0, 3]))
+    for i, run in enumerate((blocks[:3], blocks[3:])):
+        whole = moments(np.concatenate(run))
+        for field in Moments.__annotations__:
+            assert getattr(found, field)[i] == pytest.approx(getattr(whole, field)[0], rel=1e-9, abs=1e-9), field
+    assert table.merged(np.zeros(0, dtype=int)).n.size == 0
+
+
+def test_a_constant_in_many_blocks_has_no_variance():
+    """Equal means merge to exactly themselves, however the sizes fall."""
+    parts = [moments(np.full(n, 0.1)) for n in (3, 7, 11, 1)]
+    table = Moments(*(np.concatenate([getattr(p, f) for p in parts]) for f in Moments.__annotations__))
+    merged = table.merged(np.array([0]))
+    assert merged.m2[0] == 0 and math.isnan(merged.kurtosis[0]) and merged.mean[0] == 0.1

@@ -143,3 +143,27 @@ def test_amounts_out_of_range_are_refused(bad):
 def test_bad_grids_are_refused(amounts):
     with pytest.raises(wmgp.InputError, match="amount"):
         wmgp.analyze({"w.weight": np.ones(10)}, amounts=amounts)
+
+
+def test_of_equally_near_points_the_smallest_amount():
+    """A mirrored front: 0.6 and 0.8 are equally far from utopia."""
+    amount, cosine = np.array([0.0, 0.6, 0.8, 1.0]), np.array([1.0, 0.8, 0.6, 0.0])
+    n = np.array([0, 6, 8, 10])
+    even = wmgp.Front(amount, cosine, amount, n, np.array([1.0, 0.5, 0.5, 1.0]))
+    assert even.optimal.amount == 0.6 and even.optimal.n_pruned == 6 and len(even) == 4
+
+
+def test_the_grid_is_evenly_spaced_and_sorted():
+    weights = {"w.weight": np.arange(1.0, 101.0)}
+    assert wmgp.pareto_front(weights, 5).amount.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert wmgp.pareto_front(weights, 2).n_pruned.tolist() == [0, 100]
+    assert wmgp.pareto_front(weights, (0.5, 0.125)).amount.tolist() == [0.125, 0.5]
+    with pytest.raises(wmgp.InputError, match="pool 'weights': no prunable tensor"):
+        wmgp.pareto_front(weights, pool="weights")
+
+
+def test_the_last_threshold_where_everything_is_even():
+    """Pruned one by one: the threshold is the magnitude that went last, the cosine what the others keep."""
+    front = wmgp.pareto_front({"w.weight": np.array([3.0, -4.0])}, [0.0, 0.5, 1.0])
+    assert front.cosine.tolist() == [1.0, 0.8, 0.0] and front.threshold[1:].tolist() == [3.0, 4.0]
+    assert math.isnan(front.threshold[0]) and front.distance.tolist() == pytest.approx([1.0, math.hypot(0.5, 0.2), 1.0])

@@ -7,6 +7,8 @@ Similarity*, ICLR 2024. The public names below are imported when they are first 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .compiling import find_a_cache
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from .pareto import Front, Point, optimal_amount, pareto_front, safe_amount
     from .pruning import apply_masks, global_masks, prune
     from .similarity import cosine_similarity
+
+
+find_a_cache()
 
 
 def __getattr__(name: str):

@@ -78,13 +78,24 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MemoryError:
         return _refuse("not enough memory")
     except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return 1
+    except OSError as error:  # above all a full disk, of the output or of what was compiled
+        _let_go_of_output()
+        return _refuse(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
     except Exception as error:
         usage = getattr(error, "format_message", None)  # click's, or that of the click inside newer typers
         if usage is None:
             raise
         return _refuse(f"{usage().rstrip('.')}; see wmgp --help")
+
+
+def _let_go_of_output() -> None:
+    """Throw away what could not be written, or Python would try once more at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # it is no file
+        pass
 
 
 def _refuse(message: str) -> int:
