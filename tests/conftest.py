@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import shutil
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -19,9 +20,13 @@ install_import_hook(MODULES, "shapes.check").__enter__()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from building import BROWSERS, QUIET, build, copy_sources  # noqa: E402
 
 # Fast and small first, whole notebooks and the built book last.
-LAST = ["test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_book"]
+LAST = [
+    *("test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_book"),
+    *("test_links", "test_markup", "test_accessibility", "test_pdf"),
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -52,3 +57,23 @@ def histogram(monkeypatch):
     from wmgp import measurement
 
     monkeypatch.setattr(measurement, "SORTED_BELOW", 0)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory) -> Path:
+    """The pages of a plain build: the committed notebooks as they are."""
+    return build(copy_sources(tmp_path_factory.mktemp("plain")))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = next(filter(None, map(shutil.which, BROWSERS)), own if Path(own).is_file() else None)
+        if found is None:
+            pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
+        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
+        yield browser
+        browser.close()

@@ -1,50 +1,20 @@
 """The book: both ways of building it, and every page opened in a browser."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import yaml
+from building import DESK, PHONE, ROOT, SOURCES, build, documents, html_files
 
 from wmgp.experiments.files import write_arrays
 from wmgp.experiments.results import SWEEP
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ["book", "notebooks", "results", "README.md", "_config.yml", "_toc.yml"]
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 IMAGES = {"image/svg+xml", "image/png"}
-BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-def build(folder: Path) -> Path:
-    """Build the book in ``folder`` with warnings as errors; returns the folder of its pages."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
-    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    return folder / "_build" / "html"
-
-
-def copy_sources(folder: Path) -> Path:
-    """A clean copy of what the book is built from."""
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory) -> Path:
-    """The pages of a plain build: the committed notebooks as they are."""
-    return build(copy_sources(tmp_path_factory.mktemp("plain")))
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +37,6 @@ def pages(request) -> Path:
 
 
 both = pytest.mark.parametrize("pages", ["plain", "made"], indirect=True)
-
-
-def documents() -> list[str]:
-    """The pages that the table of contents names."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
 @both
@@ -112,20 +76,6 @@ def test_no_page_names_another_host_for_a_script_style_or_image(plain):
     assert {name: what for name, what in found.items() if what} == {}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = next(filter(None, map(shutil.which, BROWSERS)), own if Path(own).is_file() else None)
-        if found is None:
-            pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield browser
-        browser.close()
-
-
 def visit(browser, files: list[Path], viewport: dict, look) -> dict[str, list[str]]:
     """Open each file; what went wrong while it loaded, and what ``look(page)`` finds, by the file's name."""
     context = browser.new_context(viewport=viewport)
@@ -144,13 +94,6 @@ def visit(browser, files: list[Path], viewport: dict, look) -> dict[str, list[st
         wrong.clear()
     context.close()
     return {name: found for name, found in report.items() if found}
-
-
-def html_files(pages: Path) -> list[Path]:
-    """Every page but the first, which only leads to the home page."""
-    files = sorted(f for f in pages.rglob("*.html") if "_static" not in f.parts and f != pages / "index.html")
-    assert len(files) >= len(documents())
-    return files
 
 
 @both
