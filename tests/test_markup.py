@@ -1,4 +1,4 @@
-"""The book's pages are HTML that any reader reads alike: html5lib, which knows the standard's every error, finds none."""
+"""The book's pages are HTML that is read alike everywhere: html5lib, which knows every error there is, finds none."""
 
 from pathlib import Path
 
