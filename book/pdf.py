@@ -26,6 +26,7 @@ LEFT_OUT = "a.headerlink, script, noscript, link, div.analyzer, .only-dark"
 WIDTH = 658  # pixels between A4's margins, at 96 to the inch
 FOOTER = """<div style="width: 100%; font: 8px sans-serif; text-align: center; color: #555">
 <span class="pageNumber"></span></div>"""
+HEADING = "<p role='heading' aria-level='1' class='top {}'>{}</p>"  # the theme's h1 stands in the outline twice
 PAPER = {
     "format": "A4",
     "margin": dict.fromkeys(("top", "right", "bottom", "left"), "18mm"),
@@ -38,11 +39,11 @@ NUMBER = """numbers => {
     for (const place of document.querySelectorAll("[data-of]")) place.textContent = numbers[place.dataset.of] ?? "";
 }"""
 # What is wider than the paper is made smaller until it fits: tables and formulas as a whole, code is broken into lines.
-FIT = """width => {
+FIT = """() => {
     for (const box of document.querySelectorAll("table, mjx-container[display]")) {
-        const room = box.closest("td, li, dd, .admonition")?.clientWidth ?? width;
+        const room = box.parentElement.clientWidth - (box.parentElement.querySelector(".eqno")?.offsetWidth ?? 0);
         const wide = box.matches("table") ? box.offsetWidth : box.scrollWidth;
-        if (wide > room) box.style.zoom = Math.max(0.4, room / wide);
+        if (wide > room) box.style.zoom = Math.max(0.4, 0.995 * room / wide);
     }
 }"""
 
@@ -123,22 +124,25 @@ def whole(pages: Path, only: list[str]) -> str:
     among = {name for _, names in parts for name in names}
     lines, body = [], []
     for caption, names in parts:
+        above = ""
         if caption and names:
             lines.append(f"<li class='part'>{escape(caption)}</li>")
-            body.append(f"<h1 class='part'>{escape(caption)}</h1>")
+            above = HEADING.format("part", escape(caption))
         for name in names:
             found = article(pages, name, among)
             title = found.find("h2")
             said = escape(title.get_text() if title else name)
             number = f"<span class='number' data-of='{slug(name)}'></span>"
             lines.append(f"<li><a href='#{slug(name)}'>{said}</a><span class='dots'></span>{number}</li>")
-            body.append(str(found))
+            body.append(f"<div class='sheet'>{above}{found}</div>")
+            above = ""
     title = escape(config["title"])
     front = f"<header class='cover'><p class='title'>{title}</p><p>{escape(config['author'])}</p></header>"
     return (
         f"<!doctype html><html lang='en' data-theme='light' data-mode='light'><head><meta charset='utf-8'>"
         f"<title>{title}</title>{head(pages)}</head><body><main class='bd-main bd-content'>{front}"
-        f"<h1>Contents</h1><ol class='contents'>{''.join(lines)}</ol>{''.join(body)}</main></body></html>"
+        f"<div class='sheet'>{HEADING.format('', 'Contents')}<ol class='contents'>{''.join(lines)}</ol></div>{''.join(body)}"
+        f"</main></body></html>"
     )
 
 
@@ -157,7 +161,7 @@ def print_page(page, file: Path) -> bytes:
     page.emulate_media(media="print", color_scheme="light")
     page.goto(file.as_uri(), wait_until="load")
     page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
-    page.evaluate(FIT, WIDTH)
+    page.evaluate(FIT)
     page.evaluate(NUMBER, begins(page.pdf(**PAPER)))
     return page.pdf(**PAPER, outline=True, tagged=True)
 
