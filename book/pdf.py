@@ -141,8 +141,8 @@ def whole(pages: Path, only: list[str]) -> str:
     return (
         f"<!doctype html><html lang='en' data-theme='light' data-mode='light'><head><meta charset='utf-8'>"
         f"<title>{title}</title>{head(pages)}</head><body><main class='bd-main bd-content'>{front}"
-        f"<div class='sheet'>{HEADING.format('', 'Contents')}<ol class='contents'>{''.join(lines)}</ol></div>{''.join(body)}"
-        f"</main></body></html>"
+        f"<div class='sheet'>{HEADING.format('', 'Contents')}<ol class='contents'>{''.join(lines)}</ol></div>"
+        f"{''.join(body)}</main></body></html>"
     )
 
 
@@ -157,6 +157,7 @@ def begins(pdf: bytes) -> dict[str, int]:
 
 def print_page(page, file: Path) -> bytes:
     """The PDF of a book in one page: printed twice, the second time with the numbers of its pages in the contents."""
+    page.set_default_timeout(600_000)  # a busy machine takes minutes over the whole book
     page.set_viewport_size({"width": WIDTH, "height": 1000})
     page.emulate_media(media="print", color_scheme="light")
     page.goto(file.as_uri(), wait_until="load")

@@ -25,6 +25,7 @@ def violations(page) -> list[str]:
 def page(browser):
     """An empty page as large as a desk's."""
     context = browser.new_context(viewport=DESK, reduced_motion="reduce")
+    context.set_default_timeout(120_000)
     yield context.new_page()
     context.close()
 
