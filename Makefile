@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 COPY := _build/source
 
 .DEFAULT_GOAL := help
-.PHONY: book notebooks test bench times lint clean help
+.PHONY: book pdf links notebooks test bench times lint clean help
 
 # Installed again only when pyproject.toml or constraints.txt has changed since.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -20,6 +20,12 @@ book: $(INSTALLED)  ## run every notebook in a copy of the book's sources, and b
 	$(BIN)/python $(COPY)/notebooks/run.py
 	cd $(COPY) && $(CURDIR)/$(BIN)/jupyter-book build . --path-output ../.. -W -n --keep-going
 	@echo "The book's first page: file://$(CURDIR)/_build/html/index.html"
+
+pdf: $(INSTALLED)  ## print the book that is built to _build/html/wmgp.pdf, and link it from every page
+	$(BIN)/python -m book.pdf
+
+links: $(INSTALLED)  ## look up the book's links to other hosts, and write today beside those that answer
+	$(BIN)/python -m book.links look
 
 notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sources (ONLY=02_how_much for one of them)
 	$(BIN)/python notebooks/run.py $(ONLY)

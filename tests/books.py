@@ -70,3 +70,16 @@ def little_book(folder: Path, text: str, address: str = "") -> Path:
     (folder / "_config.yml").write_text(json.dumps(config))
     (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n")
     return folder
+
+
+def documents() -> list[str]:
+    """The pages that the table of contents names."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def html_files(pages: Path) -> list[Path]:
+    """Every page but the first, which only leads to the home page."""
+    files = sorted(f for f in pages.rglob("*.html") if "_static" not in f.parts and f != pages / "index.html")
+    assert len(files) >= len(documents())
+    return files

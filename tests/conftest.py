@@ -22,8 +22,10 @@ import pytest  # noqa: E402
 from books import browser, plain  # noqa: E402, F401  (fixtures)
 
 # Fast and small first, whole notebooks and the built book last.
-LAST = ["test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks",
-        "test_face", "test_home", "test_book"]  # fmt: skip
+LAST = [
+    *("test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_face"),
+    *("test_home", "test_book", "test_links", "test_markup", "test_accessibility", "test_pdf"),
+]
 
 
 def pytest_collection_modifyitems(items):

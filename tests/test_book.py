@@ -7,8 +7,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-import yaml
-from books import DESK, PHONE, ROOT, SOURCES, build, little_book
+from books import DESK, PHONE, ROOT, SOURCES, build, documents, html_files, little_book
 
 from wmgp.experiments.files import write_arrays
 from wmgp.experiments.results import SWEEP
@@ -36,12 +35,6 @@ def pages(request) -> Path:
 
 
 both = pytest.mark.parametrize("pages", ["plain", "made"], indirect=True)
-
-
-def documents() -> list[str]:
-    """The pages that the table of contents names."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
 @both
@@ -99,13 +92,6 @@ def visit(browser, files: list[Path], viewport: dict, look) -> dict[str, list[st
         wrong.clear()
     context.close()
     return {name: found for name, found in report.items() if found}
-
-
-def html_files(pages: Path) -> list[Path]:
-    """Every page but the first, which only leads to the home page."""
-    files = sorted(f for f in pages.rglob("*.html") if "_static" not in f.parts and f != pages / "index.html")
-    assert len(files) >= len(documents())
-    return files
 
 
 @both

@@ -1,0 +1,216 @@
+"""The whole book as one PDF: `python -m book.pdf` prints the pages in `_build/html` to `_build/html/wmgp.pdf`.
+
+The built pages are put one after another into one page of contents and parts, ids and links among them renamed, and
+headless Chromium prints it: once to learn where each page of the book begins, and again with those numbers in the
+contents. Afterwards every page has a link to the PDF in its menu of downloads. `--only book/theorem` prints some alone.
+"""
+
+import argparse
+import re
+import sys
+from html import escape
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+from bs4 import BeautifulSoup, Tag
+
+from wmgp.errors import InputError
+from wmgp.experiments.benchmark_browser import chromium
+from wmgp.experiments.files import write_aside
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "wmgp.pdf"
+STYLE = Path(__file__).with_name("pdf.css")
+LEFT_OUT = "a.headerlink, script, noscript, link, div.analyzer, .only-dark"
+WIDTH = 658  # pixels between A4's margins, at 96 to the inch
+FOOTER = """<div style="width: 100%; font: 8px sans-serif; text-align: center; color: #555">
+<span class="pageNumber"></span></div>"""
+HEADING = "<p role='heading' aria-level='1' class='top {}'>{}</p>"  # the theme's h1 stands in the outline twice
+PAPER = {
+    "format": "A4",
+    "margin": dict.fromkeys(("top", "right", "bottom", "left"), "18mm"),
+    "print_background": True,
+    "display_header_footer": True,
+    "header_template": "<span></span>",
+    "footer_template": FOOTER,
+}
+NUMBER = """numbers => {
+    for (const place of document.querySelectorAll("[data-of]")) place.textContent = numbers[place.dataset.of] ?? "";
+}"""
+# What is wider than the paper is made smaller until it fits: tables and formulas as a whole, code is broken into lines.
+FIT = """() => {
+    for (const box of document.querySelectorAll("table, mjx-container[display]")) {
+        const room = box.parentElement.clientWidth - (box.parentElement.querySelector(".eqno")?.offsetWidth ?? 0);
+        const wide = box.matches("table") ? box.offsetWidth : box.scrollWidth;
+        if (wide > room) box.style.zoom = Math.max(0.4, 0.995 * room / wide);
+    }
+}"""
+
+
+def contents() -> list[tuple[str, list[str]]]:
+    """The book's parts and their pages; the first part is the home page alone."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    parts = [(part["caption"], [chapter["file"] for chapter in part["chapters"]]) for part in toc["parts"]]
+    return [("", [toc["root"]]), *parts]
+
+
+def slug(name: str) -> str:
+    """A page's id in the one page of them all."""
+    return name.replace("/", "-")
+
+
+def article(pages: Path, name: str, among: set[str]) -> Tag:
+    """What a page says, ready to stand beside the others."""
+    soup = BeautifulSoup((pages / f"{name}.html").read_text(), "html.parser")
+    found = soup.find("article", class_="bd-article")
+    if not isinstance(found, Tag):
+        raise InputError(f"{pages / name}.html: expected a page of the book, with an article in it")
+    if found.find("div", class_="analyzer"):
+        note = soup.new_tag("p", string="(In the browser, the page computes here.)")
+        found.find("div", class_="analyzer").insert_before(note)
+    for tag in found.select(LEFT_OUT):
+        tag.decompose()
+    for tag in found.find_all("details"):
+        tag["open"] = ""
+    for tag in found.find_all(re.compile("h[1-5]")):
+        tag.name = f"h{int(tag.name[1]) + 1}"
+    rename(found, pages, name, among)
+    found["id"] = slug(name)
+    return found
+
+
+def rename(found: Tag, pages: Path, name: str, among: set[str]) -> None:
+    """Prefix the ids with the page's own; lead links to pages `among` these there, and drop those to other files."""
+    here = (pages / name).parent
+    for tag in found.find_all(True):
+        for key in ("id", "for", "aria-labelledby", "aria-describedby"):
+            if tag.get(key):
+                tag[key] = f"{slug(name)}--{tag[key]}"
+        if tag.get("src"):
+            tag["src"] = (here / tag["src"]).resolve().relative_to(pages).as_posix()
+    for tag in found.find_all("a", href=True):
+        parts = urlsplit(tag["href"])
+        if parts.scheme:
+            continue
+        target = (here / parts.path).resolve() if parts.path else (pages / f"{name}.html").resolve()
+        other = target.relative_to(pages).with_suffix("").as_posix()
+        if target.suffix == ".html" and other in among:
+            tag["href"] = f"#{slug(other)}" + (f"--{parts.fragment}" if parts.fragment else "")
+        else:
+            del tag["href"]
+
+
+def head(pages: Path) -> str:
+    """The styles and the formulas' scripts of the home page, from where the one page lies."""
+    home = pages / contents()[0][1][0]
+    soup = BeautifulSoup(home.with_suffix(".html").read_text(), "html.parser")
+    kept = []
+    for tag in soup.head.select("link[rel=stylesheet], script") if soup.head else []:
+        if "mathjax" not in str(tag).lower() and tag.name == "script":
+            continue
+        for key in ("src", "href"):
+            if tag.get(key):
+                path = (home.parent / urlsplit(tag[key]).path).resolve()
+                tag[key] = path.relative_to(pages).as_posix()
+        kept.append(str(tag))
+    return "\n".join([*kept, f"<style>{STYLE.read_text()}</style>"])
+
+
+def whole(pages: Path, only: list[str]) -> str:
+    """The book, or some pages of it, as one page; the contents leave room for numbers."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    parts = [(caption, [name for name in names if not only or name in only]) for caption, names in contents()]
+    among = {name for _, names in parts for name in names}
+    lines, body = [], []
+    for caption, names in parts:
+        above = ""
+        if caption and names:
+            lines.append(f"<li class='part'>{escape(caption)}</li>")
+            above = HEADING.format("part", escape(caption))
+        for name in names:
+            found = article(pages, name, among)
+            title = found.find("h2")
+            said = escape(title.get_text() if title else name)
+            number = f"<span class='number' data-of='{slug(name)}'></span>"
+            lines.append(f"<li><a href='#{slug(name)}'>{said}</a><span class='dots'></span>{number}</li>")
+            body.append(f"<div class='sheet'>{above}{found}</div>")
+            above = ""
+    title = escape(config["title"])
+    front = f"<header class='cover'><p class='title'>{title}</p><p>{escape(config['author'])}</p></header>"
+    return (
+        f"<!doctype html><html lang='en' data-theme='light' data-mode='light'><head><meta charset='utf-8'>"
+        f"<title>{title}</title>{head(pages)}</head><body><main class='bd-main bd-content'>{front}"
+        f"<div class='sheet'>{HEADING.format('', 'Contents')}<ol class='contents'>{''.join(lines)}</ol></div>"
+        f"{''.join(body)}</main></body></html>"
+    )
+
+
+def begins(pdf: bytes) -> dict[str, int]:
+    """On which page each named place of a PDF of Chromium's is."""
+    kids = b" ".join(re.findall(rb"/Type /Pages.*?/Kids \[([^\]]*)\]", pdf, re.DOTALL)).split(b" 0 R")
+    leaves = set(re.findall(rb"(?:^|\n)(\d+) 0 obj\s*<<\s*/Type /Page\b", pdf))
+    order = [kid.strip() for kid in kids if kid.strip() in leaves]
+    places = re.findall(rb"/([\w.-]+) \[(\d+) 0 R /XYZ", pdf)
+    return {name.decode(): order.index(page) + 1 for name, page in places if page in order}
+
+
+def print_page(page, file: Path) -> bytes:
+    """The PDF of a book in one page: printed twice, the second time with the numbers of its pages in the contents."""
+    page.set_default_timeout(600_000)  # a busy machine takes minutes over the whole book
+    page.set_viewport_size({"width": WIDTH, "height": 1000})
+    page.emulate_media(media="print", color_scheme="light")
+    page.goto(file.as_uri(), wait_until="load")
+    page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
+    page.evaluate(FIT)
+    page.evaluate(NUMBER, begins(page.pdf(**PAPER)))
+    return page.pdf(**PAPER, outline=True, tagged=True)
+
+
+def make(page, pages: Path, out: Path, only: list[str]) -> None:
+    """Print the book in `pages` to a PDF."""
+    file = pages / "whole.html"
+    try:
+        file.write_text(whole(pages, only))
+        pdf = print_page(page, file)
+    finally:
+        file.unlink(missing_ok=True)
+    write_aside(out, pdf)
+
+
+def offer(pages: Path) -> None:
+    """A link to the PDF in every page's menu of downloads, once."""
+    for page in pages.rglob("*.html"):
+        text = page.read_text()
+        up = "../" * (len(page.relative_to(pages).parts) - 1)
+        link = f'<li><a href="{up}{NAME}" class="btn btn-sm dropdown-item">The whole book as PDF</a></li>'
+        if link not in text:
+            begin = r'(<div class="dropdown dropdown-download-buttons">.*?<ul class="dropdown-menu">)'
+            page.write_text(re.sub(begin, rf"\1\n      {link}", text, count=1, flags=re.DOTALL))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m book.pdf", description="Print the built book to a PDF.")
+    parser.add_argument("--pages", type=Path, default=ROOT / "_build" / "html", help="the built book")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PAGE", help="these alone, as _toc.yml names them")
+    told = parser.parse_args(arguments)
+    pages = told.pages.resolve()
+    try:
+        known = [name for _, names in contents() for name in names]
+        if unknown := [name for name in told.only if name not in known]:
+            raise InputError(f"--only {unknown[0]}: expected one of {', '.join(known)}")
+        if not (pages / f"{known[0]}.html").is_file():
+            raise InputError(f"{told.pages}: expected a built book: run `make book`")
+        with chromium() as browser:
+            make(browser.new_page(), pages, pages / NAME, told.only)
+        offer(pages)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"The book as PDF: {(pages / NAME).as_uri()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

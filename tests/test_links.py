@@ -1,0 +1,165 @@
+"""The book's links: those inside it lead somewhere, those to other hosts are listed, and the list can be looked up."""
+
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from book import links
+
+LEADS = ("href", "src", "data", "poster")
+
+
+def parsed(pages) -> dict:
+    """Every page of a folder, by its path."""
+    return {page.resolve(): BeautifulSoup(page.read_text(), "html.parser") for page in sorted(pages.rglob("*.html"))}
+
+
+@pytest.fixture(scope="module")
+def soup(plain) -> dict:
+    return parsed(plain)
+
+
+def ids(page) -> Counter:
+    """How often each id stands on a page; an anchor's old-fashioned name is one where no id is the same."""
+    return Counter(tag["id"] for tag in page.find_all(id=True))
+
+
+def broken(pages: dict) -> dict[str, list[str]]:
+    """The relative addresses that lead nowhere, by page."""
+    known, found = {path: set(ids(page)) | {"", "top"} for path, page in pages.items()}, {}
+    for path, page in pages.items():
+        for tag in page.find_all(True):
+            for address in (tag.get(name) for name in LEADS):
+                parts = urlsplit(address) if address else None
+                if parts is None or parts.scheme or parts.netloc:
+                    continue
+                target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+                if not target.is_file() or unquote(parts.fragment) not in known.get(target, {parts.fragment}):
+                    found.setdefault(path.name, []).append(address)
+    return found
+
+
+def test_every_link_inside_the_book_leads_somewhere(soup):
+    assert broken(soup) == {}
+
+
+def test_no_page_has_an_id_twice(soup):
+    twice = {path.name: [name for name, n in ids(page).items() if n > 1] for path, page in soup.items()}
+    assert {name: what for name, what in twice.items() if what} == {}
+
+
+def test_what_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "a.html").write_text('<p id="x"></p><a href="b%20c.html#y">1</a><a href="gone.html">2</a><a href="#x">')
+    (tmp_path / "b c.html").write_text('<i id="z"></i><i id="z"></i><img src="gone.png"><a href="a.html?q=1#x">3</a>')
+    pages = parsed(tmp_path)
+    assert broken(pages) == {"a.html": ["b%20c.html#y", "gone.html"], "b c.html": ["gone.png"]}
+    assert ids(pages[(tmp_path / "b c.html").resolve()])["z"] == 2
+
+
+def test_every_link_to_another_host_is_listed_and_no_other(plain):
+    listed = {row["address"]: row["used_in"].split() for row in links.read(links.LIST)}
+    found = links.external(plain, links.ROOT / "README.md", links.own_addresses())
+    assert found == listed, "`python -m book.links list` writes the list anew"
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book of two pages and its README; returns what `python -m book.links` is told."""
+    pages = tmp_path / "pages"
+    (pages / "book").mkdir(parents=True)
+    (pages / "index.html").write_text('<a href="https://a.example/x?y=1&amp;z=2">x</a><a href="book/b.html">y</a>')
+    (pages / "book" / "b.html").write_text('<a href="https://a.example/x?y=1&z=2">x</a> https://text.example')
+    (tmp_path / "README.md").write_text("[z](http://z.example/) [home](book/b.html)\n")
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    monkeypatch.setattr(links, "own_addresses", tuple)
+    return ["--pages", str(pages), "--list", str(tmp_path / "list.csv")]
+
+
+def test_the_list_is_written_anew_and_keeps_its_dates(book, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("address,used_in,last_seen\nhttp://z.example/,old.html,2026-01-02\nhttp://gone/,a,2026-01-02\n")
+    assert links.main(["list", *book]) == 0
+    assert path.read_text() == (
+        "address,used_in,last_seen\n"
+        "http://z.example/,README.md,2026-01-02\n"
+        "https://a.example/x?y=1&z=2,book/b.html index.html,\n"
+    )
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Pages that are there, gone, moved, or there for GET alone."""
+
+    def do_GET(self):
+        place = self.path.strip("/")
+        self.send_response({"there": 200, "get": 200, "moved": 301}.get(place, 404))
+        if place == "moved":
+            self.send_header("Location", "/there")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self):
+        if self.path == "/get":
+            self.send_error(405)
+        else:
+            self.do_GET()
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture
+def host():
+    """A host on this machine."""
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_each_address_is_looked_up_and_only_what_answers_is_dated(host, tmp_path, capsys):
+    path = tmp_path / "list.csv"
+    old = {"there": "", "moved#part": "2026-01-02", "get": "", "gone": "2026-01-02", "never": ""}
+    rows = [{"address": f"{host}/{name}", "used_in": "a.html", "last_seen": seen} for name, seen in old.items()]
+    links.write(path, [*rows, {"address": "http://127.0.0.1:1/", "used_in": "a.html", "last_seen": ""}])
+    assert links.main(["look", "--list", str(path)]) == 1
+    today = datetime.now(UTC).date().isoformat()
+    assert [row["last_seen"] for row in links.read(path)] == [today, today, today, "2026-01-02", "", ""]
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{host}/there: seen" and said[3] == f"{host}/gone: answered 404 Not Found"
+    assert re.fullmatch(r"http://127.0.0.1:1/: no answer: .*refused.*", said[5]) and said[6] == "3 of 6 seen"
+    links.write(path, links.read(path)[:3])
+    assert links.main(["look", "--list", str(path)]) == 0
+
+
+BAD = {
+    "expected the columns": "address,last_seen\nhttp://a/,\n",
+    "line 2: expected the columns": "address,used_in,last_seen\nhttp://a/\n",
+    "line 3: last_seen should be a date": "address,used_in,last_seen\nhttp://a/,b,\nhttp://a/,b,20260102\n",
+}
+
+
+@pytest.mark.parametrize("said", BAD)
+def test_what_is_no_list_is_refused_in_one_line_and_left_alone(tmp_path, book, capsys, said):
+    path = tmp_path / "list.csv"
+    path.write_text(BAD[said])
+    for what in ("look", "list"):
+        assert links.main([what, *book]) == 2
+        error = capsys.readouterr().err
+        assert said in error and str(path) in error and error.count("\n") == 1
+    assert path.read_text() == BAD[said]
+
+
+def test_no_list_and_no_book_are_said_in_one_line(tmp_path, capsys):
+    for what, said in (("look", "expected a list of links"), ("list", "run `make book`")):
+        assert links.main([what, "--list", str(tmp_path / "no.csv"), "--pages", str(tmp_path)]) == 2
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
