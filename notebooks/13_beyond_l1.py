@@ -1,0 +1,270 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Beyond one-shot L1
+#
+# The paper says that accuracy follows the cosine to the parent *whatever the method* that chose the weights. It tried
+# two methods, both at one stroke: L1 and random. People prune in other ways, too. They look at gradients, they give
+# each layer its share, they prune little by little, or they take the weights back to where they were earlier in
+# training. Does the cosine still order all of these, once each is given the same amount of training?
+#
+# ```{verdicts} C2
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
+
+# %% tags=["parameters"]
+preset: str = "default"  # "default" (recorded rows), "quick" (networks on digits, two minutes) or "tiny" (seconds)
+device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
+seed: int = 0  # of the bootstrap, and of the networks that are trained here
+draws: int = 200  # of the bootstrap
+
+# %%
+from dataclasses import replace
+
+import pandas as pd
+from IPython.display import Markdown
+
+from wmgp.experiments import beyond_l1, collapse, inputs, ordering, results, schedules
+from wmgp.experiments.data import load
+from wmgp.experiments.names import called
+from wmgp.experiments.recipes import DIGITS, plan
+from wmgp.experiments.training import evaluate
+from wmgp.figures.beyond_l1 import ways_figure
+
+where = inputs.begin(preset, seed, device)
+inputs.check_whole("draws", draws, 10, 100_000)
+FRESH = {"quick": (20, 3, 1437, 2), "tiny": (6, 3, 300, 1)}  # epochs of a parent, and after it; images; seeds
+
+
+def measured() -> pd.DataFrame:
+    """The rows: recorded ones, or those of small networks trained now."""
+    if preset == "default":
+        return results.read(results.locate("beyond_l1.csv"))
+    whole, epochs, images, seeds = FRESH[preset]
+    training, test, found = load("digits", True, where).first(images), load("digits", False, where), []
+    for each in range(seed, seed + seeds):
+        start = beyond_l1.started("lenet5", training, each, replace(DIGITS, epochs=whole), epochs)
+        before = evaluate(start.parent, test)
+        job = {"network": "lenet5", "data": "digits", "seed": each}
+        found += [job | beyond_l1.measure(start, before, test, *way) for way in beyond_l1.asked((0.9, 0.98))]
+    return pd.DataFrame(found)
+
+
+everything = measured()
+rows, control = ordering.named(everything), everything[everything["amount"] == 0]
+first = everything.iloc[0]
+name, epochs, n_seeds = called(first["network"], first["data"]), int(first["epochs"]), everything["seed"].nunique()
+amounts = ", ".join(f"{amount:.0%}" for amount in sorted(set(rows["amount"])))
+Markdown(
+    f"{len(everything)} rows: {name}, {n_seeds} parent{'s' if n_seeds > 1 else ''}, {rows['way'].nunique()} ways, "
+    f"amounts {amounts}, {epochs} epochs after the parent. Parents reach {everything['accuracy_parent'].mean():.1%}."
+)
+
+# %% [markdown]
+# ## The ways
+#
+# Who chooses the weights, at one stroke and with one schedule of training after it:
+#
+# - **L1**: the smallest magnitudes {cite:p}`hanson1988comparing,han2015learning`; **L1 per tensor**: the smallest of
+#   each tensor; **random**: any.
+# - **LAMP**: squares over the sum of those in the same tensor that are not smaller {cite:p}`lee2021lamp`.
+# - **SNIP**: the smallest $|w \, \partial L / \partial w|$ {cite:p}`lee2019snip`. It was made for networks before
+#   training; here it looks at the trained parent, and at all the training images.
+#
+# When they are chosen, and from where training goes on, always by L1:
+#
+# - **L1, small rate**: trained at a small constant rate, as everywhere else in this book.
+# - **L1, weights rewound**: what is kept goes back to its values from as many epochs before the parent's end
+#   {cite:p}`renda2020comparing`.
+# - **gradual L1**: a little more before each epoch, along a cubic {cite:p}`zhu2017prune`.
+# - **iterative L1**: in three rounds of equal share, with the parent's last rates in each
+#   {cite:p}`renda2020comparing`; **rewound**: and the kept weights taken back in each
+#   {cite:p}`frankle2019lottery,frankle2020linear`.
+#
+# What each of them does, stage by stage, at one amount:
+
+
+# %%
+def told(rule: str, amount: float = 0.9) -> str:
+    """A line of the list below."""
+    parent = plan("lenet_small", "cifar10")
+    stages = schedules.RULES[rule](parent, amount, beyond_l1.EPOCHS)
+    steps = ", then ".join(
+        f"to {stage.amount:.0%}"
+        + (f", back to epoch {stage.back_to} of {parent.epochs}" if stage.back_to is not None else "")
+        + f", {stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
+        for stage in stages
+    )
+    return f"- **{rule}**: {steps}."
+
+
+Markdown("\n".join(told(rule) for rule in schedules.RULES))
+
+# %% [markdown]
+# ## What makes it fair
+#
+# Every way trains for the same number of epochs after the parent, on the same images, rounds and steps counted
+# together. Every way but one takes its learning rates from the end of the parent's own schedule: learning-rate
+# rewinding, which its authors find to be as good as any other choice {cite:p}`renda2020comparing`. So between two ways
+# that prune at one stroke nothing differs but the weights that were chosen. Two things are not equal. SNIP looks at the
+# training images once more, without a step. And a round starts without the momentum of the round before it.
+#
+# Training on changes a network by itself. The control is the parent, unpruned and trained on in the same way.
+#
+# *Cosine under the mask* is that of the parent with the final mask laid upon it. It says which weights were chosen,
+# and it exists for every way, also where the mask came about in steps. By [the theorem](../book/theorem.md) no way can
+# have more of it than one-shot L1 at the same amount. The cosine *after training* is that of the finished network.
+
+# %% mystnb={"image": {"alt": "Accuracy of ten ways against amount, cosine under the mask and after training."}}
+ways_figure(rows, float(control["accuracy"].mean()))
+
+# %% [markdown]
+# Means over the parents; bars reach one standard deviation to either side. In percent, with 95 % intervals of the mean
+# (Student's t over the parents):
+
+
+# %%
+def by_amount(found: pd.DataFrame, form: str) -> pd.DataFrame:
+    """Ways by amounts, in percent or points."""
+    cells = [results.worded(*(100 * row[["mean", "low", "high"]].astype(float)), form) for _, row in found.iterrows()]
+    worded = found.assign(worded=cells, amount=[f"{amount:.0%}" for amount in found["amount"]])
+    return worded.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(found["way"]))
+
+
+by_amount(ordering.means(rows), ".1f")
+
+# %% [markdown]
+# ## Against one-shot L1
+#
+# Accuracy less that of one-shot L1 from the same parent, in points, with 95 % intervals. There are many of them, and
+# one in twenty would leave zero out by chance.
+
+# %%
+gains = ordering.gains(rows)
+by_amount(gains, "+.1f")
+
+# %% [markdown]
+# ## Does the cosine order them?
+#
+# Spearman's rank correlation of the cosine with the accuracy, over the ways: 1 means the same order. At one amount it
+# is a question about the ways alone. Over all amounts at once, more pruning lowers both, so it is high for anything
+# that falls with the amount. Random is far off in both, and with it a correlation is easily had; so there is a line
+# without it. Ways that end in the same mask, such as L1 at another rate, have the same cosine under it, and share a
+# rank. *Who chooses* are the ways at one stroke with one schedule, *schedules of L1* those of one method. Intervals
+# (95 %) come from drawing parents with replacement, and with few parents they are coarse; where a draw has no order at
+# all, there is none.
+
+# %%
+COSINES = {"cosine_pruned": "under the mask", "cosine": "after training"}
+ranks = {
+    (which, x): collapse.over_seeds(ordering.among(rows, which), lambda part, x=x: ordering.ranks(part, x), seed, draws)
+    for which in ordering.AMONG
+    for x in COSINES
+}
+pd.DataFrame(
+    {
+        f"{which}, {COSINES[x]}": {head: results.worded(*each, "+.2f") for head, each in found.items()}
+        for (which, x), found in ranks.items()
+    }
+).T
+
+# %% [markdown]
+# ## How much one curve explains
+#
+# The share of the variance that the best monotone curve leaves, as in
+# [the notebook about cosine and percentage](05_cosine_not_percentage.ipynb). A curve a way over the amount is what
+# could be reached at best.
+
+# %%
+CURVES = {
+    "amount": "one curve over the amount",
+    "cosine": "over the cosine under the mask",
+    "after": "over the cosine after training",
+    "own": "a curve a way",
+}
+left = {
+    which: collapse.over_seeds(ordering.among(rows, which), ordering.left, seed, draws)
+    for which in ("all ways", "all but random")
+}
+pd.DataFrame({which: {CURVES[x]: results.worded(*found[x]) for x in CURVES} for which, found in left.items()}).T
+
+# %% [markdown]
+# ## What to conclude
+
+
+# %%
+def clear(sign: int) -> str:
+    """The ways that gain (1) or lose (-1) clear of chance, each with its amounts; in one line."""
+    end = gains["low"] if sign > 0 else -gains["high"]
+    end = end.where(end.notna(), sign * gains["mean"])  # a single parent: as it came out
+    chosen = gains[end > 0].groupby("way", sort=False)["amount"].agg(lambda a: ", ".join(f"{x:.0%}" for x in a))
+    return "; ".join(f"{way} ({amounts})" for way, amounts in chosen.items()) or "none"
+
+
+def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
+    """A rank correlation with its interval; "undefined" where there is none."""
+    return results.worded(*ranks[which, x][head], "+.2f") or "undefined"
+
+
+ORDERS = 0.5  # the least rank correlation at an equal amount, its interval included, that is called an order
+
+
+def orders(which: str) -> bool:
+    """Whether the cosine under the mask orders these ways; of a single parent, as it came out."""
+    value, low, _ = ranks[which, "cosine_pruned"][ordering.EACH]
+    return (low if n_seeds > 1 else value) >= ORDERS
+
+
+table = ordering.means(rows)
+best = table.loc[table.groupby("amount")["mean"].idxmax()]
+bests = "; ".join(f"{row.amount:.0%}: {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
+on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f")
+shares = {
+    which: f"{found['cosine'][0]:.1%}, {found['amount'][0]:.1%} and {found['own'][0]:.1%}"
+    for which, found in left.items()
+}
+Markdown(f"""
+- **At an equal amount**, over all ways, the rank correlation of accuracy with the cosine is
+  {correlation("all ways", "cosine_pruned")} under the mask and {correlation("all ways", "cosine")} after
+  training. Without random it is {correlation("all but random", "cosine_pruned")} and
+  {correlation("all but random", "cosine")}.
+- **Between methods**, at one schedule, it is {correlation("who chooses", "cosine_pruned")} under the mask;
+  **between schedules** of one method, {correlation("schedules of L1", "cosine_pruned")}.
+- **Over all amounts** it is {correlation("all ways", "cosine_pruned", ordering.OVERALL)} under the mask. One curve over
+  the cosine under the mask, one over the amount, and a curve a way leave {shares["all ways"]} of the
+  variance; without random {shares["all but random"]}.
+- **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {clear(1)}. Worse: {clear(-1)}.
+- **The best mean** at each amount: {bests}.
+- **Training alone** changes the accuracy of the unpruned parent by {on} points.
+- **So**, as far as {n_seeds} parent{"s" if n_seeds > 1 else ""} of {name} can tell, and calling it an order from a
+  correlation of {ORDERS} on: at an equal amount the cosine under the mask
+  {"orders" if orders("who chooses") else "does not order"} the methods that are trained in the same way,
+  {"orders" if orders("schedules of L1") else "does not order"} the schedules of one method, and
+  {"orders" if orders("all but random") else "does not order"} all ways but random.
+""")
+
+# %%
+gain = gains.set_index(["way", "amount"])["mean"].mul(100)
+most = float(gains["amount"].max())
+between = (
+    "between methods that will be trained in the same way, the larger cosine is a fair first guess"
+    if orders("who chooses")
+    else "do not choose between methods by their cosine"
+)
+schedule = (
+    "It also says which schedule is better."
+    if orders("schedules of L1")
+    else "It does not say when to prune, how often, or at which rates to train."
+)
+Markdown(f"""
+What to do: {between}. {schedule} At {most:.0%}, against one-shot L1, choosing at random changes the accuracy by
+{gain["random", most]:+.1f} points, and a small constant rate in place of the parent's last rates by
+{gain["L1, small rate", most]:+.1f}; pruning gradually changes it by {gain["gradual L1", most]:+.1f}. So compare ways
+to prune only at equal epochs and rates, and from several parents.
+""")
