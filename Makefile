@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 COPY := _build/source
+BEFORE := _build/before
 
 .DEFAULT_GOAL := help
 .PHONY: book pdf links notebooks test bench times lint clean help
@@ -33,11 +34,14 @@ notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sourc
 test: $(INSTALLED)  ## run all the tests
 	$(BIN)/python -m pytest
 
-bench: $(INSTALLED)  ## measure the speed against the published method, into results/benchmark*.csv
+bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
+	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/
 	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md
 	$(BIN)/python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv
 	$(BIN)/python -m wmgp.experiments.benchmark_formats --out results/benchmark_formats.csv
 	$(BIN)/python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv
+	$(BIN)/python -m wmgp.experiments.benchmark_sizes --out results/benchmark_sizes.csv
+	$(BIN)/python -m wmgp.experiments.regressions $(BEFORE) results
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv

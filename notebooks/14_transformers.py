@@ -1,0 +1,362 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Transformers, and what the pool leaves out
+#
+# The paper prunes convolutional networks. Its pool is every tensor that is called `weight` or `bias`. In a transformer
+# {cite:p}`dosovitskiy2021image` that is not all: torch's attention keeps the projections of queries, keys and values
+# in one tensor called `in_proj_weight`, which this pool never prunes, nor the class token and the positions. All of
+# them count in the cosine, though.
+#
+# How much of a transformer does the pool miss, and what becomes of the answer when nothing is left out? Does accuracy
+# follow the cosine in a transformer, as is claimed of convolutional networks? And is the optimal amount affordable?
+#
+# ```{verdicts} C2 C7
+# From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
+# ```
+
+# %% tags=["parameters"]
+preset: str = "default"  # "default" (recorded rows), "quick" (a new study on digits, two minutes) or "tiny" (seconds)
+device: str = "auto"  # as for the other notebooks; a network this small is trained on the CPU in any case
+seed: int = 0  # of the bootstrap, and of a tiny study
+draws: int = 200  # of the bootstrap
+cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
+
+# %%
+import os
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown
+
+import wmgp
+from wmgp.errors import InputError
+from wmgp.experiments import collapse, inputs, optimum, results, transformers
+from wmgp.experiments.names import called
+from wmgp.experiments.transformers import POOLS
+from wmgp.experiments.vit import kind, kinds, split, vit
+from wmgp.figures.fronts import fronts_figure
+from wmgp.figures.sweeps import METHODS, networks_figure
+
+inputs.begin(preset, seed, device)
+inputs.check_whole("draws", draws, 10, 100_000)
+inputs.check_between("cost", cost, 0, 1)
+
+
+def measured() -> transformers.Measured:
+    """The recorded rows and parents, or those of a study run now."""
+    if preset == "default":
+        return transformers.measured(results.locate("vit_fashion_mnist.csv"))
+    if preset == "quick":
+        return transformers.small(transformers.QUICK, os.cpu_count() or 1)
+    return transformers.small(replace(transformers.TINY, seeds=(seed,)), 1)
+
+
+found = measured()
+rows = found.rows
+once = rows.drop_duplicates("seed")
+Markdown(
+    f"{len(rows)} rows: {called(*rows[['network', 'data']].iloc[0])}, {len(once)} seeds, {rows['amount'].nunique()} "
+    f"amounts, L1 and random, two pools; {', '.join(sorted(set(rows['date'])))}. Parents reach "
+    f"{results.spread(100 * once['accuracy_parent'], '.1f')} %."
+)
+
+# %% [markdown]
+# ## What the pool has
+#
+# The network is a vision transformer of torchvision's, made small: patches of 7 pixels, so that an image of 28 is 16
+# tokens and the class token; 48 numbers a token, three layers, four heads, an MLP of four times the width. Beside it
+# the same table for ViT-B/16 as it was published.
+
+# %%
+with torch.device("meta"):  # shapes alone, no values
+    from torchvision.models import vit_b_16
+
+    published = vit_b_16()
+tables = {"here": kinds(vit(seed)), "ViT-B/16": kinds(published)}
+missed = {name: table.loc[~table["pooled"], "share"].sum() for name, table in tables.items()}
+both = tables["here"].merge(tables["ViT-B/16"], on=["kind", "pooled"], suffixes=("", " B"))
+pd.DataFrame(
+    {
+        "in the paper's pool": both["pooled"].map({True: "yes", False: "no"}).to_numpy(),
+        **{
+            f"share, {name} (%)": (100 * both[column]).map("{:.2f}".format).to_numpy()
+            for name, column in (("here", "share"), ("ViT-B/16", "share B"))
+        },
+    },
+    index=pd.Index(both["kind"], name="parameters"),
+)
+
+# %% [markdown]
+# ## What becomes of the answer
+#
+# Three ways to ask the same of the same trained weights. *As torch stores them*, in the paper's pool. *Split*, in the
+# paper's pool too, but with queries, keys and values as three layers with a `weight` and a `bias` each, as other code
+# stores them: what is computed is the same, only names differ. And the whole pool.
+
+# %%
+WAYS = {
+    "as torch stores them": lambda weights: wmgp.analyze(weights),
+    "split": lambda weights: wmgp.analyze(split(weights)),
+    "the whole pool": lambda weights: wmgp.analyze(weights, pool="all"),
+}
+STAGES = {"trained": found.trained, "untrained": found.untrained}
+said = {
+    stage: {way: [ask(weights) for weights in parents.values()] for way, ask in WAYS.items()}
+    for stage, parents in STAGES.items()
+}
+
+
+def told(analyses: list[wmgp.Analysis]) -> dict[str, str]:
+    """A row of the table below."""
+    whole = analyses[0].n_parameters
+    safe = [each.safe.amount if each.safe else None for each in analyses]
+    return {
+        "pool, share of all": f"{analyses[0].n_prunable / whole:.3f}",
+        "kurtosis": results.spread([each.kurtosis for each in analyses], ".2f"),
+        "kurtosis of kurtoses": results.spread([each.kurtosis_of_kurtoses for each in analyses], ".2f"),
+        "optimal amount": results.spread([each.optimal.amount for each in analyses], ".2f"),
+        "that, share of all": results.spread([each.optimal.n_pruned / whole for each in analyses], ".2f"),
+        "cosine there": results.spread([each.optimal.cosine for each in analyses], ".3f"),
+        "safe amount": results.spread(safe, ".2f"),
+        "amount at 0.99": results.spread([each.at_cosine(0.99).amount for each in analyses], ".2f"),
+    }
+
+
+pd.DataFrame({(stage, way): told(each) for stage, ways in said.items() for way, each in ways.items()}).T
+
+# %% mystnb={"image": {"alt": "Fronts of one parent in three pools: without attention the cosine falls less."}}
+first = {way: analyses[0] for way, analyses in said["trained"].items()}
+fronts_figure(
+    {way: (each.front.amount, each.front.cosine) for way, each in first.items()},
+    {way: each.optimal for way, each in first.items()},
+)
+
+# %% [markdown]
+# What cannot be pruned holds the cosine up: where everything in the paper's pool is gone, the front still does not
+# reach zero.
+#
+# And where does the optimal prune take its weights? Of each kind of parameter, its share of the energy (the sum of
+# squares, which the cosine is made of), and the share of its values that is pruned, in percent; all parents together.
+
+
+# %%
+def places(analyses: list[wmgp.Analysis]) -> pd.DataFrame:
+    """By kind of parameter: its share of the energy, and the share of its values that the optimal prune takes."""
+    tensors = pd.concat([each.tensors for each in analyses])
+    summed = tensors.groupby(tensors["name"].map(kind))[["energy", "pruned_at_optimal", "n"]].sum()
+    energy, gone = summed["energy"] / summed["energy"].sum(), summed["pruned_at_optimal"] / summed["n"]
+    return pd.DataFrame({"energy": energy, "gone": gone}).loc[tables["here"]["kind"]]
+
+
+ASKED = {"weight_bias": "as torch stores them", "all": "the whole pool"}  # pool -> way
+where = {pool: places(said["trained"][way]) for pool, way in ASKED.items()}
+pd.DataFrame(
+    {"share of the energy": where["all"]["energy"]} | {f"pruned, {POOLS[pool]}": where[pool]["gone"] for pool in ASKED}
+).mul(100).map("{:.1f}".format).rename_axis("parameters")
+
+# %% [markdown]
+# ## Does accuracy follow the cosine?
+#
+# Each parent was pruned by L1 and at random, in either pool, and fine-tuned for an epoch by the paper's recipe, with
+# what was pruned held at zero. Lines are means over the seeds, bands reach one standard deviation to either side.
+
+# %% mystnb={"image": {"alt": "Accuracy after fine-tuning against amount and cosine, a line of panels for each pool."}}
+parts = {name: rows[rows["pool"] == pool] for pool, name in POOLS.items()}
+AXES = ["amount", "cosine_pruned"]
+networks_figure(parts, AXES, "accuracy")
+
+# %% mystnb={"image": {"alt": "Accuracy just after pruning against amount and cosine, a line of panels for each pool."}}
+networks_figure(parts, AXES, "accuracy_pruned")
+
+# %% [markdown]
+# How much of the variance of the accuracy does one curve leave unexplained, whatever the method?
+# [The fifth notebook](05_cosine_not_percentage.ipynb) says how that is found. Then how far two ways to prune lie apart
+# where the cosine is the same, in points. Intervals are of 95 %.
+
+# %%
+Y = {"accuracy": "after fine-tuning", "accuracy_pruned": "just after pruning"}
+COSINES = (0.95, 0.9, 0.8)
+either = rows.assign(method=rows["method"] + " " + rows["pool"])  # four ways to prune
+asked = {**parts, "both pools": either}
+left = {
+    (name, y): collapse.over_seeds(part, lambda part, y=y: collapse.shares(part, y), seed, draws)
+    for name, part in asked.items()
+    for y in Y
+}
+
+
+def apart(better: str, worse: str, cosine: float, y: str) -> tuple[float, float, float]:
+    """How far one way to prune lies above another at a cosine, in points, with its interval; nan without such rows."""
+    there = collapse.at_cosine(either, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
+    if not {better, worse} <= set(there.columns) or (gap := (there[better] - there[worse]).dropna()).empty:
+        return (float("nan"),) * 3
+    return results.mean_interval(100 * gap)
+
+
+PAIRS = {
+    **{f"L1 - random, {name}": (f"l1 {pool}", f"random {pool}") for pool, name in POOLS.items()},
+    **{f"{METHODS[method]}, the paper's - the whole pool": (f"{method} weight_bias", f"{method} all")
+       for method in ("l1", "random")},
+}  # fmt: skip
+gaps = {(name, y, c): apart(*pair, c, y) for name, pair in PAIRS.items() for y in Y for c in COSINES}
+curves = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
+pd.DataFrame(
+    {
+        (name, when): {curves[x]: results.worded(*left[name, y][x]) for x in curves}
+        for name in asked
+        for y, when in Y.items()
+    }
+).T
+
+# %%
+pd.DataFrame(
+    {
+        (name, when): {f"cosine {c}": results.worded(*gaps[name, y, c], "+.1f") for c in COSINES}
+        for name in PAIRS
+        for y, when in Y.items()
+    }
+).T
+
+# %% [markdown]
+# ## At the same share of the network
+#
+# An amount is a share of a pool, so equal amounts of the two pools are not equal prunes. Here is L1 where the same
+# share of *all* parameters is gone, linear between the measured amounts; accuracy in percent, means over the seeds.
+
+# %%
+SHARES = (0.2, 0.4, 0.5, 0.6, 0.7)
+l1 = rows[rows["method"] == "l1"].sort_values("share")
+
+
+def at_share(pool: str, share: float, y: str) -> np.ndarray:
+    """What each seed has where this share of all parameters is pruned; nan beyond what was measured."""
+    each = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
+    return np.array([np.interp(share, part["share"], part[y], right=np.nan) for part in each])
+
+
+pd.DataFrame(
+    {
+        f"{share:.0%} of all": {
+            f"{name}, {when}": results.worded(100 * at_share(pool, share, y).mean(), np.nan, np.nan, ".1f")
+            for pool, name in POOLS.items()
+            for y, when in Y.items()
+        }
+        for share in SHARES
+    }
+).T
+
+# %% [markdown]
+# ## Is the optimal amount affordable?
+#
+# What L1 at the optimal amount costs in accuracy, and the largest measured amount of each pool that costs no more than
+# allowed.
+
+
+# %%
+def afforded(pool: str, way: str) -> dict[str, list[float]]:
+    """What pruning a pool at its optimum costs each parent, in points, and the most that it could lose."""
+    mine = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
+    best = [each.optimal.amount for each in said["trained"][way]]
+    lost = {y: [100 * float(optimum.cost_at(part, [a], y)[0]) for part, a in zip(mine, best, strict=True)] for y in Y}
+    return {
+        "optimal amount": best,
+        **{f"lost there, {Y[y]} (points)": lost[y] for y in Y},
+        **{f"most within the cost, {Y[y]}": [optimum.largest_amount(part, cost, y) for part in mine] for y in Y},
+    }
+
+
+affordable = {POOLS[pool]: afforded(pool, way) for pool, way in ASKED.items()}
+pd.DataFrame({name: {what: results.spread(v, ".2f") for what, v in each.items()} for name, each in affordable.items()})
+
+# %% [markdown]
+# ## A network that is in use
+#
+# MiniLM {cite:p}`wang2020minilm` is an encoder of the BERT family, here as a Python package ships it. Its code keeps
+# queries, keys and values in three layers, so the paper's pool has them all, and the table of word vectors too, which
+# is a `weight` as well.
+
+
+# %%
+def encoder() -> pd.DataFrame | str:
+    """The recorded rows of MiniLM, or why there are none."""
+    if preset != "default":
+        return "Read from what is recorded, with the preset `default` only."
+    try:
+        zoo = pd.read_csv(results.locate("zoo.csv"))
+    except InputError:
+        return "Not recorded here: there is no `results/zoo.csv`."
+    mine = zoo[zoo["name"].str.contains("MiniLM", case=False)]
+    return mine if len(mine) else "Not recorded here: `results/zoo.csv` has no row of it."
+
+
+real = encoder()
+if isinstance(real, str):
+    shown = Markdown(real)
+else:
+    source = real.iloc[0]
+    print(f"{source['package']} {source['version']}, {source['licence']}, sha256 {source['file_sha256'][:12]}...")
+    numbers = ["n_parameters", "kurtosis", "k2", "optimal", "optimal_cosine", "safe", "at_099"]
+    shown = real.set_index(["name", "pool"])[numbers]
+    shown.insert(1, "pool, share of all", real.set_index(["name", "pool"])["n_prunable"] / shown["n_parameters"])
+    shown = shown.T.map(lambda value: f"{value:,.0f}" if value > 1e5 else f"{value:.3f}")
+shown
+
+# %% [markdown]
+# ## What to conclude
+
+# %%
+mean = {way: np.mean([each.optimal.amount for each in analyses]) for way, analyses in said["trained"].items()}
+least = np.mean([each.front.cosine[-1] for each in said["trained"]["as torch stores them"]])
+untrained = np.mean([each.optimal.amount for each in said["untrained"]["the whole pool"]])
+norms = tables["here"].set_index("kind").loc["layer norms", "share"], where["all"].loc["layer norms", "energy"]
+
+
+def followed(y: str) -> str:
+    """In which pools the cosine explains more than the amount, and by how much."""
+    closer = [name for name in parts if left[name, y]["cosine"][0] < left[name, y]["amount"][0]]
+    which = {0: "in neither pool", 1: f"in {' '.join(closer)} only", 2: "in both pools"}[len(closer)]
+    ones = {name: [f"{left[name, y][x][0]:.1%}" for x in curves] for name in asked}
+    cells = (f"  - {name}: {amount}, {cosine} and {own}" for name, (amount, cosine, own) in ones.items())
+    return "\n".join([f"better than the amount {which}. Left unexplained:", *cells])
+
+
+def price(name: str) -> str:
+    """What the optimal amount of a pool costs, and for how many parents that is allowed."""
+    bare, tuned = (np.array(affordable[name][f"lost there, {when} (points)"]) for when in reversed(Y.values()))
+    allowed = f"at most {cost:.1%} for {(tuned <= 100 * cost).sum()} of {len(tuned)} parents"
+    return f"in {name} {bare.mean():.1f} points at once and {tuned.mean():.1f} after fine-tuning ({allowed})"
+
+
+kept = {pool: f"{100 * at_share(pool, SHARES[-1], 'accuracy').mean():.1f}" for pool in POOLS}
+Markdown(f"""
+- **The paper's pool misses** {missed["here"]:.0%} of this transformer and {missed["ViT-B/16"]:.0%} of ViT-B/16, nearly
+  all of it queries, keys and values. Stored in three layers, the same numbers are in the pool. So what may be pruned
+  hangs on how the code names its tensors.
+- **The answer** is an optimal amount of {mean["as torch stores them"]:.2f} as torch stores the weights,
+  {mean["split"]:.2f} split, and {mean["the whole pool"]:.2f} for the whole pool. With all of the paper's pool gone the
+  cosine is still {least:.2f}, for what is not in it counts. Of the untrained networks the rule would prune
+  {untrained:.2f}, of the whole pool.
+- **Layer norms** are {norms[0]:.1%} of the parameters and {norms[1]:.0%} of the energy: their weights begin at
+  one, and the cosine looks at them first.
+- **After fine-tuning accuracy follows the cosine** {followed("accuracy")}
+- **Just after pruning** it does so {followed("accuracy_pruned")}
+
+  These are shares of the variance, of one curve over the amount, one over the cosine, and a curve a method.
+- **At the same share of the network**, {SHARES[-1]:.0%}, L1 in the paper's pool leaves {kept["weight_bias"]} % after
+  fine-tuning and in the whole pool {kept["all"]} %.
+- **Is the optimal amount affordable?** L1 at that amount costs {"; ".join(map(price, affordable))}.
+""")
+
+# %% [markdown]
+# What to do: with a transformer, look first at what share of it is in the pool (`n_prunable` over `n_parameters`).
+# Where attention is fused, use `pool="all"`, or a pool of your own, and compare prunes by the share of the whole
+# network that is gone.

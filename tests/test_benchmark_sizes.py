@@ -1,0 +1,100 @@
+"""The benchmark of sizes: sound files, peers that do what they are called, and a table with its provenance."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import wmgp
+from wmgp.experiments import benchmark_sizes, large_files, provenance, resident
+from wmgp.figures.speed import speed_figure
+
+
+@pytest.mark.parametrize(("n", "number"), [(1000, 1), (1001, 3)])
+def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
+    monkeypatch.setattr(large_files, "BLOCK", 100)
+    monkeypatch.setattr(large_files, "LARGEST", 150)
+    paths = large_files.write_shards(tmp_path, n, number)
+    assert len(paths) == number
+    tensors = [tensor for path in paths for tensor in load_file(path).values()]
+    values = torch.cat(tensors)
+    assert len(values) == n and values.dtype == torch.bfloat16 and max(map(len, tensors)) == 150
+    assert 0.5 < values.float().std() < 1.5 and torch.equal(values[:100], values[100:200])
+
+
+def test_sparse_shards_hold_a_one_a_tensor_and_take_no_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(large_files, "LARGEST", 1 << 21)
+    paths = large_files.write_shards(tmp_path, 3 << 21, 2, sparse=True)
+    values = torch.cat([tensor for path in paths for tensor in load_file(path).values()])
+    assert len(values) == 3 << 21 and values.float().sum() == len(values.nonzero()) == 4
+    assert sum(path.stat().st_blocks for path in paths) * 512 < 1 << 20 < sum(path.stat().st_size for path in paths)
+    assert wmgp.analyze(tmp_path).n_prunable == 3 << 21
+
+
+def test_a_forgotten_file_is_still_there(tmp_path):
+    path, *_ = large_files.write_shards(tmp_path, 1000, 1)
+    before = path.read_bytes()
+    large_files.forget(path)
+    assert path.read_bytes() == before
+
+
+def test_both_go_in_turn_and_ours_once_more():
+    calls = []
+    timed = benchmark_sizes.both(
+        lambda: calls.append("ours"), lambda: calls.append("theirs"), 2, lambda: calls.append("-")
+    )
+    assert calls == ["ours", *["-", "ours", "-", "theirs"] * 2] and timed[2] == 2
+
+
+def test_what_takes_long_is_timed_once(monkeypatch):
+    monkeypatch.setattr(benchmark_sizes, "ENOUGH", 0)
+    assert benchmark_sizes.both(lambda: None, lambda: None, 3)[2] == 1
+
+
+def test_the_peers_take_a_tensor_and_leave_it_as_it_was():
+    weights = torch.from_numpy(np.random.default_rng(0).standard_normal(100, dtype=np.float32))
+    before = weights.clone()
+    for peer in benchmark_sizes.PEERS.values():
+        peer.work(weights)
+        assert torch.equal(weights, before)
+
+
+def test_peak_memory_is_that_above_the_data(tmp_path):
+    if np.isnan(found := resident.peak(1 << 20)):
+        pytest.skip("this system does not tell")
+    path, *_ = large_files.write_shards(tmp_path, 1 << 20, 1)
+    assert 0 <= found < 1000 and 0 <= resident.peak(path) < 1000
+
+
+def test_a_small_run_writes_its_table(tmp_path, capsys):
+    out = tmp_path / "sizes.csv"
+    benchmark_sizes.main(["--largest", "10000", "--repeats", "1", "--out", str(out)])
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert tuple(rows[0]) == benchmark_sizes.COLUMNS
+    assert [row["peer"] for row in rows] == [*benchmark_sizes.PEERS, "cat"]
+    for row in rows:
+        assert float(row["ratio"]) == pytest.approx(float(row["peer_seconds"]) / float(row["seconds"]), rel=1e-4)
+    assert provenance.provenance(out).keys() == {row["run"] for row in rows}
+    assert "published method, 101 prunes" in capsys.readouterr().out
+
+
+def test_the_figure_has_a_line_for_each_and_the_limits():
+    row = benchmark_sizes.row
+    rows = pd.DataFrame(
+        [row(benchmark_sizes.TENSOR, peer, n, (0.5 * n, times * n, 1))
+         for n in (10, 100) for peer, times in (("torch.sum", 0.1), ("torch.sort", 2.0))]
+        + [row(what, "cat", n, (0.5 * n, 0.25 * n, 1)) for what in ("a file, warm", "a file, cold") for n in (10, 100)]
+    )  # fmt: skip
+    above, below = speed_figure(rows).axes
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in above.lines}
+    assert drawn == {"torch.sort": [20, 200], "wmgp.analyze": [5, 50], "torch.sum": [1, 10]}
+    assert {line.get_label() for line in below.lines} == {
+        "wmgp.analyze, warm",
+        "wmgp.analyze, cold",
+        "cat",
+        "cat, cold",
+    }
+    assert all(axes.get_xscale() == axes.get_yscale() == "log" for axes in (above, below))

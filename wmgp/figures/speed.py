@@ -1,0 +1,48 @@
+"""The figure of speed: seconds against size, ours, what it is held against, and what memory and disk allow."""
+
+from typing import TYPE_CHECKING
+
+from ..experiments.benchmark_sizes import COLD, READ, TENSOR, WARM
+from ..plotting import DASHES, MARKERS, PALETTE, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+OURS = "wmgp.analyze"
+LIMIT = {"color": "#666666", "linewidth": 4, "alpha": 0.5, "marker": ""}  # what no program can be faster than
+LIMITS = ("torch.sum", READ)
+
+
+def speed_figure(rows: "DataFrame") -> "Figure":
+    """Rows of `benchmark_sizes`: a panel for tensors in memory, and one for files from memory and from the disk."""
+    drawn, panels = figure(2, 1, (6.0, 8.4))
+    tensors, warm, cold = (rows[rows["what"] == what] for what in (TENSOR, WARM, COLD))
+    _lines(panels[0], {OURS: fastest(tensors), **{str(name): of_peer(part) for name, part in tensors.groupby("peer")}})
+    files = {f"{OURS}, warm": fastest(warm), f"{OURS}, cold": fastest(cold), READ: of_peer(warm)}
+    _lines(panels[1], {**files, f"{READ}, cold": of_peer(cold)})
+    for axes, title in zip(panels, ("Values in memory, float32", "A file, bfloat16"), strict=True):
+        axes.set(xscale="log", yscale="log", xlabel="Number of values", ylabel="Seconds", title=title)
+        axes.legend(loc="upper left", fontsize=10)
+    return drawn
+
+
+def fastest(rows: "DataFrame") -> "DataFrame":
+    """Size and seconds of ours: of each size, the fastest of all that it was timed against."""
+    return rows.groupby("values", as_index=False)["seconds"].min()
+
+
+def of_peer(rows: "DataFrame") -> "DataFrame":
+    """Size and seconds of what ours is held against."""
+    return rows[["values", "peer_seconds"]].rename(columns={"peer_seconds": "seconds"})
+
+
+def _lines(axes: "Axes", lines: "dict[str, DataFrame]") -> None:
+    """A line for each, the limits thick and grey, the slowest first so that the legend reads from top to bottom."""
+    order = sorted(lines, key=lambda name: -lines[name]["seconds"].div(lines[name]["values"]).iloc[-1])
+    looks = dict(zip(lines, zip(PALETTE, DASHES, MARKERS, strict=True), strict=False))
+    for name in order:
+        color, dashes, marker = looks[name]
+        plain = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 5}
+        axes.plot(lines[name]["values"], lines[name]["seconds"], label=name, **(LIMIT if name in LIMITS else plain))
