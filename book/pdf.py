@@ -21,6 +21,7 @@ from wmgp.experiments.files import write_aside
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "wmgp.pdf"
+PLACE = '<p class="whole-book"></p>'  # of a link to the PDF, on a page that wants one outside its menu
 STYLE = Path(__file__).with_name("pdf.css")
 LEFT_OUT = "a.headerlink, script, noscript, link, div.analyzer, .only-dark"
 WIDTH = 658  # pixels between A4's margins, at 96 to the inch
@@ -179,14 +180,15 @@ def make(page, pages: Path, out: Path, only: list[str]) -> None:
 
 
 def offer(pages: Path) -> None:
-    """A link to the PDF in every page's menu of downloads, once."""
+    """A link to the PDF in every page's menu of downloads, and where a page keeps a place for it; once."""
+    begin = r'(<div class="dropdown dropdown-download-buttons">.*?<ul class="dropdown-menu">)'
     for page in pages.rglob("*.html"):
         text = page.read_text()
-        up = "../" * (len(page.relative_to(pages).parts) - 1)
-        link = f'<li><a href="{up}{NAME}" class="btn btn-sm dropdown-item">The whole book as PDF</a></li>'
+        href = "../" * (len(page.relative_to(pages).parts) - 1) + NAME
+        link = f'<li><a href="{href}" class="btn btn-sm dropdown-item">The whole book as PDF</a></li>'
         if link not in text:
-            begin = r'(<div class="dropdown dropdown-download-buttons">.*?<ul class="dropdown-menu">)'
-            page.write_text(re.sub(begin, rf"\1\n      {link}", text, count=1, flags=re.DOTALL))
+            text = re.sub(begin, rf"\1\n      {link}", text, count=1, flags=re.DOTALL)
+            page.write_text(text.replace(PLACE, PLACE.replace("></", f'><a href="{href}">The whole book as PDF</a></')))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,8 +16,9 @@ LEADS = ("href", "src", "data", "poster")
 
 
 def parsed(pages) -> dict:
-    """Every page of a folder, by its path."""
-    return {page.resolve(): BeautifulSoup(page.read_text(), "html.parser") for page in sorted(pages.rglob("*.html"))}
+    """Every page of a folder, by its path; a piece of a page that lies among the statics is none."""
+    found = [page.resolve() for page in sorted(pages.rglob("*.html")) if "_static" not in page.parts]
+    return {page: BeautifulSoup(page.read_text(), "html.parser") for page in found}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def soup(plain) -> dict:
 
 
 def ids(page) -> Counter:
-    """How often each id stands on a page; an anchor's old-fashioned name is one where no id is the same."""
+    """How often each id stands on a page."""
     return Counter(tag["id"] for tag in page.find_all(id=True))
 
 

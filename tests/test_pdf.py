@@ -69,12 +69,12 @@ MENU = '<div class="dropdown dropdown-download-buttons"><ul class="dropdown-menu
 
 def test_every_page_offers_the_pdf_once(tmp_path):
     (tmp_path / "book").mkdir()
-    for name in ("search.html", "book/a.html", "none.html"):
-        (tmp_path / name).write_text("<p>no menu</p>" if name == "none.html" else MENU)
+    for name, text in (("search.html", MENU), ("book/a.html", MENU + pdf.PLACE), ("none.html", "<p>no menu</p>")):
+        (tmp_path / name).write_text(text)
     for _ in range(2):
         pdf.offer(tmp_path)
     found = {p.name: re.findall('href="(.*?)"', p.read_text()) for p in sorted(tmp_path.rglob("*.html"))}
-    assert found == {"a.html": ["../wmgp.pdf"], "none.html": [], "search.html": ["wmgp.pdf"]}
+    assert found == {"a.html": ["../wmgp.pdf"] * 2, "none.html": [], "search.html": ["wmgp.pdf"]}
 
 
 def test_no_book_and_an_unknown_page_are_said_in_one_line(tmp_path, capsys):

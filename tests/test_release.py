@@ -139,13 +139,14 @@ def test_the_tests_run_on_the_oldest_and_the_newest_python():
     assert said["permissions"] == {"contents": "read"} and set(said[True]) == {"push", "pull_request"}
 
 
-def test_the_pages_are_what_make_book_builds_and_only_publishing_may_write():
+def test_the_pages_are_what_make_builds_and_only_publishing_may_write():
     said, jobs = load("pages"), load("pages")["jobs"]
     assert said["permissions"] == {"contents": "read"} and "permissions" not in jobs["book"]
     assert jobs["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
     assert jobs["publish"]["needs"] == "book" and "pull_request" not in said[True]
-    python, built, artifact = steps("pages")[1:4]
-    assert python["with"]["python-version"] in named_pythons() and built["run"] == "make book"
+    python, built, printed, artifact = steps("pages")[1:5]
+    assert python["with"]["python-version"] in named_pythons()
+    assert [built["run"], printed["run"]] == ["make book", "make pdf"]
     assert f"file://$(CURDIR)/{artifact['with']['path']}/index.html" in MAKEFILE
 
 
