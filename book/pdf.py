@@ -67,9 +67,8 @@ def article(pages: Path, name: str, among: set[str]) -> Tag:
     found = soup.find("article", class_="bd-article")
     if not isinstance(found, Tag):
         raise InputError(f"{pages / name}.html: expected a page of the book, with an article in it")
-    if found.find("div", class_="analyzer"):
-        note = soup.new_tag("p", string="(In the browser, the page computes here.)")
-        found.find("div", class_="analyzer").insert_before(note)
+    if analyzer := found.find("div", class_="analyzer"):
+        analyzer.insert_before(soup.new_tag("p", string="(In the browser, the page computes here.)"))
     for tag in found.select(LEFT_OUT):
         tag.decompose()
     for tag in found.find_all("details"):
@@ -89,9 +88,9 @@ def rename(found: Tag, pages: Path, name: str, among: set[str]) -> None:
             if tag.get(key):
                 tag[key] = f"{slug(name)}--{tag[key]}"
         if tag.get("src"):
-            tag["src"] = (here / tag["src"]).resolve().relative_to(pages).as_posix()
+            tag["src"] = (here / str(tag["src"])).resolve().relative_to(pages).as_posix()
     for tag in found.find_all("a", href=True):
-        parts = urlsplit(tag["href"])
+        parts = urlsplit(str(tag["href"]))
         if parts.scheme:
             continue
         target = (here / parts.path).resolve() if parts.path else (pages / f"{name}.html").resolve()
@@ -112,7 +111,7 @@ def head(pages: Path) -> str:
             continue
         for key in ("src", "href"):
             if tag.get(key):
-                path = (home.parent / urlsplit(tag[key]).path).resolve()
+                path = (home.parent / urlsplit(str(tag[key])).path).resolve()
                 tag[key] = path.relative_to(pages).as_posix()
         kept.append(str(tag))
     return "\n".join([*kept, f"<style>{STYLE.read_text()}</style>"])

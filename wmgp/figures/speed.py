@@ -18,7 +18,7 @@ LIMITS = ("torch.sum", READ)
 def speed_figure(rows: "DataFrame") -> "Figure":
     """Rows of `benchmark_sizes`: a panel for tensors in memory, and one for files from memory and from the disk."""
     drawn, panels = figure(2, 1, (6.0, 8.4))
-    tensors, warm, cold = (rows[rows["what"] == what] for what in (TENSOR, WARM, COLD))
+    tensors, warm, cold = (rows.loc[rows["what"] == what] for what in (TENSOR, WARM, COLD))
     _lines(panels[0], {OURS: fastest(tensors), **{str(name): of_peer(part) for name, part in tensors.groupby("peer")}})
     files = {f"{OURS}, warm": fastest(warm), f"{OURS}, cold": fastest(cold), READ: of_peer(warm)}
     _lines(panels[1], {**files, f"{READ}, cold": of_peer(cold)})
@@ -30,12 +30,12 @@ def speed_figure(rows: "DataFrame") -> "Figure":
 
 def fastest(rows: "DataFrame") -> "DataFrame":
     """Size and seconds of ours: of each size, the fastest of all that it was timed against."""
-    return rows.groupby("values", as_index=False)["seconds"].min()
+    return rows.sort_values("seconds").drop_duplicates("values").sort_values("values")
 
 
 def of_peer(rows: "DataFrame") -> "DataFrame":
     """Size and seconds of what ours is held against."""
-    return rows[["values", "peer_seconds"]].rename(columns={"peer_seconds": "seconds"})
+    return rows[["values"]].assign(seconds=rows["peer_seconds"])
 
 
 def _lines(axes: "Axes", lines: "dict[str, DataFrame]") -> None:
