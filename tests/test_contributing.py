@@ -16,7 +16,10 @@ from wmgp.experiments import results
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-COPIED = ("wmgp", "notebooks/run.py", "tests/test_rules.py", "tests/conftest.py", "tests/shapes.py", "pyproject.toml")
+COPIED = (
+    *("wmgp", "notebooks/run.py", "pyproject.toml"),
+    *(f"tests/{name}.py" for name in ("test_rules", "conftest", "books", "shapes")),
+)
 
 
 def blocks(kind: str) -> list[str]:

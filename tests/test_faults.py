@@ -94,6 +94,15 @@ def test_killed_while_it_writes(tmp_path, monkeypatch, kind, fault, force):
     assert np.count_nonzero(found.numpy() if kind == "pt" else found.tensor().numpy()) == 1000
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard here and in what is started from here, also where the tests themselves run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", ["analyze", "prune"])
 def test_interrupted(tmp_path, monkeypatch, capfd, kind, command):
@@ -129,6 +138,7 @@ def large(path: Path, n: int) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's account of what is mapped")
 def test_interrupted_while_threads_read(tmp_path):
     """A file that takes many seconds is let go of at once."""

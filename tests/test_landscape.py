@@ -34,9 +34,9 @@ def test_a_rotated_bowl_has_the_same_surface_in_rotated_directions(rng):
     """Any two orthogonal unit directions span a circle's bowl; shifted, its lowest point moves along."""
     q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     u, v = ({"w": torch.from_numpy(q[:, i].reshape(2, 3))} for i in (0, 1))
-    centre = {"w": 0.5 * u["w"] - 2 * v["w"]}
+    centre = {"w": 0.75 * u["w"] - 2 * v["w"]}
     surface = landscape.plane(bowl, centre, (u, v), TICKS)
-    np.testing.assert_allclose(surface, ((0.5 + TICKS[:, None]) ** 2 + (TICKS - 2) ** 2) / 2, atol=1e-12)
+    np.testing.assert_allclose(surface, ((0.75 + TICKS[:, None]) ** 2 + (TICKS - 2) ** 2) / 2, atol=1e-12)
     assert surface.argmin() == np.ravel_multi_index((0, 3), surface.shape)
 
 
