@@ -129,6 +129,7 @@ def visitor(browser, site):
 
     context.route(f"http://someone.github.io:{port}/**", behind)
     yield context.new_page()
+    context.unroute_all(behavior="ignoreErrors")  # what was still asked for when the test was over
     context.close()
     if site[1]:  # without an address a browser that reads ahead asks for files before the script has told it the root
         assert missing == []

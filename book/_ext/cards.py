@@ -69,7 +69,7 @@ def add_tags(app, pagename, templatename, context, doctree) -> None:
     if doctree is not None:
         words = first_words(doctree)
     site = app.config.html_baseurl if app.config.project_address else ""
-    picture = site + PICTURE if site and Path(app.srcdir, RECORD).is_file() else ""
+    picture = site + PICTURE if site and recorded_front(app) else ""
     title = unescape(re.sub("<[^>]+>", "", title))
     said = tags(title, words, app.config.html_title, f"{site}{pagename}.html" if site else "", picture)
     context["metatags"] = "\n".join([context.get("metatags", ""), said])
@@ -77,11 +77,17 @@ def add_tags(app, pagename, templatename, context, doctree) -> None:
         app.wmgp_home = HOME.format(title=escape(title), home=pagename, tags=said)
 
 
-def draw(record: Path, out: Path) -> None:
+def recorded_front(app) -> dict:
+    """The analysis that the picture shows; empty where none is recorded, or none with a front."""
+    record = Path(app.srcdir, RECORD)
+    analysis = json.loads(record.read_text(encoding="utf-8")).get("analysis", {}) if record.is_file() else {}
+    return analysis if {"front", "optimal"} <= analysis.keys() else {}
+
+
+def draw(analysis: dict, out: Path) -> None:
     """The picture, 1200 by 630: the title, and the front of MobileNetV2 with the point nearest to utopia."""
     from wmgp.plotting import GUIDE, PALETTE, figure, save
 
-    analysis = json.loads(record.read_text(encoding="utf-8"))["analysis"]
     front, optimal = analysis["front"], analysis["optimal"]
     drawn, axes = figure(size=(6.0, 3.15))
     drawn.set_layout_engine("none")
@@ -103,9 +109,8 @@ def draw(record: Path, out: Path) -> None:
 def finish(app, exception) -> None:
     """Draw the picture, and let the page that leads to the first one say what that says."""
     if exception is None and app.builder.name == "html":
-        record = Path(app.srcdir, RECORD)
-        if record.is_file():
-            draw(record, Path(app.outdir, PICTURE))
+        if analysis := recorded_front(app):
+            draw(analysis, Path(app.outdir, PICTURE))
         if hasattr(app, "wmgp_home") and app.config.root_doc != "index":
             Path(app.outdir, "index.html").write_text(app.wmgp_home, encoding="utf-8")
 
