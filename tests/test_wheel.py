@@ -21,18 +21,16 @@ import wmgp
 ROOT = Path(__file__).resolve().parent.parent
 NAME = f"wmgp-{wmgp.__version__}"
 REFUSE = '''"""Python as it is where nothing but the package and what it asks for is installed."""
-import sys
+from importlib.machinery import PathFinder
+
+NAMES, find = frozenset({names!r}), PathFinder.find_spec
 
 
-class Absent:
-    names = frozenset({names!r})
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.names:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+def find_spec(name, path=None, target=None):  # who only asks whether something is there gets None, as it should be
+    return None if name.partition(".")[0] in NAMES else find(name, path, target)
 
 
-sys.meta_path.insert(0, Absent())
+PathFinder.find_spec = find_spec
 '''
 
 

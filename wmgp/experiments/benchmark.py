@@ -11,13 +11,12 @@ form into the README. It measures
 
 import argparse
 import csv
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,11 @@ import wmgp
 from ..errors import InputError
 from . import published
 from .files import write_aside
-from .provenance import CORE, keep_runs, record_run, source_hash
+from .large_files import write_file
+from .provenance import CORE, source_hash
+from .timing import fastest, write_table
 
-COLUMNS = "case,parameters,peer,seconds,peer_seconds,ratio,peak_mib,run"
+COLUMNS = ("case", "parameters", "peer", "seconds", "peer_seconds", "ratio", "peak_mib", "run")
 AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about as long at each
 PRUNES = 101
 REPEATS = 3
@@ -49,22 +50,12 @@ def heavy_tailed(name: str) -> nn.Module:
     return net
 
 
-def best(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Seconds of the fastest of a few runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def against_published(name: str) -> dict:
     """`analyze` against the published prunes of the same network in the same process."""
     net = heavy_tailed(name)
     wmgp.analyze(net)  # compiled before the clock starts: the first call is a case of its own
-    ours = best(lambda: wmgp.analyze(net))
-    theirs = sum(best(lambda a=a: published.front(net, [a])) for a in AMOUNTS) / len(AMOUNTS) * PRUNES
+    ours, _ = fastest(lambda: wmgp.analyze(net), REPEATS)
+    theirs = sum(fastest(lambda a=a: published.front(net, [a]), REPEATS)[0] for a in AMOUNTS) / len(AMOUNTS) * PRUNES
     n = sum(p.numel() for p in net.parameters())
     return row(f"analyze {name}", n, f"published method, {PRUNES} prunes", ours, theirs)
 
@@ -96,7 +87,7 @@ def gigabyte() -> dict:
     n = 1 << 24
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
-        write_safetensors(path, 16, n)
+        write_file(path, "float32", [n] * 16)
         code = (
             "import re, time; from wmgp.cli import _run; t = time.perf_counter(); assert _run(['analyze', "
             f"{str(path)!r}]) == 0; print(time.perf_counter() - t, "
@@ -109,20 +100,6 @@ def gigabyte() -> dict:
                 pass
         reading = time.perf_counter() - start
     return row("analyze a 1 GiB file, whole process", 16 * n, "reading the file once", seconds, reading, peak)
-
-
-def write_safetensors(path: Path, tensors: int, n: int) -> None:
-    """A file of that many float32 tensors of n normal values each, written one tensor at a time."""
-    header = {
-        f"{i}.weight": {"dtype": "F32", "shape": [n], "data_offsets": [4 * n * i, 4 * n * (i + 1)]}
-        for i in range(tensors)
-    }
-    text = json.dumps(header).encode()
-    rng = np.random.default_rng(0)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for _ in range(tensors):
-            file.write(rng.standard_normal(n, dtype=np.float32).tobytes())
 
 
 def python(code: str, **environment: str) -> str:
@@ -144,11 +121,6 @@ def row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak:
         "ratio": peer_seconds / seconds,
         "peak_mib": peak,
     }
-
-
-def line(cells: Iterable[str | int | float]) -> str:
-    """A line of the table; seconds and ratios to six digits."""
-    return ",".join(f'"{c}"' if isinstance(c, str) else f"{c:.6g}" if isinstance(c, float) else str(c) for c in cells)
 
 
 def markdown(table: str) -> str:
@@ -193,10 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows.append(found)
         print(f"{found['case']:40} {found['seconds']:10.4f} s   {found['peer']}: {found['ratio']:.4g} times as long")
     settings = {"benchmark": "best of 3, both sides in one run", "source_sha256": source_hash(SOURCES), "seed": 0}
-    run = record_run(out, settings, time.perf_counter() - start)
-    table = "\n".join([COLUMNS, *(line([*found.values(), run]) for found in rows), ""])
-    write_aside(out, table.encode())
-    keep_runs(out, [run])
+    table = write_table(out, rows, COLUMNS, settings, time.perf_counter() - start)
     if options.readme:
         write_aside(options.readme, with_table(options.readme.read_text(encoding="utf-8"), table).encode())
 

@@ -6,25 +6,22 @@ for each number format, and times the page's scripts in headless Chromium and `w
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import wmgp
 
 from ..errors import InputError
-from .benchmark_sweep import table
-from .files import write_aside
-from .provenance import CORE, keep_runs, record_run, source_hash
+from .large_files import DTYPES, write_file
+from .provenance import CORE, source_hash
+from .timing import fastest, write_table
 
 COLUMNS = (
     *("dtype", "parameters", "browser_seconds", "native_seconds", "browser_millions", "native_millions"),
@@ -36,7 +33,6 @@ QUIET = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
-DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64"}
 TENSORS = 16
 SORTED = 1 << 22  # float64 is sorted on both sides, and fewer values do to say how long that takes
 ASK = """async () => {
@@ -54,25 +50,6 @@ def scripts() -> list[Path]:
         raise InputError(f"{page}: not found; the page's scripts are in a checkout only")
     names = re.findall(r'<script defer src="[^"]*/analyze/([\w.]+)">', page.read_text(encoding="utf-8"))
     return [SCRIPTS / name for name in names[: names.index("client.js") + 1]]
-
-
-def write_file(path: Path, dtype: str, n: int) -> int:
-    """A checkpoint of 16 tensors of normal values, n in all at most; returns how many."""
-    each, rng = n // TENSORS, np.random.default_rng(0)
-    size = each * {"float64": 8, "float32": 4}.get(dtype, 2)  # bytes of a tensor
-    header = {
-        f"{i}.weight": {"dtype": DTYPES[dtype], "shape": [each], "data_offsets": [size * i, size * (i + 1)]}
-        for i in range(TENSORS)
-    }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for _ in range(TENSORS):
-            values = rng.standard_normal(each, dtype=np.float32)
-            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
-            file.write((bits if dtype == "bfloat16" else values.astype(dtype)).tobytes())
-    return each * TENSORS
 
 
 @contextmanager
@@ -119,7 +96,8 @@ def bare_page(folder: Path) -> Path:
 def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> dict:
     """A row: the fastest of a few runs of each side on one file. InputError where the two do not answer the same."""
     path = folder / f"{dtype}.safetensors"
-    n = write_file(path, dtype, n)
+    n = n // TENSORS * TENSORS
+    write_file(path, dtype, [n // TENSORS] * TENSORS)
     page.set_input_files("input", str(path))
     answers = [page.evaluate(ASK) for _ in range(repeats + 1)][1:]  # the first time warms up, on both sides
     seconds = min(answer["seconds"] for answer in answers)
@@ -132,16 +110,6 @@ def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> dict:
         "dtype": dtype, "parameters": n, "browser_seconds": seconds, "native_seconds": native,
         "browser_millions": n / seconds / 1e6, "native_millions": n / native / 1e6, "ratio": seconds / native,
     }  # fmt: skip
-
-
-def fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Seconds of the fastest of a few runs, and what it returned."""
-    best, found = float("inf"), None
-    for _ in range(repeats):
-        start = time.perf_counter()
-        found = work()
-        best = min(best, time.perf_counter() - start)
-    return best, found
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -166,13 +134,13 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "benchmark": f"fastest of {chosen.repeats} runs after a first, the same file and the same core for both sides",
         "browser": f"Chromium {version}",
         "scripts_sha256": hashlib.sha256(b"\n".join(path.read_bytes() for path in scripts())).hexdigest(),
-        "source_sha256": source_hash((*CORE, "checkpoints", "stored", "experiments.benchmark_browser")),
+        "source_sha256": source_hash(
+            (*CORE, "checkpoints", "stored", "experiments.benchmark_browser", "experiments.large_files")
+        ),
         "device": "cpu",
         "seed": 0,
     }
-    run = record_run(chosen.out, settings, time.perf_counter() - began)
-    write_aside(chosen.out, table(rows, run, COLUMNS).encode())
-    keep_runs(chosen.out, [run])
+    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from .benchmark_sweep import noise, seconds, table
+from .benchmark_sweep import noise
 from .data import on_device
-from .files import write_aside
 from .job import MODULES
 from .models import INPUTS, NETWORKS, build
-from .provenance import record_run, source_hash
+from .provenance import source_hash
+from .timing import seconds, write_table
 from .training import REFERENCE, choose_device, train
 
 COLUMNS = ("network", "memory", "precision", "images", "device", "images_per_second", "relative", "run")
@@ -69,8 +69,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "source_sha256": source_hash((*MODULES, "experiments.benchmark_formats")),
         "device": device.type,
     }
-    run = record_run(chosen.out, settings, time.perf_counter() - began)
-    write_aside(chosen.out, table(rows, run, COLUMNS).encode())
+    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

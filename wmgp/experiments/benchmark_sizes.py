@@ -29,18 +29,20 @@ import wmgp
 
 from ..errors import InputError
 from . import published
-from .benchmark_sweep import table
-from .files import write_aside
 from .large_files import forget, write_shards
-from .provenance import CORE, keep_runs, record_run, source_hash
+from .provenance import CORE, source_hash
 from .resident import peak
+from .timing import seconds, write_table
 
 COLUMNS = ("what", "peer", "values", "seconds", "peer_seconds", "ratio", "repeats", "peak_mib", "run")
 AMOUNT, PRUNES = 0.8, 101
 TENSOR, WARM, COLD, SHARDS = "a tensor", "a file, warm", "a file, cold", "zeros in sparse shards"
 READ = "cat"
 ENOUGH = 10  # seconds of both sides together after which they are not timed again
-MODULES = (*CORE, "checkpoints", "experiments.benchmark_sizes", "experiments.large_files", "experiments.published")
+MODULES = (
+    *(*CORE, "checkpoints", "stored", "experiments.benchmark_sizes", "experiments.large_files"),
+    *("experiments.published", "experiments.timing"),
+)
 
 
 class Peer(NamedTuple):
@@ -91,13 +93,6 @@ def both(
         before()
         times.append((mine, seconds(theirs)))
     return min(t[0] for t in times), min(t[1] for t in times), len(times)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> dict:
@@ -180,9 +175,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "device": "cpu",
         "seed": 0,
     }
-    run = record_run(chosen.out, settings, time.perf_counter() - began)
-    write_aside(chosen.out, table(rows, run, COLUMNS).encode())
-    keep_runs(chosen.out, [run])
+    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

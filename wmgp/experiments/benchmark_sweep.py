@@ -13,13 +13,11 @@ way to noise of the same shape, and the row says so.
 """
 
 import argparse
-import csv
 import functools
-import io
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,12 +31,12 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import InputError
 from ..pruning import apply_masks, global_masks
 from .data import ImageData, from_arrays, load, on_device
-from .files import write_aside
 from .job import MODULES
 from .models import INPUTS, build
-from .provenance import record_run, source_hash
+from .provenance import source_hash
 from .published import pool
 from .recipes import plan
+from .timing import seconds, write_table
 from .training import choose_device, evaluate, train
 from .worker import one_thread
 
@@ -149,15 +147,6 @@ def timed(way: str, network: str, data: str, device: str, limit: int | None = No
         return seconds(lambda: our_job(network, fresh, training, test), training.images.device)
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long the work takes, to its end on the device."""
-    began = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
-
-
 @functools.cache
 def images_of(network: str, name: str, limit: int | None = None) -> tuple[ImageData, ImageData]:
     """The data of that name, its first `limit` images; noise of the size of the whole where it is not there."""
@@ -173,17 +162,6 @@ def noise(shape: tuple[int, int, int], n: int) -> ImageData:
     """Random images and labels."""
     rng = np.random.default_rng(0)
     return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
-
-
-def table(rows: Iterable[dict], run: str, columns: Sequence[str] = COLUMNS) -> str:
-    """The rows as CSV, figures to six digits."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        cells = ({**row, "run": run}[name] for name in columns)
-        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells])
-    return out.getvalue()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -214,8 +192,7 @@ def main(arguments: list[str] | None = None) -> None:
         "images": [row["images"] for row in rows],
         "device": device.type,
     }
-    run = record_run(chosen.out, settings, time.perf_counter() - began)
-    write_aside(chosen.out, table(rows, run).encode())
+    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

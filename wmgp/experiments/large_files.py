@@ -2,46 +2,56 @@
 
 import json
 import os
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
 
-BLOCK = 1 << 24  # values that are drawn once, and written again and again
-LARGEST = 1 << 26  # values of a tensor
+DTYPES = {"bfloat16": ("BF16", 2), "float16": ("F16", 2), "float32": ("F32", 4), "float64": ("F64", 8)}
+BLOCK = 1 << 24  # values drawn at a time
+LARGEST = 1 << 26  # values of a tensor of a shard
 ONE = bytes((0x80, 0x3F))  # in bfloat16
 
 
-def write_shards(folder: Path, n: int, number: int, sparse: bool = False) -> list[Path]:
-    """bfloat16 safetensors files with n values in all, a `number` of them, in a folder; returns their paths.
+def write_file(path: Path, dtype: str, sizes: Sequence[int], prefix: str = "", sparse: bool = False) -> None:
+    """A safetensors file of the tensors 0.weight, 1.weight, ... with so many values each, of a `dtype` of `DTYPES`.
 
-    Values are normal, the same ones block after block; or, but for a single one in each tensor, zeros that the disk
-    does not hold.
+    Values are normal; or, if `sparse` and bfloat16, zeros that the disk does not hold, but for a single one in each.
     """
-    values = np.random.default_rng(0).standard_normal(0 if sparse else min(n, BLOCK), dtype=np.float32)
-    bits = (values.view(np.uint32) >> 16).astype(np.uint16)
-    paths = [folder / f"model-{i + 1:05}-of-{number:05}.safetensors" for i in range(number)]
-    for i, path in enumerate(paths):
-        _write(path, n // number + (i < n % number), f"shard{i}", bits)
-    return paths
-
-
-def _write(path: Path, n: int, prefix: str, bits: np.ndarray) -> None:
-    """One file of n values, in tensors of at most `LARGEST`; where no bits are given, holes."""
-    ends = [*range(0, n, LARGEST), n]
+    code, width = DTYPES[dtype]
+    ends = [width * n for n in accumulate(sizes, initial=0)]
     header = {
-        f"{prefix}.{i}.weight": {"dtype": "BF16", "shape": [b - a], "data_offsets": [2 * a, 2 * b]}
-        for i, (a, b) in enumerate(zip(ends[:-1], ends[1:], strict=True))
+        f"{prefix}{i}.weight": {"dtype": code, "shape": [sizes[i]], "data_offsets": [*offsets]}
+        for i, offsets in enumerate(pairwise(ends))
     }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for start in range(0, n, len(bits)) if len(bits) else ():
-            file.write(bits[: n - start].data)
-        for start in () if len(bits) else ends[:-1]:
-            file.seek(8 + len(text) + 2 * start)
+        rng = np.random.default_rng(0)
+        for start in () if sparse else range(0, sum(sizes), BLOCK):
+            file.write(_normal(rng, min(BLOCK, sum(sizes) - start), dtype).tobytes())
+        for start in ends[:-1] if sparse else ():
+            file.seek(8 + len(text) + start)
             file.write(ONE)
-        file.truncate(8 + len(text) + 2 * n)
+        file.truncate(8 + len(text) + ends[-1])
+
+
+def _normal(rng: np.random.Generator, n: int, dtype: str) -> np.ndarray:
+    """Normal values of this dtype; in bfloat16 their bits, cut off."""
+    values = rng.standard_normal(n, dtype=np.float32)
+    return (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(dtype)
+
+
+def write_shards(folder: Path, n: int, number: int, sparse: bool = False) -> list[Path]:
+    """A `number` of bfloat16 files with n values in all, each as `write_file` makes it, in a folder; their paths."""
+    paths = [folder / f"model-{i + 1:05}-of-{number:05}.safetensors" for i in range(number)]
+    for i, path in enumerate(paths):
+        mine = n // number + (i < n % number)
+        sizes = [min(LARGEST, mine - start) for start in range(0, mine, LARGEST)]
+        write_file(path, "bfloat16", sizes, f"shard{i}.", sparse)
+    return paths
 
 
 def forget(path: Path) -> None:
