@@ -66,10 +66,20 @@ test("buffers are left out, NAME_orig with NAME_mask is one masked NAME, pools a
 });
 
 test("what cannot be analysed is named", async () => {
-  const opened = async (dtype, n) =>
-    wmgp.openCheckpoint([safetensors("a", { w: { dtype, shape: [1], data_offsets: [0, n] } }, new Uint8Array(n))]);
+  const of = (dtype) => ({ label: "a", tensors: [{ name: "w", dtype, shape: [1], n: 1 }] });
   assert.throws(() => wmgp.collect({ label: "a", tensors: [] }, "all"), /a: no floating-point parameters/);
-  const [float8, ints] = [await opened("F8_E4M3", 1), await opened("I32", 4)];
+  const [float8, ints] = [of("float8_e4m3fn"), of("int32")];
   assert.throws(() => wmgp.collect(float8, "all"), /w: float8_e4m3fn cannot be analysed/);
   assert.throws(() => wmgp.collect(ints, "all"), /no floating-point parameters/);
+});
+
+test("packed weights are refused; indices, masks and counters are none", async () => {
+  const opened = (name, dtype, shape, n) => names(safetensors("a", {
+    [name]: { dtype, shape, data_offsets: [0, n] }, b: { dtype: "F32", shape: [1], data_offsets: [n, n + 4] },
+  }, new Uint8Array(n + 4)));
+  await assert.rejects(opened("q.w", "F8_E4M3", [2, 2], 4), /a: the tensor 'q.w' is float8_e4m3fn, .*bfloat16/);
+  await assert.rejects(opened("q.qweight", "I32", [1, 2], 8), /'q.qweight' holds weights packed in int32 \(GPTQ or/);
+  for (const [name, shape] of [["weight_mask", [1, 2]], ["weight", [2]], ["position_ids", [1, 2]]]) {
+    assert.deepEqual(await opened(name, "I32", shape, 8), [name, "b"]);
+  }
 });

@@ -27,7 +27,9 @@ wmgp.room((wmgp) => {
       else shards.set(file.name, await readShard(file));
     }
     if (indices.length > 1) throw new wmgp.InputError(`${indices[1].name}: several indices; drop one with its shards`);
-    return { label, tensors: indices.length ? indexed(indices[0], shards) : together(shards) };
+    const checkpoint = { label, tensors: indices.length ? indexed(indices[0], shards) : together(shards) };
+    wmgp.refusePacked(checkpoint);
+    return checkpoint;
   }
 
   async function readShard(file) {
