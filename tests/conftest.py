@@ -6,9 +6,10 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# Every shape in the package's annotations is checked while the tests run; numba compiles its kernels undecorated.
+# Every shape in the package's annotations is checked while the tests run; numba and Triton compile their kernels
+# undecorated.
 PACKAGE = Path(__file__).parent.parent / "wmgp"
-COMPILED = {"wmgp.kernels", "wmgp.experiments.pooling"}
+COMPILED = {"wmgp.kernels", "wmgp.device_kernels", "wmgp.experiments.pooling"}
 FOUND = [
     found
     for part in ("", "experiments.", "figures.")

@@ -1,5 +1,9 @@
 """The one pass: equal to sorting, to the bit under reordering, and exact where it says so."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -178,13 +182,34 @@ def test_torch_operations_give_the_kernels_bits(rng, monkeypatch, histogram):
     assert device.tensors.pruned_at_optimal.tolist() == kernels.tensors.pruned_at_optimal.tolist()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_equals_cpu(rng):
-    values = {"a.weight": torch.tensor(rng.standard_t(3, 400_000), dtype=torch.float32), "b.bias": torch.randn(500)}
-    cpu, cuda = wmgp.analyze(values), wmgp.analyze({k: v.cuda() for k, v in values.items()})
-    np.testing.assert_array_equal(cuda.front.cosine, cpu.front.cosine)
-    masks = wmgp.global_masks({k: v.cuda() for k, v in values.items()}, 0.5)
-    assert all(mask.is_cuda for mask in masks.values())
+INTERPRETED = """
+import numpy as np, torch
+from wmgp import device, device_kernels
+counters = [device.Counter(torch.device("cpu")) for _ in range(2)]
+device_kernels.HELD = 20_000  # drained on the way
+counters[1].kernels, counters[1].packed = device_kernels, torch.zeros((device.BINS, 2), dtype=torch.int64)
+rng = np.random.default_rng(0)
+for n in (1, 2048, 9001, 15_000):
+    values = torch.tensor(rng.standard_t(3, n), dtype=torch.float32)
+    values[::3], values[0] = 0, -1e-42
+    for prunable in (True, False):
+        rows = np.zeros((2, 6))
+        largest = [counter.add(values, prunable, row) for counter, row in zip(counters, rows)]
+        assert largest[0] == largest[1]
+        np.testing.assert_allclose(rows[0], rows[1], rtol=1e-12)
+operations, kernels = (counter.histogram() for counter in counters)
+for field in ("bins", "count", "low", "square"):
+    np.testing.assert_array_equal(getattr(operations, field), getattr(kernels, field))
+print(operations.count.sum())
+"""
+
+
+def test_the_kernels_of_a_gpu_give_the_operations_bits():
+    """Triton's interpreter runs them on the CPU, program by program."""
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [str(1 + 2048 + 9001 + 15_000)], done.stderr
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-75, 1e75, 1e200])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -88,7 +89,7 @@ class Measurement:
                 parts[c] = _count_below(self.parameters[i].block(start, stop), thresholds, self.histogram is None)
                 self.parameters[i].release()
 
-        _share(work, chunks)
+        _share(work, chunks, self.parameters)
         for c, (i, _, _) in enumerate(chunks):
             found[:, :, i] += parts[c]
         return found
@@ -114,7 +115,7 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
                 progress(done[0], n)
         return counter.histogram()
 
-    parts = _share(work, chunks)
+    parts = _share(work, chunks, parameters)
     firsts = np.flatnonzero([start == 0 for _, start, _ in chunks])
     magnitude = np.maximum.reduceat(largest, firsts).view(np.float32).astype(np.float64)
     _refuse_unfinite(parameters, magnitude)
@@ -141,17 +142,14 @@ class _Counter:
         self.nothing = np.zeros((0, 2), dtype=np.uint64)
         self.parts: list[Histogram] = []
         self.held, self.first, self.last = 0, kernels.BINS, 0  # values in the counters; the bins they may be in
+        self.devices: dict[Any, Any] = {}
 
     def count(self, block, prunable: bool, row: np.ndarray) -> int:
         """Count the block where it is prunable, fill its row of moments, and return its largest magnitude's bits."""
         if block.shape[0] == 0:
             return 0
         if not isinstance(block, np.ndarray):
-            from . import device
-
-            largest, histogram = device.first_pass(block, row)
-            self.parts += [histogram] if prunable else []
-            return largest
+            return self._there(block.device).add(block, prunable, row)
         if self.held + block.size > self.kernels.FLUSH:
             self._drain()
         packed = self.packed if prunable else self.nothing
@@ -161,6 +159,14 @@ class _Counter:
             self.first, self.last = min(self.first, smallest >> 12), max(self.last, largest >> 12)
         return largest
 
+    def _there(self, where: Any) -> Any:
+        """The counter on a device."""
+        from .device import Counter
+
+        if where not in self.devices:
+            self.devices[where] = Counter(where)
+        return self.devices[where]
+
     def _drain(self) -> None:
         self.parts.append(Histogram(*self.kernels.drain(self.packed, self.first, self.last)))
         self.held = 0
@@ -168,7 +174,7 @@ class _Counter:
     def histogram(self) -> Histogram:
         """All that was counted so far."""
         self._drain()
-        return Histogram.merged(self.parts)
+        return Histogram.merged([*self.parts, *(counter.histogram() for counter in self.devices.values())])
 
 
 def _measure_sorted(parameters: Sequence[Parameter]) -> Measurement:
@@ -211,7 +217,7 @@ def _slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refi
             pool[i].release()
         return counts
 
-    parts = _share(work, chunks)
+    parts = _share(work, chunks, pool)
     for part in parts[1:]:
         parts[0] += part
     return parts[0]
@@ -235,12 +241,17 @@ def _chunks(parameters: Sequence[Parameter], which: Sequence[int]) -> Iterator[t
             yield i, start, min(start + size, parameters[i].n)
 
 
-def _share(work: Callable[[range], object], chunks: Sequence[tuple[int, int, int]]) -> list:
-    """Run the chunks on all cores, a run of neighbours each; what is small is not worth a second thread."""
+def _share(
+    work: Callable[[range], object], chunks: Sequence[tuple[int, int, int]], parameters: Sequence[Parameter]
+) -> list:
+    """Run the chunks on all cores, a run of neighbours each; what is small is not worth a second thread.
+
+    Nor does an accelerator gain from one.
+    """
     n = sum(stop - start for _, start, stop in chunks)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = max(1, min(cores, len(chunks), n >> 18))
-    if workers == 1:
+    if workers == 1 or any(p.on_device for p in parameters):
         return [work(range(len(chunks)))]
     ends = np.cumsum([stop - start for _, start, stop in chunks])
     cuts = [0, *np.searchsorted(ends, n * np.arange(1, workers) / workers), len(chunks)]
