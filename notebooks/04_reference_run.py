@@ -43,8 +43,9 @@ import wmgp
 from wmgp import plotting
 from wmgp.experiments import inputs, reference, results
 from wmgp.experiments.data import load
+from wmgp.experiments.descent import Recipe
 from wmgp.experiments.provenance import provenance
-from wmgp.experiments.training import Recipe, choose_device
+from wmgp.experiments.training import choose_device
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
 inputs.check_choice("data", data, ("mnist", "fashion_mnist", "digits"))

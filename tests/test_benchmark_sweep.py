@@ -28,7 +28,7 @@ def test_both_ways_prune_and_train_alike():
     theirs, ours = models.build("lenet5", 0), models.build("lenet5", 0)
     accuracies = (
         benchmark_sweep.published_job(theirs, training, test, workers=0),
-        benchmark_sweep.our_job("lenet5", ours, training, test),
+        benchmark_sweep.our_jobs("lenet5", [ours], training, test)[0],
     )
     assert accuracies[0] == accuracies[1]
     for name, p in ours.named_parameters():

@@ -18,8 +18,8 @@ from torch.nn.utils import prune as torch_prune
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import data, models, parents, provenance, reference, results, training
-from wmgp.experiments.training import REFERENCE, Recipe
+from wmgp.experiments import data, descent, models, parents, provenance, reference, results, training
+from wmgp.experiments.descent import REFERENCE, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,6 @@ def test_relu_before_the_pool_is_the_same_network():
     assert all(torch.equal(p.grad, published.get_parameter(name).grad) for name, p in ours.named_parameters())
 
 
-
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2"])
 def test_torchvision_s_networks_have_ten_outputs(name):
     with torch.device("meta"):
@@ -243,9 +242,9 @@ def test_what_is_pruned_is_plus_zero_whatever_it_was(dtype):
     mask = torch.rand(model.weight.shape, generator=torch.Generator().manual_seed(1)) < 0.5
     mask[0, 0, 0] = False
     before = model.weight.detach().clone()
-    held = training._masked_parameters(model, {"weight": mask, "bias": torch.ones(2, dtype=torch.bool)})
+    held = descent._masked_parameters(model, {"weight": mask, "bias": torch.ones(2, dtype=torch.bool)})
     assert len(held) == 1, "nothing is to be done for the bias"
-    training._hold_at_zero(held)
+    descent._hold_at_zero(held)
     assert torch.equal(model.weight[mask], before[mask])
     pruned = model.weight[~mask]
     assert torch.equal(pruned, torch.zeros_like(pruned)) and not torch.signbit(pruned).any()

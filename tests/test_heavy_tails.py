@@ -9,8 +9,9 @@ from torch import nn
 
 from wmgp import kurtosis
 from wmgp.experiments import data, heavy_tails, models, recipes
+from wmgp.experiments.descent import Recipe
 from wmgp.experiments.heavy_tails import VARIANTS, Power, Variant
-from wmgp.experiments.training import Recipe, train
+from wmgp.experiments.training import train
 
 
 @pytest.fixture(scope="module")

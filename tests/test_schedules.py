@@ -12,8 +12,8 @@ from torch import nn
 
 from wmgp import InputError, apply_masks, global_masks
 from wmgp.experiments import beyond_l1, data, schedules
+from wmgp.experiments.descent import REFERENCE, Recipe
 from wmgp.experiments.recipes import DIGITS, Plan
-from wmgp.experiments.training import REFERENCE, Recipe
 
 PLAN = replace(DIGITS, epochs=30)
 

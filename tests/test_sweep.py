@@ -24,6 +24,7 @@ from wmgp.experiments import (
     augment,
     backends,
     data,
+    descent,
     graphs,
     job,
     models,
@@ -35,8 +36,8 @@ from wmgp.experiments import (
     training,
     worker,
 )
+from wmgp.experiments.descent import REFERENCE, Recipe
 from wmgp.experiments.presets import Sweep
-from wmgp.experiments.training import REFERENCE, Recipe
 
 HERE = Path(__file__).parent
 METHODS = ("l1", "random")
@@ -453,24 +454,36 @@ def test_a_replayed_step_is_the_step():
         assert all(torch.equal(a, b) for a, b in zip(plain, played, strict=True))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("recipe", [Recipe(0.05, 0.9, 0.01, 64), Recipe(0.05, 0.9, 0.01, 64, bfloat16=True)])
-def test_cuda_trains_as_the_cpu_does_and_a_graph_as_its_steps(recipe, monkeypatch):
-    """An epoch of masked steps: on the CPU, on the GPU one kernel after another, and there as a graph."""
+def test_networks_trained_together_are_those_trained_alone():
+    """On the CPU to the bit, each with masks of its own; what is pruned stays zero."""
+    images, recipe = data.load("digits", True).first(300), Recipe(0.05, 0.9, 0.01, 64, one_cycle=True)
+    alone, together = [[Small() for _ in range(3)] for _ in range(2)]
+    masks = [wmgp.prune(model, 0.3 * number, "random", generator=number) for number, model in enumerate(alone)]
+    for model, mask in zip(alone, masks, strict=True):
+        training.train(model, images, 2, 4, recipe, mask)
+    for model, mask in zip(together, masks, strict=True):
+        wmgp.apply_masks(model, mask)
+    training.train_together(together, images, 2, 4, recipe, masks)
+    for one, other in zip(alone, together, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
-    def weights(device, replayed):
-        monkeypatch.setattr(training, "Replayed", replayed)
-        model, images = Small(), data.load("digits", True, device)
-        masks = wmgp.prune(model, 0.5)
-        training.train(model, images, 1, 0, recipe, masks)
-        assert not any(p.cpu()[~masks[name]].any() for name, p in model.named_parameters())
-        return torch.cat([p.detach().cpu().flatten() for p in model.parameters()])
 
-    cpu, plain = weights("cpu", graphs.Replayed), weights("cuda", lambda step: step)
-    graph, again = weights("cuda", graphs.Replayed), weights("cuda", graphs.Replayed)
-    assert torch.equal(graph, again)
-    torch.testing.assert_close(graph, plain, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(graph, cpu, rtol=0.05, atol=0.02 if recipe.bfloat16 else 1e-3)
+def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
+    """The optimizer of graphs, on the CPU: its rate is read at every step."""
+    recipe = Recipe(0.1, 0.9, 5e-4, nesterov=True)
+    plain, fused = Small(), Small()
+    rate = torch.tensor(0.1)
+    optimizers = descent.optimizer(plain, recipe, 0.1), descent.optimizer(fused, recipe, rate)
+    inputs = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for step in range(4):
+        optimizers[0].param_groups[0]["lr"] = 0.1 / (step + 1)
+        rate.fill_(0.1 / (step + 1))
+        for model, optimizer in zip((plain, fused), optimizers, strict=True):
+            optimizer.zero_grad()
+            model(inputs).square().sum().backward()
+            optimizer.step()
+    for a, b in zip(plain.parameters(), fused.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_half_precision_keeps_the_weights_whole_and_the_zeros():

@@ -10,9 +10,10 @@ import torch
 
 import wmgp
 from wmgp.experiments import data, results, transformers
+from wmgp.experiments.descent import Recipe
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.training import Recipe, evaluate, train
+from wmgp.experiments.training import evaluate, train
 from wmgp.experiments.transformers import METHODS, POOLS, Study
 from wmgp.experiments.vit import vit
 from wmgp.pruning import apply_masks, global_masks

@@ -15,11 +15,12 @@ import torch
 
 from .benchmark_sweep import noise
 from .data import on_device
+from .descent import REFERENCE
 from .job import MODULES
 from .models import INPUTS, NETWORKS, build
 from .provenance import source_hash
 from .timing import seconds, write_table
-from .training import REFERENCE, choose_device, train
+from .training import choose_device, train
 
 COLUMNS = ("network", "memory", "precision", "images", "device", "images_per_second", "relative", "run")
 MEMORY = {"contiguous": False, "channels_last": True}

@@ -4,8 +4,9 @@ Both prune the same parent by global L1, fine-tune it for an epoch by the refere
 published way is that of the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and
 `ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. It has all cores
 for its one job, its workers and its threads. Ours is what `wmgp sweep` runs, and as it runs them: on a CPU as many jobs
-at a time as there are cores, a process and a thread each. A job's seconds are then their harmonic mean, for who is done
-takes the next, over their number. The two ways share no process, so that what ours does to memory stays there.
+at a time as there are cores, a process and a thread each; on a GPU as many processes as are asked for, and in each as
+many jobs side by side as a sweep trains. A job's seconds are then the harmonic mean of the processes', for who is done
+takes the next, over the number of jobs. The two ways share no process, so that what ours does to memory stays there.
 
 `python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
 the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
@@ -17,7 +18,7 @@ import functools
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -37,8 +38,8 @@ from .provenance import source_hash
 from .published import pool
 from .recipes import plan
 from .timing import seconds, write_table
-from .training import choose_device, evaluate, train
-from .worker import one_thread
+from .training import choose_device, evaluate, train_together
+from .worker import one_thread, together
 
 COLUMNS = ("case", "data", "images", "device", "jobs", "seconds", "peer_seconds", "ratio", "repeats", "run")
 CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
@@ -95,30 +96,39 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     return right / len(test)
 
 
-def our_job(network: str, parent: nn.Module, training: ImageData, test: ImageData) -> float:
-    """The same job as a sweep runs it."""
-    masks = global_masks(parent, AMOUNT)
-    apply_masks(parent, masks)
+def our_jobs(network: str, parents: Sequence[nn.Module], training: ImageData, test: ImageData) -> list[float]:
+    """The same job as a sweep runs it, for several parents side by side: their accuracies."""
+    masks = [global_masks(parent, AMOUNT) for parent in parents]
+    for parent, mask in zip(parents, masks, strict=True):
+        apply_masks(parent, mask)
     recipe = plan(network, test.name.removesuffix("-jpeg"), "reference", training.images.device.type).tuning
-    train(parent, training, 1, 0, recipe, masks)
-    return evaluate(parent, test).accuracy
+    train_together(parents, training, 1, 0, recipe, masks)
+    return [evaluate(parent, test).accuracy for parent in parents]
 
 
 def against_published(
-    network: str, data: str, device: str, repeats: int, limit: int | None = None, least: float = LEAST
+    network: str,
+    data: str,
+    device: str,
+    repeats: int,
+    limit: int | None = None,
+    least: float = LEAST,
+    processes: int | None = None,
 ) -> dict:
     """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
-    jobs = 1 if torch.device(device).type == "cuda" else os.cpu_count() or 1
+    kind = torch.device(device).type
+    processes = processes or (1 if kind == "cuda" else os.cpu_count() or 1)
+    each = together(network, kind)
     ours, theirs = [], []
-    with _processes(1) as single, _processes(jobs) as several:
+    with _processes(1) as single, _processes(processes) as several:
         what = network, data, device, limit
-        (name, images), *_ = [each.submit(described, data, network, limit).result() for each in (*single, *several)]
-        while len(ours) < repeats or sum(ours) * jobs + sum(theirs) < least:
-            theirs.append(single[0].submit(timed, "published", *what).result())
-            together = [process.submit(timed, "ours", *what) for process in several]
-            ours.append(harmonic_mean([job.result() for job in together]) / jobs)
+        (name, images), *_ = [one.submit(described, data, network, limit).result() for one in (*single, *several)]
+        while len(ours) < repeats or sum(ours) * processes * each + sum(theirs) < least:
+            theirs.append(single[0].submit(timed, 1, "published", *what).result())
+            at_once = [process.submit(timed, each, "ours", *what) for process in several]
+            ours.append(harmonic_mean([job.result() for job in at_once]) / (processes * each))
     return {
-        "case": network, "data": name, "images": images, "device": torch.device(device).type, "jobs": jobs,
+        "case": network, "data": name, "images": images, "device": kind, "jobs": processes * each,
         "seconds": min(ours), "peer_seconds": min(theirs), "ratio": min(theirs) / min(ours), "repeats": len(ours),
     }  # fmt: skip
 
@@ -137,14 +147,14 @@ def described(data: str, network: str, limit: int | None) -> tuple[str, int]:
     return test.name, len(training)
 
 
-def timed(way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
-    """Seconds of one job, "published" or "ours", on an untrained network."""
+def timed(number: int, way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
+    """Seconds of so many jobs at once, "published" (one) or "ours", on untrained networks."""
     training, test = (on_device(each, device) for each in images_of(network, data, limit))
-    fresh = build(network, 0).to(device)
+    fresh = [build(network, seed).to(device) for seed in range(number)]
     if way == "published":
-        return seconds(lambda: published_job(fresh, training, test), training.images.device)
+        return seconds(lambda: published_job(fresh[0], training, test), training.images.device)
     with one_thread():
-        return seconds(lambda: our_job(network, fresh, training, test), training.images.device)
+        return seconds(lambda: our_jobs(network, fresh, training, test), training.images.device)
 
 
 @functools.cache
@@ -173,13 +183,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--least", type=float, default=LEAST, help="seconds of repeats (default: %(default)s)")
+    parser.add_argument("--processes", type=int, help="of ours at a time (default: one a core, on a GPU one)")
     parser.add_argument("--images", type=int, help="the first so many of the training and of the test set")
     chosen = parser.parse_args(arguments)
     device, rows, began = choose_device(chosen.device), [], time.perf_counter()
     for network, data in CASES:
         if not chosen.networks or network in chosen.networks:
             row = against_published(
-                network, chosen.data or data, str(device), chosen.repeats, chosen.images, chosen.least
+                network, chosen.data or data, str(device), chosen.repeats, chosen.images, chosen.least, chosen.processes
             )
             rows.append(row)
             print(f"{network:14} {row['seconds']:8.2f} s, as published {row['peer_seconds']:8.2f} s", flush=True)

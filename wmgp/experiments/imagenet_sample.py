@@ -15,11 +15,11 @@ from torch import nn
 
 from ..errors import InputError
 from .data import ImageData, folder_of, from_arrays, parquet
+from .descent import REFERENCE
 from .presets import EVERY, FINE, Sweep, grid
 from .pretrained import mobilenet_v2
 from .recipes import Plan
 from .sweep import run
-from .training import REFERENCE
 
 NAME, FOLDER, CLASSES = "imagenet-sample", "imagenet-sample-224", 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights want it

@@ -2,24 +2,27 @@
 
 import copy
 import time
+from collections.abc import Sequence
 
 from jaxtyping import Bool
 from torch import Tensor, nn
 
 from ..pruning import apply_masks, global_masks
-from ..similarity import agreement, cosine_similarity, js_divergence, linear_cka
 from .data import ImageData
+from .descent import REFERENCE, Recipe
+from .held_against import after_training, just_pruned
 from .provenance import CORE
 from .results import Cell
-from .training import REFERENCE, Outcome, Recipe, evaluate, train
+from .training import Outcome, evaluate, train_together
 
 Masks = dict[str, Bool[Tensor, "..."]]
 
 # What a job and its parent execute.
 MODULES = (
     *CORE,
-    *("experiments.augment", "experiments.data", "experiments.graphs", "experiments.job", "experiments.memory"),
-    *("experiments.models", "experiments.pooling", "experiments.training"),
+    *("experiments.augment", "experiments.data", "experiments.descent", "experiments.graphs"),
+    *("experiments.held_against", "experiments.job", "experiments.memory", "experiments.models"),
+    *("experiments.pooling", "experiments.training"),
 )
 
 
@@ -45,18 +48,29 @@ def pruned(
 
     `seed` decides the order of batches in fine-tuning, and what a random prune takes.
     """
+    return pruned_together(parent, before, [(method, amount)], training, test, seed, recipe, epochs)[0]
+
+
+def pruned_together(
+    parent: nn.Module,
+    before: Outcome,
+    prunes: Sequence[tuple[str, float]],
+    training: ImageData,
+    test: ImageData,
+    seed: int,
+    recipe: Recipe,
+    epochs: int,
+) -> list[dict[str, Cell]]:
+    """`pruned` for several methods and amounts, fine-tuned together; the seconds of each are its share of all."""
     began = time.perf_counter()
-    child, masks = pruned_copy(parent, method, amount, seed)
-    at_once, cosine_pruned = evaluate(child, test), cosine_similarity(parent, child)
-    train(child, training, epochs, seed, recipe, masks)
-    after = evaluate(child, test) if epochs else at_once
-    outputs = before.logits.cpu().numpy(), after.logits.cpu().numpy()  # [n, classes] each
-    return {
-        "amount": amount, "epochs": epochs,
-        "accuracy_parent": before.accuracy, "accuracy_pruned": at_once.accuracy, "accuracy": after.accuracy,
-        "loss_parent": before.loss, "loss_pruned": at_once.loss, "loss": after.loss,
-        "cosine_pruned": cosine_pruned, "cosine": cosine_similarity(parent, child),
-        "agreement": agreement(*outputs), "js": js_divergence(*outputs), "cka": linear_cka(*outputs),
-        "min_survival": min(mask.double().mean().item() for mask in masks.values()),
-        "seconds": time.perf_counter() - began,
-    }  # fmt: skip
+    children, masks = map(list, zip(*(pruned_copy(parent, *prune, seed) for prune in prunes), strict=True))
+    at_once = [evaluate(child, test) for child in children]
+    first = [just_pruned(parent, before, *each) for each in zip(children, at_once, masks, strict=True)]
+    train_together(children, training, epochs, seed, recipe, masks)
+    rows = []
+    for child, pruned, (_, amount), found in zip(children, at_once, prunes, first, strict=True):
+        after = after_training(parent, before, child, evaluate(child, test) if epochs else pruned)
+        losses = {"loss_parent": before.loss, "amount": amount, "epochs": epochs}
+        rows.append(losses | found | after)
+    seconds = (time.perf_counter() - began) / len(rows)
+    return [row | {"seconds": seconds} for row in rows]

@@ -14,6 +14,7 @@ INPUTS = {
     **dict.fromkeys(("lenet_small", "resnet18", "vgg11_bn", "mobilenet_v2"), (3, 32, 32)),
 }
 NETWORKS = tuple(INPUTS)
+DROPOUT = ("vgg11_bn", "mobilenet_v2")  # those that have it
 
 
 def build(name: str, seed: int, weights: str | None = None) -> nn.Module:

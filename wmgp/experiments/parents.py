@@ -12,10 +12,11 @@ from torch import nn
 
 from ..errors import InputError
 from .data import ImageData
+from .descent import REFERENCE, Recipe
 from .files import write_aside
 from .history import History
 from .models import build
-from .training import REFERENCE, Recipe, train
+from .training import train
 
 
 def parent(

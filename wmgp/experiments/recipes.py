@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
-from .training import REFERENCE, Recipe
+from .descent import REFERENCE, Recipe
 
 RECIPES = ("reference", "strong", "imagenet")
 

@@ -25,12 +25,13 @@ from pathlib import Path
 from ..analysis import analyze
 from ..errors import InputError
 from .data import ImageData, load
+from .descent import REFERENCE, Recipe
 from .job import MODULES as JOB
 from .job import pruned
 from .parents import parent
 from .provenance import record_run, source_hash, weights_hash
 from .results import append_row, has_row
-from .training import REFERENCE, Recipe, choose_device, evaluate
+from .training import choose_device, evaluate
 
 NETWORK, METHOD = "lenet5", "l1"
 EPOCHS = 25

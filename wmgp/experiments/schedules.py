@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy
 from ..errors import InputError
 from ..pruning import METHODS, apply_masks, global_masks
 from .data import ImageData
+from .descent import Recipe
 from .recipes import Plan
-from .training import Recipe, train
+from .training import train
 
 Weights = dict[str, Float[Tensor, "..."]]
 Masks = dict[str, Bool[Tensor, "..."]]

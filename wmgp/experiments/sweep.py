@@ -6,9 +6,10 @@ has one thread, so that the rows are the same whatever the number of processes a
 """
 
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from .worker import Family, Site, load_images
 
 KEY = ("run", "method", "amount")
 Tell = Callable[[str, int, int], None]
+Task = tuple[Family, str, list[tuple[str, float]], Site]  # of `worker.rows`
 
 
 def run(
@@ -52,8 +54,8 @@ def run(
     try:
         with cluster(backend, jobs):
             ready = _parents(families, site, out, tell)
-            missing = [task for task in _tasks(ready, site) if (task[1], *task[2:4]) not in there]
-            _add_rows(missing, out, tell)
+            missing = list(_missing(ready, there))
+            _add_rows(list(_tasks(ready, missing, site)), out, tell)
     except OSError as error:
         raise InputError(f"{error.filename or out}: {error.strerror or error}") from error
     return len(missing)
@@ -62,21 +64,27 @@ def run(
 def _parents(families: list[Family], site: Site, out: Path, tell: Tell) -> dict[str, Family]:
     """Every parent trained or read, and its run recorded beside the table: run -> family."""
     ready = {}
-    with closing(_told(worker.settings, [(family, site) for family in families], "parents", tell)) as parents:
+    tell("parents", 0, len(families))
+    with closing(spread(worker.settings, [(family, site) for family in families])) as parents:
         for family, settings in parents:
             ready[record_run(out, settings)] = family
+            tell("parents", len(ready), len(families))
     return ready
 
 
-def _add_rows(tasks: list[tuple], out: Path, tell: Tell) -> None:
-    """A row for every task, as soon as it is measured."""
-    seen = set()
-    with closing(_told(worker.row, tasks, "jobs", tell)) as rows:
-        for row in rows:
-            append_row(out, row, unless=KEY)  # another sweep may have been faster
-            if row["run"] not in seen:
-                seen.add(row["run"])
-                _doubt(row)
+def _add_rows(tasks: list[Task], out: Path, tell: Tell) -> None:
+    """A row for every job, as soon as it is measured."""
+    seen, done, total = set(), 0, sum(len(task[2]) for task in tasks)
+    tell("jobs", 0, total)
+    with closing(spread(worker.rows, tasks)) as results:
+        for rows in results:
+            for row in rows:
+                append_row(out, row, unless=KEY)  # another sweep may have been faster
+                if row["run"] not in seen:
+                    seen.add(row["run"])
+                    _doubt(row)
+            done += len(rows)
+            tell("jobs", done, total)
 
 
 def _doubt(row: dict[str, Any]) -> None:
@@ -129,20 +137,19 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
     return [Family(sweep, chosen, seed, training.name, hashes) for seed in sweep.seeds]
 
 
-def _tasks(ready: dict[str, Family], site: Site) -> list[tuple[Family, str, str, float, Site]]:
-    """The jobs, those of one parent together."""
-    return [
-        (family, run, method, float(amount), site)
-        for run, family in ready.items()
-        for method in dict.fromkeys(family.sweep.methods)
-        for amount in dict.fromkeys(family.sweep.amounts)
-    ]
+def _missing(ready: dict[str, Family], there: set[tuple]) -> Iterator[tuple]:
+    """The jobs that the table has no row of, those of one parent together: run, method and amount."""
+    for run, family in ready.items():
+        for method in dict.fromkeys(family.sweep.methods):
+            for amount in map(float, dict.fromkeys(family.sweep.amounts)):
+                if (run, method, amount) not in there:
+                    yield run, method, amount
 
 
-def _told(work: Callable, tasks: list[tuple], what: str, tell: Tell) -> Generator:
-    """What the work on the tasks gives, as it comes, and how much of it has come."""
-    tell(what, 0, len(tasks))
-    with closing(spread(work, tasks)) as results:
-        for number, result in enumerate(results, 1):
-            yield result
-            tell(what, number, len(tasks))
+def _tasks(ready: dict[str, Family], missing: list[tuple], site: Site) -> Iterator[Task]:
+    """What a worker is given at a time: jobs of one parent, as many as are trained together."""
+    for run, jobs in groupby(missing, key=lambda job: job[0]):
+        sweep, prunes = ready[run].sweep, [job[1:] for job in jobs]
+        size = 1 if sweep.build else worker.together(sweep.network, torch.device(site.device).type)
+        for start in range(0, len(prunes), size):
+            yield ready[run], run, prunes[start : start + size], site

@@ -4,10 +4,9 @@ The whole data set lies on the device as uint8, and a batch is an indexing of it
 DataLoader costs more than the network.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,40 +16,9 @@ from torch.nn.functional import cross_entropy
 from ..errors import InputError
 from .augment import batches
 from .data import ImageData
+from .descent import REFERENCE, Descent, Recipe
 from .graphs import Replayed
 from .memory import keep_memory
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Stochastic gradient descent on cross-entropy; the defaults are the published run's."""
-
-    learning_rate: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 256
-    nesterov: bool = False
-    one_cycle: bool = False  # the rate rises over the first quarter of the steps, then falls to nothing
-    crop: int = 0  # crops at random from the image with a border of so many pixels
-    flip: bool = False  # left to right, one image in two
-    channels_last: bool = True  # in memory
-    bfloat16: bool = False  # the forward and backward pass; the weights stay float32
-
-    def settings(self) -> dict[str, Any]:
-        """What decides the result, by name: the first four, and whatever else is not as published."""
-        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
-        always = list(values)[:4]
-        return {name: value for name, (value, default) in values.items() if name in always or value != default}
-
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, from 0, out of `steps` (a triangle: Smith & Topin 2019, arXiv:1708.07120)."""
-        if not self.one_cycle:
-            return self.learning_rate
-        up = max(steps // 4, 1)
-        return self.learning_rate * min((step + 1) / up, (steps - step) / max(steps - up, 1))
-
-
-REFERENCE = Recipe()
 
 
 @dataclass(frozen=True)
@@ -90,39 +58,45 @@ def train(
     under `torch.nn.utils.prune`.
     `after_epoch` is called with the number of epochs done.
     """
+    train_together([model], data, epochs, seed, recipe, [masks or {}], after_epoch)
+
+
+def train_together(
+    models: Sequence[nn.Module],
+    data: ImageData,
+    epochs: int,
+    seed: int,
+    recipe: Recipe,
+    masks: Sequence[Mapping[str, Bool[Tensor, "*shape"]]],
+    after_epoch: Callable[[int], None] | None = None,
+) -> None:
+    """`train` for several networks on the same batches, each with its masks.
+
+    On a GPU their steps run side by side, and each network comes out as it does alone; those with dropout draw from one
+    stream of random numbers and do not.
+    """
     device = data.images.device
     if device.type == "cpu":
         keep_memory()
-    model.train().to(device).to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, recipe.momentum,
-        weight_decay=recipe.weight_decay, nesterov=recipe.nesterov, foreach=True,
-    )  # fmt: skip
-    held = _masked_parameters(model, masks or {})
-
-    def step(images: Tensor, labels: Tensor) -> None:
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
-            loss = cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        _hold_at_zero(held)
-
-    # A graph keeps the numbers it was recorded with, the learning rate among them.
-    take = Replayed(step) if device.type == "cuda" and not recipe.one_cycle else step
+    for model in models:
+        model.train().to(device)
+        model.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order of batches on every device
     done, steps = 0, epochs * -(-len(data) // recipe.batch_size)
     with _repeatable(device, seed):
+        descent = Descent(models, recipe, masks, device)
+        take = Replayed(descent.step) if device.type == "cuda" else descent.step
         for epoch in range(epochs):
             for images, labels in batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip):
-                optimizer.param_groups[0]["lr"] = recipe.rate(done, steps)
+                descent.set_rate(recipe.rate(done, steps))
                 if recipe.channels_last:
                     images = images.contiguous(memory_format=torch.channels_last)
                 take(images, labels)
                 done += 1
             if after_epoch:
                 after_epoch(epoch + 1)
-                model.train()  # it may have been evaluated
+                for model in models:
+                    model.train()  # it may have been evaluated
 
 
 @contextmanager
@@ -136,31 +110,10 @@ def _repeatable(device: torch.device, seed: int) -> Iterator[None]:
             return
         stream, outside = torch.cuda.Stream(device), torch.cuda.current_stream(device)
         stream.wait_stream(outside)  # graphs cannot be recorded where a step has run on the usual stream
-        with torch.cuda.stream(stream), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+        repeating = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+        with torch.cuda.stream(stream), repeating:
             yield
         outside.wait_stream(stream)
-
-
-WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # the integer of as many bytes
-
-
-def _masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """The bits of each parameter of which something is pruned, and what of them is kept: all ones, or all zeros."""
-    parameters = dict(model.named_parameters())
-    if unknown := set(masks) - set(parameters):
-        raise InputError(f"mask {sorted(unknown)[0]!r}: the network has no such parameter")
-    held = []
-    for name, mask in masks.items():
-        if not mask.all():
-            bits = parameters[name].detach().view(WHOLE[parameters[name].element_size()])
-            held.append((bits, torch.empty_like(bits).copy_(mask).neg_()))
-    return held
-
-
-def _hold_at_zero(held: list[tuple[Tensor, Tensor]]) -> None:
-    """By bits: a product would leave NaN and the sign of zero behind, and `masked_fill_` is many times as slow."""
-    for bits, kept in held:
-        bits.bitwise_and_(kept)
 
 
 PIXELS = 2**20  # of a batch that is only looked at

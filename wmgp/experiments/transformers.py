@@ -24,13 +24,14 @@ from ..errors import InputError
 from ..pruning import apply_masks, global_masks
 from .backends import cluster, spread
 from .data import ImageData, load
+from .descent import Recipe
 from .held_against import after_training, just_pruned
 from .job import MODULES as JOB
 from .parents import parent
 from .provenance import record_run, source_hash, weights_hash
 from .recipes import DIGITS, Plan
 from .results import COLUMNS, Cell, append_row, keys, with_facts
-from .training import Outcome, Recipe, evaluate, train
+from .training import Outcome, evaluate, train
 from .vit import vit
 from .worker import FINE_TUNING, one_thread
 

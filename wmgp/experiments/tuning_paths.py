@@ -17,6 +17,7 @@ from ..errors import InputError
 from .backends import cluster, spread
 from .collapse import Interval
 from .data import ImageData, load
+from .descent import REFERENCE, Recipe
 from .held_against import after_training, just_pruned
 from .job import MODULES as JOB
 from .job import pruned_copy
@@ -26,7 +27,7 @@ from .presets import LONGER
 from .provenance import record_run, source_hash, weights_hash
 from .recipes import plan
 from .results import SWEEP, Cell, append_row, has_row, mean_interval
-from .training import REFERENCE, Outcome, Recipe, evaluate, train
+from .training import Outcome, evaluate, train
 from .worker import FINE_TUNING, one_thread
 
 EPOCHS = 10

@@ -5,7 +5,7 @@ On a CPU all of it has one thread. A worker keeps one data set and one parent fr
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from torch import nn
 
 from ..errors import InputError
 from .data import ImageData, load, on_device
-from .job import MODULES, pruned
+from .job import MODULES, pruned_together
+from .models import DROPOUT, NETWORKS
 from .parents import parent
 from .presets import Sweep
 from .provenance import source_hash, weights_hash
@@ -26,6 +27,7 @@ from .results import SWEEP, Cell
 from .training import Outcome, evaluate
 
 FINE_TUNING = 10_000  # plus the seed: the order of batches in fine-tuning is not that of the parent's training
+SIDE_BY_SIDE = 8  # jobs of a process on a GPU
 Hashes = dict[str, str]  # of the training and of the test images
 
 
@@ -64,16 +66,25 @@ def settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
     }
 
 
-def row(family: Family, run: str, method: str, amount: float, site: Site) -> dict[str, Cell]:
-    """One row of the table, its columns in the order of `results.SWEEP`."""
+def together(network: str, device: str) -> int:
+    """How many jobs are trained side by side: several on a GPU (`cuda`), which one alone does not fill.
+
+    Not networks with dropout (see `train_together`), nor a user's own, of whose size nothing is known.
+    """
+    return SIDE_BY_SIDE if device == "cuda" and network in NETWORKS and network not in DROPOUT else 1
+
+
+def rows(family: Family, run: str, prunes: Sequence[tuple[str, float]], site: Site) -> list[dict[str, Cell]]:
+    """A row of the table for each method and amount, its columns in the order of `results.SWEEP`."""
     with one_thread():
         model, before = _held_parent(family, run, site)
         tuning, epochs = family.plan.tuning, family.plan.tuning_epochs
         images = _data(family, site)
-        measured = pruned(model, before, method, amount, *images, FINE_TUNING + family.seed, tuning, epochs)
-    job = {"network": family.sweep.network, "data": family.data, "seed": family.seed, "method": method}
-    whole = {**job, **measured, "device": torch.device(site.device).type, "run": run}
-    return {name: whole[name] for name in SWEEP}
+        measured = pruned_together(model, before, prunes, *images, FINE_TUNING + family.seed, tuning, epochs)
+    job = {"network": family.sweep.network, "data": family.data, "seed": family.seed}
+    job |= {"device": torch.device(site.device).type, "run": run}
+    whole = [{**job, "method": method, **found} for (method, _), found in zip(prunes, measured, strict=True)]
+    return [{name: row[name] for name in SWEEP} for row in whole]
 
 
 def _parent(family: Family, site: Site, test: ImageData | None = None) -> nn.Module:
