@@ -2,9 +2,12 @@
 
 import ast
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 import jupytext
@@ -17,7 +20,7 @@ from notebooks import run, times
 SOURCES = run.sources()
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
-TOY = '''
+TOY = """
 # %% [markdown]
 # # A toy
 
@@ -29,7 +32,7 @@ preset: str = "default"  # nothing
 import os
 print(seed)
 print(preset, os.path.basename(os.getcwd()), flush=True)
-'''
+"""
 
 
 def code_cells(notebook: Path, tag: str = "") -> list[nbformat.NotebookNode]:
@@ -88,12 +91,31 @@ def test_parameters_are_typed_and_commented(source):
         ast.literal_eval(statement.value)
 
 
+RUNS = {"first": {"preset": "tiny"}, "second": {"preset": "tiny"}, "other": {"preset": "tiny", "seed": 12345}}
+
+
+def ran(source: Path, out: Path, values: dict) -> Path:
+    """Where the notebook is that was run to there."""
+    run.run(source, out, values)
+    return out
+
+
+@pytest.fixture(scope="module")
+def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future]]]:
+    """The runs of every notebook that is asked for, side by side on all cores: most of a run is a single thread."""
+    asked = [item.callspec.params["source"] for item in request.session.items if "tiny" in item.fixturenames]
+    folder = tmp_path_factory.mktemp("tiny")
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        yield {
+            source: [pool.submit(ran, source, folder / f"{source.stem}.{name}.ipynb", RUNS[name]) for name in RUNS]
+            for source in asked
+        }
+        pool.shutdown(cancel_futures=True)
+
+
 @each
-def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tmp_path):
-    first, second, other = tmp_path / "first.ipynb", tmp_path / "second.ipynb", tmp_path / "other.ipynb"
-    run.run(source, first, {"preset": "tiny"})
-    run.run(source, second, {"preset": "tiny"})
-    run.run(source, other, {"preset": "tiny", "seed": 12345})
+def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tiny):
+    first, second, other = (done.result() for done in tiny[source])
     assert first.read_text() == second.read_text()
     assert outputs(first) != outputs(other)
     assert outputs(first) != outputs(source.with_suffix(".ipynb"))
