@@ -41,6 +41,8 @@ bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell 
 	$(BIN)/python -m wmgp.experiments.benchmark_formats --out results/benchmark_formats.csv
 	$(BIN)/python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv
 	$(BIN)/python -m wmgp.experiments.benchmark_sizes --out results/benchmark_sizes.csv
+	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+		$(BIN)/python -m wmgp.experiments.benchmark_device --out results/benchmark_device.csv; fi
 	$(BIN)/python -m wmgp.experiments.regressions $(BEFORE) results
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv

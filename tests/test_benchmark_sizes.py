@@ -1,4 +1,4 @@
-"""The benchmark of sizes: sound files, peers that do what they are called, and a table with its provenance."""
+"""The benchmarks of sizes: sound files, peers that do what they are called, and tables with their provenance."""
 
 import csv
 
@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import wmgp
-from wmgp.experiments import benchmark_sizes, large_files, provenance, resident
+from wmgp.experiments import benchmark_device, benchmark_sizes, large_files, provenance, resident
 from wmgp.figures.speed import speed_figure
 
 
@@ -98,3 +98,23 @@ def test_the_figure_has_a_line_for_each_and_the_limits():
         "cat, cold",
     }
     assert all(axes.get_xscale() == axes.get_yscale() == "log" for axes in (above, below))
+
+
+def test_a_devices_histogram_is_timed_against_a_copy(tmp_path, capsys):
+    out = tmp_path / "device.csv"
+    benchmark_device.main(["--largest", "1000000", "--repeats", "1", "--device", "cpu", "--out", str(out)])
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [(row["what"], row["peer"], row["values"]) for row in rows] == [
+        (benchmark_device.HISTOGRAM, benchmark_device.COPY, "1000000"),
+        (benchmark_device.ANALYZE, benchmark_device.COPY, "1000000"),
+    ]
+    assert provenance.provenance(out)[rows[0]["run"]]["device"] == "cpu"
+    assert "a copy on the device" in capsys.readouterr().out
+    with pytest.raises(wmgp.InputError, match="device 'cuda:99'"):
+        benchmark_device.main(["--device", "cuda:99", "--out", str(out)])
+
+
+def test_the_copy_arrives():
+    weights, target = torch.arange(5.0), torch.zeros(5)
+    benchmark_device.copy(weights, target)
+    assert torch.equal(weights, target)

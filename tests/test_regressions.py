@@ -48,6 +48,6 @@ def test_what_is_no_table_is_refused_by_name(tmp_path, text):
 def test_the_recorded_tables_are_of_this_kind():
     from wmgp.experiments.results import locate
 
-    for name in regressions.TABLES:
+    for name in set(regressions.TABLES) - {"benchmark_device.csv"}:  # measured where there is a GPU
         path = locate(name)
         assert list(regressions.worse(path, path)) == []

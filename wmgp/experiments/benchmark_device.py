@@ -1,4 +1,4 @@
-"""The histogram of values on a CUDA device, and the whole of `analyze`, against a copy of the values on that device.
+"""The histogram of values on a GPU, and the whole of `analyze`, against a copy of the values on that device.
 
 `python -m wmgp.experiments.benchmark_device --out results/benchmark_device.csv` times float32 tensors of normal values
 from a million values on. A copy reads and writes every value once: nothing that reads them takes less than half of it.
@@ -11,33 +11,43 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 import wmgp
 
 from ..errors import InputError
+from ..magnitudes import Histogram
 from ..measurement import measure
 from ..parameters import collect
 from .benchmark_sizes import COLUMNS, both, row
 from .provenance import CORE, source_hash
 from .timing import write_table
+from .training import choose_device
 
 HISTOGRAM, ANALYZE, COPY = "the histogram on the device", "analyze, on the device", "a copy on the device"
 MODULES = (*CORE, "device_kernels", "experiments.benchmark_device", "experiments.benchmark_sizes", "experiments.timing")
 
 
-def rows(largest: int, repeats: int) -> Iterator[dict]:
+def rows(largest: int, repeats: int, device: torch.device) -> Iterator[dict]:
     """Both, against the copy, from 10**6 values to at most `largest`, tenfold."""
-    generator = torch.Generator("cuda").manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     for n in (10**e for e in range(6, 12) if 10**e <= largest):
-        source = {"w.weight": torch.randn(n, device="cuda", generator=generator)}
-        target = torch.empty_like(source["w.weight"])
+        weights = torch.randn(n, device=device, generator=generator)
+        copied = partial(copy, weights, torch.empty_like(weights))
+        for what, work in ((HISTOGRAM, histogram), (ANALYZE, wmgp.analyze)):
+            yield row(what, COPY, n, both(partial(work, {"w.weight": weights}), copied, repeats))
 
-        def copied(source: torch.Tensor = source["w.weight"], target: torch.Tensor = target) -> None:
-            target.copy_(source)
-            torch.cuda.synchronize()
 
-        for what, work in ((HISTOGRAM, lambda each: measure(collect(each))), (ANALYZE, wmgp.analyze)):
-            yield row(what, COPY, n, both(partial(work, source), copied, repeats))
+def histogram(weights: dict[str, Tensor]) -> Histogram | None:
+    """The first pass alone."""
+    return measure(collect(weights)).histogram
+
+
+def copy(weights: Tensor, target: Tensor) -> None:
+    """A copy that has arrived."""
+    target.copy_(weights)
+    if target.is_cuda:
+        torch.cuda.synchronize(target.device)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,19 +57,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     parser.add_argument("--largest", type=int, default=10**9, help="values (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--device", default="cuda", help="as torch names it (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     if not chosen.out.parent.is_dir():
         raise InputError(f"{chosen.out}: expected a file in an existing folder")
-    if not torch.cuda.is_available():
-        raise InputError("device cuda: expected a CUDA device, found none")
+    device = choose_device(chosen.device)
     began, found = time.perf_counter(), []
-    for each in rows(chosen.largest, chosen.repeats):
+    for each in rows(chosen.largest, chosen.repeats, device):
         found.append(each)
         print("{what:28} {values:>13,} {seconds:10.4g} s  {peer}: {ratio:.3g} times as long".format(**each), flush=True)
     settings = {
         "benchmark": f"fastest of at most {chosen.repeats}, both sides in turn in one run",
         "source_sha256": source_hash(MODULES),
-        "device": "cuda",
+        "device": device.type,
         "seed": 0,
     }
     write_table(chosen.out, found, COLUMNS, settings, time.perf_counter() - began)

@@ -18,6 +18,7 @@ WORSE = 1.25  # times as bad as before: from here on it is told
 TABLES = {
     "benchmark.csv": (("case", "peer"), "ratio", True),
     "benchmark_sizes.csv": (("what", "values", "peer"), "ratio", True),
+    "benchmark_device.csv": (("what", "values"), "ratio", True),
     "benchmark_sweep.csv": (("case", "data", "device"), "ratio", True),
     "benchmark_browser.csv": (("dtype", "parameters"), "ratio", False),
 }

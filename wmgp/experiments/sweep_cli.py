@@ -59,7 +59,9 @@ def sweep(
         str | None, typer.Option(help="reference, strong or imagenet; default: the network's usual one.")
     ] = None,
     tuning_epochs: Annotated[int | None, typer.Option(min=0, help="Epochs of fine-tuning; default: 1.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Jobs at a time; default: one a core, on a GPU one.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes at a time; default: one a core, on a GPU one for several jobs.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.")] = "auto",
     backend: Annotated[str, typer.Option(help="loky (processes here), dask or ray.")] = "loky",
 ) -> None:
