@@ -197,7 +197,7 @@ def _lowest(pool: Sequence[Parameter], amount: float, score: Callable[[np.ndarra
     return _below(iter(scores), threshold, n_pruned - int((every < threshold).sum()))
 
 
-def _below(scores: Iterator[tuple[str, np.ndarray]], threshold: float, ties: int) -> Flat:
+def _below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np.floating, ties: int) -> Flat:
     """Prune what scores below the threshold, and the first `ties` of those that equal it."""
     for name, score in scores:
         equal = np.flatnonzero(score == threshold)[:ties]
