@@ -3,6 +3,9 @@
 A notebook is written as ``NN_name.py`` and published as ``NN_name.ipynb``, the same cells with their outputs. Without
 ``--out`` the published file is refreshed, at the default parameters. What changes from run to run by itself (times,
 cell ids, versions of Python) is left out of what is written, so that two runs differ by nothing.
+
+Once ``_config.yml`` names the project's address, a cell is put in after the parameters: where the package is missing,
+as on Colab, it fetches the project and installs it.
 """
 
 import argparse
@@ -21,6 +24,15 @@ import yaml
 HERE = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CHANCE = re.compile(r"\bT_([0-9a-f]{5})(?=[_\W])")  # the names that pandas gives its styled tables
+FETCH = """\
+# Where the package is missing, as on Colab, the project is fetched and installed.
+import importlib.util, os, subprocess, sys
+
+if importlib.util.find_spec("wmgp") is None:
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", "{address}", "project"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./project[experiments]"], check=True)
+    importlib.invalidate_caches()
+    os.chdir("project/notebooks")"""
 KEPT = ("tags", "mystnb")  # of a cell's metadata, as in jupytext.toml
 
 
@@ -37,7 +49,17 @@ def read_source(source: Path) -> nbformat.NotebookNode:
     """The notebook of a ``.py`` source, without outputs, for the standard kernel."""
     notebook = jupytext.read(source, fmt="py:percent")
     notebook.metadata["kernelspec"] = dict(KERNEL)
+    if address := project_address():
+        places = [i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]
+        cell = nbformat.v4.new_code_cell(FETCH.format(address=address), metadata={"tags": ["remove-cell"]})
+        notebook.cells[places[0] + 1 : places[0] + 1] = [cell]
     return notebook
+
+
+def project_address() -> str:
+    """Where the project is published; nothing while it is nowhere."""
+    config = yaml.safe_load((HERE.parent / "_config.yml").read_text(encoding="utf-8"))
+    return config["sphinx"]["config"]["project_address"]
 
 
 def parameters(notebook: Path) -> dict[str, dict[str, str]]:

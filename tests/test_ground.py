@@ -22,12 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # where import and name differ
-PRESENT = {"wmgp", "IPython"}  # the package itself, and what only code that runs inside a notebook imports
+# The package itself, what only code inside a notebook imports, and what PyTorch for CUDA brings and is done without.
+PRESENT = {"wmgp", "IPython", "triton"}
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    """What the package asks for, with the given extras."""
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *(t for e in extras for t in EXTRAS[e])]]
+    """What the package asks for, with the given extras, of which one holds another."""
+    asked = [Requirement(text) for text in [*PROJECT["dependencies"], *(t for e in extras for t in EXTRAS[e])]]
+    others = [extra for one in asked if one.name == "wmgp" for extra in one.extras]
+    return [one for one in asked if one.name != "wmgp"] + (requirements(*others) if others else [])
 
 
 def files() -> list[Path]:
@@ -50,8 +53,8 @@ def test_conda_environment_installs_what_pyproject_says_and_nothing_of_its_own()
     assert f"'.[{','.join(extras)}]'" in (ROOT / "Makefile").read_text()
 
 
-def test_extras_are_the_three():
-    assert set(EXTRAS) == {"book", "dev", "distributed"}
+def test_extras_are_the_four():
+    assert set(EXTRAS) == {"experiments", "book", "dev", "distributed"}
 
 
 def test_constraints_pin_everything_asked_for_within_its_range():
@@ -82,7 +85,7 @@ def imports(path: Path) -> set[str]:
     ("pattern", "extras"),
     [
         ("wmgp/*.py", ()),
-        ("wmgp/experiments/*.py", ("book", "distributed", "dev")),  # a benchmark drives a browser
+        ("wmgp/experiments/*.py", ("experiments", "distributed", "dev")),  # a benchmark drives a browser
         ("notebooks/*.py", ("book",)),
     ],
 )

@@ -1,6 +1,7 @@
 """The notebooks: their pairs, their parameters, and every one of them run through papermill."""
 
 import ast
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-import jupytext
 import nbformat
 import pandas as pd
 import pytest
@@ -60,7 +60,7 @@ def test_there_are_notebooks():
 
 @each
 def test_pair_has_the_same_cells(source):
-    told = [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in jupytext.read(source).cells]
+    told = [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in run.read_source(source).cells]
     shown = nbformat.read(source.with_suffix(".ipynb"), as_version=4).cells
     assert told == [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in shown]
 
@@ -149,6 +149,42 @@ def test_a_cell_that_fails_leaves_the_published_notebook_alone(toy, tmp_path):
     with pytest.raises(run.papermill.PapermillExecutionError, match="ZeroDivisionError"):
         run.run(toy, out)
     assert out.read_text() == "before" and sorted(p.name for p in tmp_path.iterdir()) == ["01_toy.ipynb", "01_toy.py"]
+
+
+@pytest.fixture
+def published(toy, monkeypatch) -> nbformat.NotebookNode:
+    """The toy of a project that has an address."""
+    monkeypatch.setattr(run, "project_address", lambda: "https://github.com/someone/wmgp")
+    return run.read_source(toy)
+
+
+def test_without_an_address_nothing_is_put_in(toy, monkeypatch):
+    monkeypatch.setattr(run, "project_address", str)
+    assert [cell.source for cell in run.read_source(toy).cells][:2] == ["# A toy", TOY.split("]\n")[2].split("\n\n")[0]]
+
+
+def test_the_parameters_stay_first_and_papermill_finds_them(published, tmp_path):
+    code = [cell for cell in published.cells if cell.cell_type == "code"]
+    assert code[0].metadata["tags"] == ["parameters"] and "https://github.com/someone/wmgp" in code[1].source
+    nbformat.write(published, tmp_path / "toy.ipynb")
+    assert list(run.parameters(tmp_path / "toy.ipynb")) == ["seed", "preset"]
+
+
+def test_the_package_is_fetched_where_it_is_missing_and_only_there(published, tmp_path, monkeypatch):
+    [cell] = [cell for cell in published.cells if "git" in cell.source]
+    done: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: done.append(command))
+    exec(cell.source, {})
+    assert done == [] and Path.cwd() == tmp_path
+    (tmp_path / "project" / "notebooks").mkdir(parents=True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    exec(cell.source, {})
+    assert [command[-2:] for command in done] == [
+        ["https://github.com/someone/wmgp", "project"],
+        ["--quiet", "./project[experiments]"],
+    ]
+    assert Path.cwd() == tmp_path / "project" / "notebooks"
 
 
 def test_times_replace_those_of_the_same_device(tmp_path):

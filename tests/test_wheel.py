@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -55,18 +56,21 @@ def sdist(tmp_path_factory) -> Path:
 
 def asked_for(requirements: list[str]) -> set[str]:
     """The installed distributions that these requirements bring along, in the end."""
-    found: set[str] = set()
+    found: set[tuple[str, frozenset[str]]] = set()
     todo = [Requirement(text) for text in requirements]
     while todo:
         one = todo.pop()
-        if one.marker is not None and not any(one.marker.evaluate({"extra": extra}) for extra in ["", *one.extras]):
-            continue
-        name = canonicalize_name(one.name)
-        if name not in found:
-            found.add(name)
-            needed = importlib.metadata.requires(name) or []
-            todo += [r for r in map(Requirement, needed) if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return found
+        key = canonicalize_name(one.name), frozenset(one.extras)
+        if key not in found:
+            found.add(key)
+            todo += wanted(importlib.metadata.requires(one.name) or [], one.extras)
+    return {name for name, _ in found}
+
+
+def wanted(requirements: list[str], extras: Iterable[str]) -> list[Requirement]:
+    """Those of a distribution's requirements that hold here and with these extras."""
+    found = [Requirement(text) for text in requirements]
+    return [r for r in found if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ["", *extras])]
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +84,8 @@ def site(wheel, tmp_path_factory) -> Path:
 
 def surroundings(site: Path, wheel: Path, folder: Path, *extras: str) -> dict[str, str]:
     """An environment where the wheel is installed with its extras, and all that these do not bring is refused."""
-    wanted = [Requirement(text) for text in metadata(wheel).get_all("Requires-Dist")]
-    wanted = [r for r in wanted if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ["", *extras])]
-    asked = asked_for([f"{r.name}{r.specifier}" for r in wanted]) | {"wmgp"}
+    own = wanted(metadata(wheel).get_all("Requires-Dist"), extras)
+    asked = asked_for([f"{r.name}[{','.join(r.extras)}]{r.specifier}" for r in own]) | {"wmgp"}
     owners = importlib.metadata.packages_distributions()
     absent = [name for name, dists in owners.items() if asked.isdisjoint(map(canonicalize_name, dists))]
     assert {"pytest", "hypothesis", "ray"} <= set(absent) and "numpy" not in absent
@@ -128,7 +131,7 @@ def test_the_wheel_says_what_it_is(wheel):
     assert said["Version"] == wmgp.__version__ and said["License-Expression"] == "MIT"
     assert said["Requires-Python"] and said["Summary"] and said["Author"] and said["Keywords"]
     assert said["Description-Content-Type"] == "text/markdown" and said.get_payload().startswith("# wmgp")
-    assert set(said.get_all("Provides-Extra")) == {"book", "dev", "distributed"}
+    assert set(said.get_all("Provides-Extra")) == {"experiments", "book", "dev", "distributed"}
 
 
 def test_the_source_distribution_builds_the_same_wheel(sdist, wheel, tmp_path):
@@ -158,8 +161,16 @@ def test_the_installed_wheel_analyzes_and_prunes_with_nothing_but_its_requiremen
 def test_what_needs_an_extra_says_so_in_one_line(bare, tmp_path, command):
     refused = run("wmgp", *command.split(), where=tmp_path, env=bare)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert re.fullmatch(r"wmgp: error: \w+ is missing: pip install 'wmgp\[book\]'\n", refused.stderr)
+    assert re.fullmatch(r"wmgp: error: \w+ is missing: pip install 'wmgp\[experiments\]'\n", refused.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_extra_experiments_is_enough_for_a_sweep(site, wheel, tmp_path):
+    (tmp_path / "customized").mkdir()
+    env = surroundings(site, wheel, tmp_path / "customized", "experiments")
+    done = run("wmgp", "sweep", "--preset", "tiny", "--jobs", "1", "--out", "x.csv", where=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 7
 
 
 def test_a_notebook_runs_outside_the_checkout_by_papermill_alone(site, wheel, tmp_path):

@@ -24,7 +24,11 @@ def set_options(app, config) -> None:
             "repository_url": config.project_address,
             "repository_branch": "main",
             "use_repository_button": True,
-            "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
+            "launch_buttons": {
+                "binderhub_url": "https://mybinder.org",
+                "colab_url": "https://colab.research.google.com",
+                "notebook_interface": "jupyterlab",
+            },
         }
 
 

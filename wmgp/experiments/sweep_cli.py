@@ -79,7 +79,7 @@ def sweep(
         "tuning_epochs": tuning_epochs,
     }
     chosen = _sweeps(preset, network, {name: value for name, value in given.items() if value is not None})
-    with needing("book"):
+    with needing("experiments"):
         from . import sweep as engine
         from .training import choose_device
     if jobs is None:
