@@ -17,7 +17,7 @@ from wmgp.experiments import results
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COPIED = (
-    *("wmgp", "notebooks/run.py", "pyproject.toml"),
+    *("wmgp", "notebooks/run.py", "pyproject.toml", "_config.yml"),
     *(f"tests/{name}.py" for name in ("test_rules", "conftest", "books", "shapes")),
 )
 
