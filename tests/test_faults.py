@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import wmgp
 from wmgp import cli, saving
+from wmgp.aside import folder_aside
 from wmgp.checkpoints import open_checkpoint
 from wmgp.saving import save_pruned
 
@@ -68,30 +69,59 @@ def dies(fault: str, path: Path) -> list[tuple]:
     return [(saving, "_place", die)] if fault == "placing" else []
 
 
+def killed(opened, out: Path, masks, force: bool) -> None:
+    """A copy of this process writes the output, and is killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            save_pruned(opened, out, masks, force)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", ["copying", "between masks", "placing"])
 def test_killed_while_it_writes(tmp_path, monkeypatch, kind, fault, force):
-    """The output is as it was before, to the byte; and another run does what this one could not."""
+    """The output is as it was before, to the byte; another run does what this one could not, and leaves nothing."""
     opened, out = open_checkpoint(source(tmp_path, kind)), tmp_path / f"out.{kind}"
     if force:
         save_pruned(opened, out, [])
     before = content(out) if force else None
-    child = os.fork()
-    if child == 0:
-        try:
-            for fatal in dies(fault, opened.path):
-                monkeypatch.setattr(*fatal)
-            save_pruned(opened, out, masks(die if fault == "between masks" else lambda: None), force)
-        finally:
-            os._exit(1)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    for fatal in dies(fault, opened.path):
+        monkeypatch.setattr(*fatal)
+    killed(opened, out, masks(die if fault == "between masks" else lambda: None), force)
     assert (content(out) if out.exists() else None) == before
+    assert list(tmp_path.glob(".wmgp-*"))
     monkeypatch.undo()
     save_pruned(opened, out, masks(), force)
     found = open_checkpoint(out).tensors["a.weight"]
     assert np.count_nonzero(found.numpy() if kind == "pt" else found.tensor().numpy()) == 1000
+    assert set(tmp_path.iterdir()) == {opened.path, out}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_killed_between_the_old_and_the_new(tmp_path, monkeypatch):
+    """A folder cannot be replaced at one stroke: the old one is kept aside until the new one is there, and after."""
+    opened, out = open_checkpoint(source(tmp_path, "shards")), tmp_path / "out"
+    save_pruned(opened, out, [])
+    before = content(out)
+    monkeypatch.setattr(os, "replace", die)
+    killed(opened, out, masks(), force=True)
+    monkeypatch.undo()
+    save_pruned(opened, out, masks())
+    [kept] = tmp_path.glob(".wmgp-*/replaced")
+    assert content(kept) == before != content(out)
+
+
+def test_a_run_beside_another_leaves_its_folder_alone(tmp_path):
+    with folder_aside(tmp_path) as first:
+        with folder_aside(tmp_path) as second:
+            assert first.is_dir() and second.is_dir() and first != second
+        assert list(tmp_path.iterdir()) == [first]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
+from .aside import REPLACED, folder_aside
 from .checkpoints import Checkpoint
 from .errors import InputError
 from .stored import StoredTensor
@@ -33,11 +33,11 @@ def save_pruned(checkpoint: Checkpoint, out: str | Path, masks: Masks, force: bo
     check_out(checkpoint, out, force)
     write = _write_torch if checkpoint.format == "torch" else _write_safetensors
     try:
-        with TemporaryDirectory(dir=out.parent, prefix=".wmgp-") as aside:
-            new = Path(aside, out.name)
+        with folder_aside(out.parent) as aside:
+            new = aside / out.name
             write(checkpoint, new, masks)
             checkpoint.check_unchanged()
-            _place(new, out, Path(aside, "replaced"), force)
+            _place(new, out, aside / REPLACED, force)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
 
