@@ -53,7 +53,8 @@ def data_folder():
 
 @pytest.fixture
 def histogram(monkeypatch):
-    """Count even small sources in the histogram, as large ones are."""
-    from wmgp import measurement
+    """Count even small sources, as large ones are: in the histogram, and half precision value by value."""
+    from wmgp import halves, measurement
 
     monkeypatch.setattr(measurement, "SORTED_BELOW", 0)
+    monkeypatch.setattr(halves, "FROM", 1)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 import wmgp
-from wmgp import cli, measurement
+from wmgp import cli, halves, measurement
 from wmgp.checkpoints import open_checkpoint
 from wmgp.measurement import measure
 from wmgp.parameters import collect
@@ -112,6 +112,7 @@ def test_histograms_are_the_same_bits_in_blocks_of_any_size(state, monkeypatch, 
     found, kurtoses = set(), []
     for size in (1 << 12, 9_973, 1 << 16, 1 << 20):
         monkeypatch.setattr(measurement, "CHUNK", size)
+        monkeypatch.setattr(halves, "CHUNK", size)
         a = wmgp.analyze(state)
         found.add((digest(state), a.optimal.amount, a.optimal.threshold, a.optimal.n_pruned))
         kurtoses.append([a.kurtosis, a.kurtosis_of_kurtoses, *a.front.cosine])

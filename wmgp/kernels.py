@@ -113,6 +113,36 @@ def first_pass(values, bits, packed, row):
 
 
 @numba.njit(nogil=True, cache=True)
+def half_pass(bits, magnitudes, row):
+    """Count a block of half precision by its 16 bits, and fill `row` with (n, mean, sums of four powers about it).
+
+    Returns the magnitudes that occur (15 bits, ascending, uint16) and how often each does (uint32).
+    """
+    counts = np.zeros((2, 1 << 15), np.uint32)  # by sign
+    every = counts.ravel()
+    for i in range(bits.size):
+        every[bits[i]] += np.uint32(1)
+    levels = np.flatnonzero(counts[0] + counts[1]).astype(np.uint16)
+    total = 0.0
+    for m in levels:
+        total += magnitudes[m] * (np.float64(counts[0, m]) - np.float64(counts[1, m]))
+    row[0], row[1], row[2:] = bits.size, total / bits.size, 0.0
+    occurs = np.empty(levels.size, np.uint32)
+    for j in range(levels.size):
+        m = levels[j]
+        occurs[j] = counts[0, m] + counts[1, m]
+        for sign in range(2):
+            n, d = np.float64(counts[sign, m]), magnitudes[m] * (1 - 2 * sign) - row[1]
+            if n:  # not nothing times infinity
+                square = d * d
+                row[2] += n * d
+                row[3] += n * square
+                row[4] += n * square * d
+                row[5] += n * square * square
+    return levels, occurs
+
+
+@numba.njit(nogil=True, cache=True)
 def count_slots(bits, wanted, rows, found, counts):
     """Count the slots of the values whose bin is `wanted`: collected without a branch first, for few of them are."""
     for start in range(0, bits.size, _CACHED):

@@ -1,19 +1,21 @@
 """A few passes over the parameters, a block at a time on all cores -> moments, magnitudes and counts.
 
 The first pass takes the moments and the histogram; the second looks again only at the few bins that hold a boundary
-asked for; the third counts what a threshold prunes of each tensor. Small sources, and float64 ones, are sorted instead.
+asked for; the third counts what a threshold prunes of each tensor. Half precision is read once (see `halves`). Small
+sources, and float64 ones, are sorted instead.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from . import halves
+from .counters import Counter, by_value
 from .errors import InputError
 from .magnitudes import Histogram, Magnitudes
 from .moments import Moments, kurtosis_of, moments
@@ -32,6 +34,7 @@ class Measurement:
     parameters: Sequence[Parameter]
     tensors: Moments  # an entry a parameter
     histogram: Histogram | None  # None: the values are to be sorted
+    blocks: Mapping[tuple[int, int], halves.Counts] = field(default_factory=dict)  # (place, first value): counted ones
 
     @cached_property
     def pool(self) -> np.ndarray:
@@ -86,8 +89,12 @@ class Measurement:
         def work(mine: range) -> None:
             for c in mine:
                 i, start, stop = chunks[c]
-                parts[c] = _count_below(self.parameters[i].block(start, stop), thresholds, self.histogram is None)
-                self.parameters[i].release()
+                p, counted = self.parameters[i], self.blocks.get((i, start))
+                if counted:
+                    parts[c] = halves.count_below(counted, p.dtype, thresholds)
+                else:
+                    parts[c] = _count_below(p.block(start, stop), thresholds, self.histogram is None)
+                    p.release()
 
         _share(work, chunks, self.parameters)
         for c, (i, _, _) in enumerate(chunks):
@@ -104,22 +111,24 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
     rows, largest = np.zeros((len(chunks), 6)), np.zeros(len(chunks), dtype=np.uint32)
     done = [0]
 
-    def work(mine: range) -> Histogram:
-        counter = _Counter()
+    def work(mine: range) -> Counter:
+        counter = Counter(halves.ROOM * len(mine) // len(chunks))
         for c in mine:
             i, start, stop = chunks[c]
-            largest[c] = counter.count(parameters[i].block(start, stop), parameters[i].prunable, rows[c])
+            largest[c] = counter.count(i, parameters[i], start, stop, rows[c])
             parameters[i].release()
             done[0] += stop - start
             if progress:
                 progress(done[0], n)
-        return counter.histogram()
+        return counter
 
-    parts = _share(work, chunks, parameters)
+    counters = _share(work, chunks, parameters)
     firsts = np.flatnonzero([start == 0 for _, start, _ in chunks])
     magnitude = np.maximum.reduceat(largest, firsts).view(np.float32).astype(np.float64)
     _refuse_unfinite(parameters, magnitude)
-    return Measurement(parameters, Moments.from_powers(rows).merged(firsts), Histogram.merged(parts))
+    histogram = Histogram.merged([counter.histogram() for counter in counters])
+    blocks = {place: counts for counter in counters for place, counts in counter.halves.blocks.items()}
+    return Measurement(parameters, Moments.from_powers(rows).merged(firsts), histogram, blocks)
 
 
 def kurtosis_of_kurtoses(source, pool: Pool = "weight_bias") -> float:
@@ -129,52 +138,6 @@ def kurtosis_of_kurtoses(source, pool: Pool = "weight_bias") -> float:
     """
     parameters = [p for p in collect(source, pool) if p.prunable]
     return kurtosis_of(measure(parameters).tensors)
-
-
-class _Counter:
-    """One worker's histogram: packed counters, drained before they could overflow."""
-
-    def __init__(self) -> None:
-        from . import kernels
-
-        self.kernels = kernels
-        self.packed = np.zeros((kernels.BINS, 2), dtype=np.uint64)
-        self.nothing = np.zeros((0, 2), dtype=np.uint64)
-        self.parts: list[Histogram] = []
-        self.held, self.first, self.last = 0, kernels.BINS, 0  # values in the counters; the bins they may be in
-        self.devices: dict[Any, Any] = {}
-
-    def count(self, block, prunable: bool, row: np.ndarray) -> int:
-        """Count the block where it is prunable, fill its row of moments, and return its largest magnitude's bits."""
-        if block.shape[0] == 0:
-            return 0
-        if not isinstance(block, np.ndarray):
-            return self._there(block.device).add(block, prunable, row)
-        if self.held + block.size > self.kernels.FLUSH:
-            self._drain()
-        packed = self.packed if prunable else self.nothing
-        smallest, largest = map(int, self.kernels.first_pass(block, block.view(np.uint32), packed, row))
-        if prunable and largest < self.kernels.INFINITE:
-            self.held += block.size
-            self.first, self.last = min(self.first, smallest >> 12), max(self.last, largest >> 12)
-        return largest
-
-    def _there(self, where: Any) -> Any:
-        """The counter on a device."""
-        from .device import Counter
-
-        if where not in self.devices:
-            self.devices[where] = Counter(where)
-        return self.devices[where]
-
-    def _drain(self) -> None:
-        self.parts.append(Histogram(*self.kernels.drain(self.packed, self.first, self.last)))
-        self.held = 0
-
-    def histogram(self) -> Histogram:
-        """All that was counted so far."""
-        self._drain()
-        return Histogram.merged([*self.parts, *(counter.histogram() for counter in self.devices.values())])
 
 
 def _measure_sorted(parameters: Sequence[Parameter]) -> Measurement:
@@ -236,9 +199,10 @@ def _count_below(block, thresholds: np.ndarray, in_float64: bool) -> np.ndarray:
 def _chunks(parameters: Sequence[Parameter], which: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     """(place, start, stop) of every piece to read; an empty tensor has one empty piece."""
     for i in which:
-        size = DEVICE_CHUNK if parameters[i].on_device else CHUNK
-        for start in range(0, max(parameters[i].n, 1), size):
-            yield i, start, min(start + size, parameters[i].n)
+        p = parameters[i]
+        size = DEVICE_CHUNK if p.on_device else halves.CHUNK if by_value(p) else CHUNK
+        for start in range(0, max(p.n, 1), size):
+            yield i, start, min(start + size, p.n)
 
 
 def _share(

@@ -74,16 +74,19 @@ class Parameter:
         flat = values.detach().reshape(-1)
         return flat if self.on_device else torch_to_numpy(flat)
 
+    def stored(self, start: int, stop: int) -> Any:
+        """Values start to stop as they are: bfloat16 as its bits in uint16, on an accelerator a torch tensor there."""
+        if isinstance(self.values, np.ndarray) or self.mask is not None or is_torch(self.values):
+            return self._flat[start:stop]
+        block = self.values.bits(start, stop)
+        return block if self.dtype == "bfloat16" else block.view(self.dtype)
+
     def block(self, start: int, stop: int) -> Any:
         """Values start to stop, in the order of the flattened tensor: float64 for float64, else float32, exactly.
 
         An array, contiguous, perhaps a read-only view; for values on an accelerator a torch tensor there.
         """
-        if isinstance(self.values, np.ndarray) or self.mask is not None or is_torch(self.values):
-            block = self._flat[start:stop]
-        else:
-            block = self.values.bits(start, stop)
-            block = block if self.dtype == "bfloat16" else block.view(self.dtype)
+        block = self.stored(start, stop)
         if self.on_device:
             return block.double() if self.dtype == "float64" else block.float()
         if self.dtype == "bfloat16":
