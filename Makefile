@@ -31,8 +31,8 @@ links: $(INSTALLED)  ## look up the book's links to other hosts, and write today
 notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sources (ONLY=02_how_much for one of them)
 	$(BIN)/python notebooks/run.py $(ONLY)
 
-test: $(INSTALLED)  ## run all the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## run all the tests, a process a core
+	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/

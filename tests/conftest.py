@@ -21,6 +21,10 @@ install_import_hook(MODULES, "shapes.check").__enter__()
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from books import browser, plain  # noqa: E402, F401  (fixtures)
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("without a clock", deadline=None)  # a first call compiles, and the machine may be busy
+settings.load_profile("without a clock")
 
 # Fast and small first, whole notebooks and the built book last.
 LAST = [
@@ -35,6 +39,8 @@ def pytest_collection_modifyitems(items):
         return LAST.index(name) + 1 if name in LAST else 0
 
     items.sort(key=place)  # stable: within a module the order stays
+    for item in items:  # what one process of several is to run: a module, so that fixtures are made once; the book, too
+        item.add_marker(pytest.mark.xdist_group("book" if "plain" in item.fixturenames else item.path.stem))
 
 
 @pytest.fixture

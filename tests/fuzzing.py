@@ -26,9 +26,7 @@ SECONDS = 20  # that a small file may take
 
 def budget(examples: int) -> settings:
     """So many examples, always the same; with WMGP_LONG fifty times as many, and other ones each time."""
-    return settings(
-        max_examples=50 * examples if LONG else examples, deadline=None, derandomize=not LONG, database=None
-    )
+    return settings(max_examples=50 * examples if LONG else examples, derandomize=not LONG, database=None)
 
 
 def weights() -> dict[str, torch.Tensor]:

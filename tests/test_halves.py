@@ -48,7 +48,7 @@ def test_magnitudes_are_torchs(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(bits=st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=300), repeats=st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_same_as_float32_of_any_bits(dtype, bits, repeats):
     values = of_bits(bits * repeats, dtype)
     values = values[values.isfinite() & (values.abs() < 1e9)]

@@ -134,7 +134,7 @@ floats = st.lists(st.integers(-50, 50), min_size=4, max_size=20)
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_correlation_is_scipys(draws):
     x = np.array(draws.draw(floats), dtype=float)
     y = np.array(draws.draw(st.lists(st.integers(-50, 50), min_size=len(x), max_size=len(x))), dtype=float)

@@ -120,7 +120,7 @@ def assert_equal_bits(a, b):
         np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=80), st.randoms())
 def test_shards_merge_to_the_same_bits_in_any_order(values, random):
     whole = packed_histogram(values)

@@ -58,7 +58,7 @@ def test_equal_magnitudes_attain_the_floor():
     assert wmgp.optimal_amount(wmgp.pareto_front(weights, 10_001)) == pytest.approx(FLOOR, abs=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-100, 100, width=32), min_size=100, max_size=300).filter(any),
     st.sampled_from([np.float32, np.float64]),
@@ -69,7 +69,7 @@ def test_no_network_gets_an_answer_below_the_floor(values, dtype):
     assert front.optimal.amount >= FLOOR - 0.01 - 1 / len(values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=200).filter(any), st.integers(-20, 20))
 def test_scale_changes_nothing(values, exponent):
     values = np.array(values, dtype=np.float64)
@@ -78,7 +78,7 @@ def test_scale_changes_nothing(values, exponent):
     assert a.optimal.amount == b.optimal.amount
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40).filter(any),
     st.integers(0, 40),

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -24,7 +24,6 @@ def both(images, seed=0):
     return found
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 3), st.integers(1, 5), SIZES, SIZES, st.integers(0, 99), st.booleans(), st.integers(0, 1))
 def test_values_and_gradients_are_torch_s_to_the_bit(n, c, h, w, seed, last, digits):
     """Rounded values have many ties; sizes may be odd; both orders of memory."""

@@ -35,7 +35,7 @@ def test_masks_prune_exactly(method, amount):
     assert all(mask.dtype == torch.bool for mask in masks.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]), min_size=1, max_size=60), st.floats(0, 1))
 def test_ties_are_pruned_exactly_too(values, amount):
     half = len(values) // 2

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wmgp.experiments.ranks import spearman
 
 
-@settings(deadline=None)
 @given(st.permutations(range(6)))
 def test_without_ties_it_is_the_textbooks(order):
     """1 - 6 sum d^2 / (n (n^2 - 1)), d the differences of the ranks."""

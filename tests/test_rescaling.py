@@ -27,7 +27,7 @@ def factors(seed, spread):
     return [torch.exp(spread * torch.randn(n, generator=generator, dtype=torch.float64)) for n in (6, 16, 120, 84)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 99), st.floats(0, 2))
 def test_channels_may_have_any_factor(seed, spread):
     model = lenet(seed)
@@ -46,7 +46,7 @@ def test_by_hand():
     assert (first, second) == pytest.approx((2.5**0.25, 2 * 1.8**0.25))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 99))
 def test_the_balanced_network_is_the_same_from_wherever_one_begins(seed):
     model = lenet(seed)

@@ -72,7 +72,8 @@ def download(requirement: str, folder: str | Path, options: Sequence[str] = ()) 
     )
     wheels = list(Path(folder).glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel came"]
+        lines = done.stderr.splitlines() or ["no wheel came"]
+        said = [line for line in lines if line.startswith("ERROR")] or lines  # not warnings; without pip, Python's own
         raise InputError(f"{requirement}: pip cannot download it: {said[-1].removeprefix('ERROR: ')}")
     return wheels[0]
 

@@ -19,6 +19,8 @@ def map_figure(
     points: Float[np.ndarray, "n 2"], kinds: Sequence[str], amounts: Float[np.ndarray, " n"], way: str
 ) -> "Figure":
     """Networks as points: those of the kind `way`, in order, on a line; the others by their method and amount."""
+    from matplotlib.ticker import PercentFormatter
+
     drawn, axes = figure(size=(6.0, 5.6))
     of = np.asarray(kinds)
     path = points[of == way]
@@ -37,7 +39,7 @@ def map_figure(
         axes.annotate(name, path[place], outwards, textcoords="offset points", zorder=5)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
     axes.margins(0.08)
-    bar = drawn.colorbar(shades, ax=axes, location="bottom", shrink=0.8, aspect=30, format="{x:.0%}")
+    bar = drawn.colorbar(shades, ax=axes, location="bottom", shrink=0.8, aspect=30, format=PercentFormatter(1))
     bar.set_label("Amount: pruned share of the parameters")
     drawn.legend(loc="outside upper center", ncols=2)
     return drawn
