@@ -36,7 +36,7 @@ class Anchors(HTMLParser):
         self.addresses: list[str] = []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Keep the address of an anchor."""
         if tag == "a":
             self.addresses += [value for name, value in attrs if name == "href" and value]

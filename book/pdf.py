@@ -10,6 +10,7 @@ import re
 import sys
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -18,6 +19,9 @@ from bs4 import BeautifulSoup, Tag
 from wmgp.errors import InputError
 from wmgp.experiments.benchmark_browser import chromium
 from wmgp.experiments.files import write_aside
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "wmgp.pdf"
@@ -28,7 +32,7 @@ WIDTH = 658  # pixels between A4's margins, at 96 to the inch
 FOOTER = """<div style="width: 100%; font: 8px sans-serif; text-align: center; color: #555">
 <span class="pageNumber"></span></div>"""
 HEADING = "<p role='heading' aria-level='1' class='top {}'>{}</p>"  # the theme's h1 stands in the outline twice
-PAPER = {
+PAPER: dict[str, Any] = {
     "format": "A4",
     "margin": dict.fromkeys(("top", "right", "bottom", "left"), "18mm"),
     "print_background": True,
@@ -155,7 +159,7 @@ def begins(pdf: bytes) -> dict[str, int]:
     return {name.decode(): order.index(page) + 1 for name, page in places if page in order}
 
 
-def print_page(page, file: Path) -> bytes:
+def print_page(page: "Page", file: Path) -> bytes:
     """The PDF of a book in one page: printed twice, the second time with the numbers of its pages in the contents."""
     page.set_default_timeout(600_000)  # a busy machine takes minutes over the whole book
     page.set_viewport_size({"width": WIDTH, "height": 1000})
@@ -167,7 +171,7 @@ def print_page(page, file: Path) -> bytes:
     return page.pdf(**PAPER, outline=True, tagged=True)
 
 
-def make(page, pages: Path, out: Path, only: list[str]) -> None:
+def make(page: "Page", pages: Path, out: Path, only: list[str]) -> None:
     """Print the book in `pages` to a PDF."""
     file = pages / "whole.html"
     try:

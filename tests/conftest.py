@@ -20,7 +20,8 @@ install_import_hook(MODULES, "shapes.check").__enter__()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from books import browser, plain  # noqa: E402, F401  (fixtures)
+from books import browser as browser  # noqa: E402  (fixtures)
+from books import plain as plain  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 settings.register_profile("without a clock", deadline=None)  # a first call compiles, and the machine may be busy

@@ -9,6 +9,7 @@ import zipfile
 from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,8 @@ TORCH = {
 
 def a_safetensors() -> bytes:
     arrays = {"a.weight": np.arange(12, dtype="<f4").reshape(4, 3), "a.bias": np.ones(4, "<f8"), "n": np.arange(2)}
-    header, data = {"__metadata__": {"format": "pt"}}, b""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    data = b""
     for name, values in arrays.items():
         kind = {"f": "F", "i": "I"}[values.dtype.kind] + str(8 * values.itemsize)
         begin, data = len(data), data + values.tobytes()
@@ -128,7 +130,7 @@ def in_time():
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(path: Path) -> dict[str, torch.Tensor] | None:
+def outcome(path: Path) -> dict[str, Any] | None:
     """The tensors of a file that is read; None of one that is refused, in one line that names the folder or file.
 
     Whatever can be opened is analysed too, which may again be refused.
@@ -156,7 +158,7 @@ def assert_one_line(error) -> None:
     assert text and text.isprintable()
 
 
-def assert_same(found: dict, wanted: dict) -> None:
+def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert list(found) == list(wanted)
     for name, tensor in wanted.items():
         assert found[name].dtype == tensor.dtype and found[name].shape == tensor.shape

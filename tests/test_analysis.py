@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -88,7 +89,8 @@ def test_json_has_the_promised_names(net):
 def test_the_table_of_tensors(net):
     a = wmgp.analyze(net)
     assert a.tensors.name.tolist() == [name for name, _ in net.named_parameters()]
-    for row in a.tensors.itertuples():
+    rows: Any = a.tensors.itertuples()
+    for row in rows:
         p = net.get_parameter(row.name).detach().double()
         assert row.n == p.numel() and tuple(row.shape) == tuple(p.shape) and row.dtype == "float32"
         assert row.energy == pytest.approx(float((p**2).sum()), rel=1e-12)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawings import ys
 from safetensors.torch import load_file
 
 import wmgp
@@ -89,7 +90,7 @@ def test_the_figure_has_a_line_for_each_and_the_limits():
         + [row(what, "cat", n, (0.5 * n, 0.25 * n, 1)) for what in ("a file, warm", "a file, cold") for n in (10, 100)]
     )  # fmt: skip
     above, below = speed_figure(rows).axes
-    drawn = {line.get_label(): line.get_ydata().tolist() for line in above.lines}
+    drawn = {line.get_label(): ys(line) for line in above.lines}
     assert drawn == {"torch.sort": [20, 200], "wmgp.analyze": [5, 50], "torch.sum": [1, 10]}
     assert {line.get_label() for line in below.lines} == {
         "wmgp.analyze, warm",

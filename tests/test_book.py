@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -74,7 +75,7 @@ def test_no_page_names_another_host_for_a_script_style_or_image(plain):
     assert {name: what for name, what in found.items() if what} == {}
 
 
-def visit(browser, files: list[Path], viewport: dict, look) -> dict[str, list[str]]:
+def visit(browser, files: list[Path], viewport: dict[str, int], look) -> dict[str, list[Any]]:
     """Open each file; what went wrong while it loaded, and what ``look(page)`` finds, by the file's name."""
     context = browser.new_context(viewport=viewport)
     page = context.new_page()

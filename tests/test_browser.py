@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def opened(browser, address):
     """Open the page with a state in its address; what goes wrong on it fails the test at its end."""
     wrong, contexts = [], []
 
-    def open_page(state: str = "", viewport: dict = DESK, before: str = ""):
+    def open_page(state: str = "", viewport: dict[str, int] = DESK, before: str = ""):
         contexts.append(browser.new_context(viewport=viewport))
         page = contexts[-1].new_page()
         page.set_default_timeout(20_000)
@@ -193,12 +194,12 @@ def test_shards_are_one_checkpoint_with_their_index_and_without(opened, transfor
     assert "two files of this name" in page.inner_text("#wrong")
 
 
-def header_of(entries: dict, data: bytes = b"") -> bytes:
+def header_of(entries: dict[str, Any], data: bytes = b"") -> bytes:
     text = json.dumps(entries).encode()
     return len(text).to_bytes(8, "little") + text + data
 
 
-def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict:
+def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
@@ -386,6 +387,7 @@ def test_everything_has_a_name_and_the_focus_can_be_seen(opened, transformer):
 
 def test_colours_are_the_projects_own():
     named = re.search(r"const COLOURS = {([^}]*)}", (SCRIPTS / "chart.js").read_text())
+    assert named is not None
     assert set(re.findall(r"#\w{6}", named[1])) == {*plotting.PALETTE[:5], plotting.GUIDE["color"]}
 
 

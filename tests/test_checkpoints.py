@@ -14,6 +14,7 @@ import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,12 +61,12 @@ def tensors() -> dict[str, torch.Tensor]:
     }
 
 
-def safetensors_bytes(header: dict | bytes, data: bytes = b"", length: int | None = None) -> bytes:
+def safetensors_bytes(header: dict[str, Any] | bytes, data: bytes = b"", length: int | None = None) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
-def entry(start: int, stop: int, shape=None) -> dict:
+def entry(start: int, stop: int, shape=None) -> dict[str, Any]:
     return {"dtype": "F32", "shape": shape or [(stop - start) // 4], "data_offsets": [start, stop]}
 
 
@@ -204,7 +205,7 @@ def test_torch_files_old_and_new(tmp_path, legacy, kind):
     assert opened.key is None and torch.equal(opened.tensors["w"], torch.ones(2, 3))
 
 
-def training_checkpoint() -> dict:
+def training_checkpoint() -> dict[str, Any]:
     """What a training loop saves: one state dict, an optimizer's, metrics."""
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     optimizer = torch.optim.Adam(model.parameters())
@@ -400,7 +401,7 @@ def masks_for(opened, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: rng.random(t.n if isinstance(t, StoredTensor) else t.numel()) < 0.5 for name, t in floats.items()}
 
 
-def assert_pruned(new: dict, old: dict, masks: dict) -> None:
+def assert_pruned(new: dict[str, Any], old: dict[str, Any], masks: dict[str, np.ndarray]) -> None:
     """The same names, order, dtypes and shapes; zero where a mask says so; every other byte as it was."""
     assert list(new) == list(old)
     for name, tensor in old.items():
@@ -411,7 +412,7 @@ def assert_pruned(new: dict, old: dict, masks: dict) -> None:
         assert not after[~kept].view(torch.uint8).any()
 
 
-def read(path) -> dict:
+def read(path) -> dict[str, torch.Tensor]:
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.offset_keys()}
 

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,7 +150,7 @@ def test_function_follows_the_cosine():
     assert values["C3.back"] == pytest.approx(-5)  # agreement is the cosine: at 0.95 it is 5 points lower
 
 
-def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict:
+def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict[str, Any]:
     """A record of the parent of `rows`."""
     analysis = {"optimal": {"amount": optimal}, "safe": {"amount": safe}, "kurtosis": kurtosis}
     return {"parent_sha256": "a", "trained": {"analysis": analysis}}

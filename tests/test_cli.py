@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_analyze_tensors(run, tmp_path):
     assert all(re.search(rf"^{re.escape(name)} ", out, re.M) for name in weights() if name != "steps")
 
 
-def strict(text: str) -> dict:
+def strict(text: str) -> dict[str, Any]:
     """The object, refusing NaN and Infinity, which JSON does not have."""
 
     def refuse(constant: str):
@@ -192,6 +193,7 @@ def test_prune_keeps_its_promise(run, tmp_path, name, dtype, amount):
     analysis = wmgp.analyze(source)
     choices = {"optimal": analysis.optimal, "safe": analysis.safe, "cosine=0.99": analysis.at_cosine(0.99)}
     promised = choices[amount] if amount in choices else analysis.at_amount(float(amount))
+    assert promised is not None
     assert text.startswith(f"pruned {promised.n_pruned:,} of {analysis.n_prunable:,} values")
     read = load_file if name == "x.safetensors" else torch.load
     old, new = read(source), read(out)
@@ -269,12 +271,12 @@ def test_nested_state_dicts_by_key(run, tmp_path):
 # Bad input: one line, exit code 2, nothing written
 
 
-def safetensors(header: dict, data: bytes, length: int | None = None) -> bytes:
+def safetensors(header: dict[str, Any], data: bytes, length: int | None = None) -> bytes:
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
-def entry(start: int, stop: int) -> dict:
+def entry(start: int, stop: int) -> dict[str, Any]:
     return {"dtype": "F32", "shape": [(stop - start) // 4], "data_offsets": [start, stop]}
 
 
@@ -286,7 +288,7 @@ class Evil:
         return Path.touch, (Path(self.witness),)
 
 
-def saved(state: dict, name: str = "x.safetensors"):
+def saved(state: dict[str, torch.Tensor], name: str = "x.safetensors"):
     return lambda folder: save_file(state, folder / name) or folder / name
 
 

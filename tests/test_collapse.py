@@ -1,5 +1,7 @@
 """One curve for all methods, or not: on synthetic rows that do and do not collapse."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,7 +74,7 @@ def test_rows_without_a_cosine_are_left_out_of_all_three():
 
 
 def test_intervals_over_seeds():
-    rows = sweep(seeds=6, noise=0.1)
+    rows: Any = sweep(seeds=6, noise=0.1)
     found = collapse.over_seeds(rows, collapse.shares, seed=1, draws=50)
     for value, low, high in found.values():
         assert low <= high and low < 1.3 * value and high > 0.7 * value
@@ -85,7 +87,7 @@ def test_intervals_over_seeds():
 def test_a_seed_is_drawn_whole():
     """The mean of a column that is one number a seed is, in each draw, a mean of whole seeds."""
     rows = sweep(seeds=2).assign(accuracy=lambda r: r["seed"] * 1.0)
-    value, low, high = collapse.over_seeds(rows, lambda r: {"mean": r["accuracy"].mean()}, draws=100)["mean"]
+    value, low, high = collapse.over_seeds(rows, lambda r: {"mean": float(np.mean(r["accuracy"]))}, draws=100)["mean"]
     assert (value, low, high) == (0.5, 0, 1)
 
 

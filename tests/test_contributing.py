@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -41,10 +42,14 @@ def put(block: str, folder: Path) -> None:
     if word == "at":  # the end
         at, code = len(text), f"\n\n{code}"
     elif word == "before":
-        at = re.search(rf"^{re.escape(what)}\b", text, re.MULTILINE).start()
+        found = re.search(rf"^{re.escape(what)}\b", text, re.MULTILINE)
+        assert found is not None
+        at = found.start()
         code += "\n\n" * code.startswith("def ")
     else:  # in a table
-        at = re.search(rf"^{what}\b.*? = \{{\n.*?^(?=\}})", text, re.MULTILINE | re.DOTALL).end()
+        found = re.search(rf"^{what}\b.*? = \{{\n.*?^(?=\}})", text, re.MULTILINE | re.DOTALL)
+        assert found is not None
+        at = found.end()
     path.write_text(text[:at] + code + text[at:])
 
 
@@ -99,7 +104,7 @@ def test_the_network_and_the_data(copy):
     [command] = commands(".venv/bin/wmgp ")
     said = follow([*command, "--amounts", "0", "0.9", "--seeds", "1", "--jobs", "1"], copy)
     assert said == "4 rows added to results/perceptron.csv\n"
-    rows = results.read(copy / "results" / "perceptron.csv")
+    rows: Any = results.read(copy / "results" / "perceptron.csv")
     assert set(rows["network"]) == {"perceptron"} and set(rows["data"]) == {"digits8x8"}
     assert rows["accuracy_parent"].min() > 0.8
 

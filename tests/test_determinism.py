@@ -6,6 +6,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -36,8 +37,9 @@ def digest(path_or_tensors) -> str:
     return sha.hexdigest()
 
 
-def golden(path: Path) -> dict:
+def golden(path: Path) -> dict[str, Any]:
     a = wmgp.analyze(path)
+    assert a.safe is not None
     return {
         "file": hashlib.sha256(path.read_bytes()).hexdigest(),
         "histogram": digest(path),

@@ -102,7 +102,7 @@ class Host(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_):
+    def log_message(self, format: str, *args: object):
         """Say nothing."""
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def half_a_copy(source, target):
     die()
 
 
-def dies(fault: str, path: Path) -> list[tuple]:
+def dies(fault: str, path: Path) -> list[tuple[Any, str, Any]]:
     """What is to kill the process: (module, name, replacement)."""
     if fault == "copying":
         written = (torch, "save", lambda _, target, **__: half_a_copy(path, target))
@@ -275,7 +276,7 @@ def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path, monkeypatch):
     assert content(out) == before and len(list(tmp_path.iterdir())) == 2
 
 
-def unprivileged(arguments: list, said: Path) -> int:
+def unprivileged(arguments: list[Any], said: Path) -> int:
     """Run the command in a copy of this process that has given up its privileges: its exit code; its words go aside."""
     child = os.fork()
     if child == 0:

@@ -1,6 +1,8 @@
 """The figure of ways to prune, on rows worked out by hand."""
 
+import numpy as np
 import pandas as pd
+from drawings import bars, points, ys
 
 from wmgp.figures.beyond_l1 import ways_figure
 
@@ -19,12 +21,12 @@ def test_a_panel_an_axis_and_a_marker_a_way():
     drawn = ways_figure(rows, 0.8)
     first, second, third = drawn.axes
     assert "Amount" in first.get_xlabel() and "mask" in second.get_xlabel() and "trained" in third.get_xlabel()
-    lines = [bars.lines[0] for bars in second.containers]
-    assert lines[0].get_xdata().round(9).tolist() == [0.5, 0.1] and lines[0].get_ydata().round(9).tolist() == [0.7, 0.7]
+    lines = [bar.lines[0] for bar in bars(second)]
+    assert np.round(points(lines[0]), 9).tolist() == [[0.5, 0.7], [0.1, 0.7]]
     looks = [(line.get_marker(), line.get_markerfacecolor()) for line in lines]
     assert len(set(looks)) == 3 and looks[2][1] == "white" and looks[0][0] == looks[2][0] != looks[1][0]
-    [segment, _] = second.containers[0].lines[2][0].get_segments()
+    [segment, _] = bars(second)[0].lines[2][0].get_segments()
     assert segment[:, 1].round(6).tolist() == [round(0.7 - 0.02**0.5, 6), round(0.7 + 0.02**0.5, 6)]
-    assert [round(line.get_ydata()[0], 9) for line in first.lines if len(set(line.get_ydata())) == 1][-1] == 0.8
+    assert [round(ys(line)[0], 9) for line in first.lines if len(set(ys(line))) == 1][-1] == 0.8
     said = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert said == ["L1", "LAMP", "gradual L1", "nothing pruned, trained on"]

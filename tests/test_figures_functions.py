@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from drawings import points, ys
 
 from wmgp.figures import functions
 
@@ -15,7 +16,11 @@ def test_a_map_shows_every_network_once():
     axes = drawn.axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), POINTS[:2])
     shown = {
-        tuple(o): c for each in axes.collections for o, c in zip(each.get_offsets(), each.get_array(), strict=True)
+        tuple(offset): amount
+        for each in axes.collections
+        for offset, amount in zip(
+            np.asarray(each.get_offsets()).tolist(), np.asarray(each.get_array()).tolist(), strict=True
+        )
     }
     assert shown == {(2, 0): 0.5, (4, 1): 0.9, (3, 3): 0.2}
     assert {each.get_clim() for each in axes.collections} == {(0, 1)}
@@ -31,7 +36,7 @@ def test_distances_by_method_and_marks():
     drawn = functions.distance_figure(np.array([0.9, 0.5, 0.2]), far, KINDS[2:], [(0, 0.6), (5, 0.3)])
     axes = drawn.axes[0]
     l1, random, *marks = axes.lines
-    assert l1.get_xydata().tolist() == [[0.9, 0.1], [0.2, 0.4]] and random.get_xydata().tolist() == [[0.5, 0.2]]
-    assert [line.get_ydata()[0] for line in marks] == pytest.approx([0.6, 0.3])
+    assert points(l1) == [[0.9, 0.1], [0.2, 0.4]] and points(random) == [[0.5, 0.2]]
+    assert [ys(line)[0] for line in marks] == pytest.approx([0.6, 0.3])
     assert [text.get_text() for text in axes.texts] == ["initialisation", "epoch 5"]
     assert axes.get_yscale() == "log" and "nats" in axes.get_ylabel()

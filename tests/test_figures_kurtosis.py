@@ -1,6 +1,7 @@
 """The figures of kurtosis moved on purpose, on rows worked out by hand."""
 
 import pandas as pd
+from drawings import xs, ys
 
 from wmgp.figures.kurtosis import moved_figure, order_figure
 
@@ -17,13 +18,9 @@ def test_a_mark_a_parent_and_a_line_from_the_base_of_its_seed():
     drawn = moved_figure(parents, {"most": "after", "bare": "before"}, "nothing")
     first, second = drawn.axes
     lines, (decay, law, base) = first.lines[:5], first.lines[5:]
-    assert [list(line.get_xdata()) for line in lines][1:4:2] == [[3, 6], [4, 8]]
-    assert list(lines[1].get_ydata()) == [0.5, 0.7]
-    assert (
-        decay.get_xdata().tolist() == [6, 8]
-        and law.get_ydata().tolist() == [0.6]
-        and base.get_ydata().tolist() == [0.5, 0.4]
-    )
+    assert [xs(line) for line in lines][1:4:2] == [[3, 6], [4, 8]]
+    assert ys(lines[1]) == [0.5, 0.7]
+    assert xs(decay) == [6, 8] and ys(law) == [0.6] and ys(base) == [0.5, 0.4]
     assert decay.get_marker() != law.get_marker() != base.get_marker()
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["decay", "law", "nothing"]
     assert (
@@ -36,7 +33,7 @@ def test_a_value_and_its_interval_for_each_number():
     found = {"tuned": {"a": (0.5, 0.1, 0.9), "b": (-0.2, nan, nan)}, "bare": {"a": (0, -1, 1), "b": (nan, nan, nan)}}
     (axes,) = order_figure(found).axes
     interval, value = axes.lines[:2]
-    assert list(interval.get_xdata()) == [0.1, 0.9] and list(value.get_xdata()) == [0.5]
+    assert xs(interval) == [0.1, 0.9] and xs(value) == [0.5]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
-    assert axes.lines[0].get_ydata()[0] < 0 < axes.lines[5].get_ydata()[0]  # side by side about the number's place
+    assert ys(axes.lines[0])[0] < 0 < ys(axes.lines[5])[0]  # side by side about the number's place
     assert len(axes.figure.legends[0].get_texts()) == 2

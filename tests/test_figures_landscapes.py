@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from drawings import corners, legend, xs, ys
 
 from wmgp.figures import landscapes
 
@@ -11,11 +12,11 @@ def test_lines_are_means_in_bands_of_extremes():
     drawn = landscapes.lines_figure(np.array([0.0, 1.0]), losses, ("start", "network"))
     axes = drawn.axes[0]
     first = axes.lines[0]
-    assert first.get_ydata().tolist() == [3, 2] and axes.get_yscale() == "log"
-    edge = axes.collections[0].get_paths()[0].vertices
+    assert ys(first) == [3, 2] and axes.get_yscale() == "log"
+    edge = corners(axes.collections[0])
     assert {tuple(point) for point in edge.tolist()} >= {(0, 2), (0, 4), (1, 1), (1, 3)}
     assert [text.get_text() for text in axes.texts] == ["start", "network"]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["parent", "L1"]
+    assert legend(axes) == ["parent", "L1"]
     assert axes.get_xlabel() and "nats" in axes.get_ylabel()
 
 
@@ -28,5 +29,5 @@ def test_surfaces_share_their_shades():
     scales = [axes.collections[0].get_clim() for axes in drawn.axes[:2]]
     assert scales[0] == scales[1] and scales[0] == pytest.approx((0.5, 8.5), rel=1e-6)
     cross = drawn.axes[0].lines[0]
-    assert (cross.get_xdata().tolist(), cross.get_ydata().tolist()) == ([0], [0])
+    assert (xs(cross), ys(cross)) == ([0], [0])
     assert drawn.axes[2].get_xlabel() == "Test loss (nats)"

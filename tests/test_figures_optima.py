@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawings import legend, points, xs, ys
 
 from wmgp.figures import optima
 
@@ -15,11 +16,11 @@ def stage(amount):
 def test_fronts_before_and_after():
     drawn = optima.fronts_figure({"net": {"trained": stage(0.5), "initial": stage(0.4)}})
     trained, best, initial, fresh, *_ = drawn.axes[0].lines
-    assert trained.get_xydata().tolist() == initial.get_xydata().tolist() == [[0, 1], [0.5, 0.9], [1, 0]]
+    assert points(trained) == points(initial) == [[0, 1], [0.5, 0.9], [1, 0]]
     assert trained.get_linestyle() == "-" and initial.get_linestyle() == ":"
-    assert (best.get_xdata().tolist(), fresh.get_xdata().tolist()) == ([0.5], [0.4])
+    assert (xs(best), xs(fresh)) == ([0.5], [0.4])
     assert fresh.get_markerfacecolor() == "white" != best.get_markerfacecolor()
-    assert [text.get_text() for text in drawn.axes[0].get_legend().get_texts()] == ["net", "before training", "utopia"]
+    assert legend(drawn.axes[0]) == ["net", "before training", "utopia"]
 
 
 def test_costs_near_the_optimum_in_points():
@@ -27,8 +28,8 @@ def test_costs_near_the_optimum_in_points():
     costs = np.array([[0.0, 0.02, 0.5], [0.01, 0.04, np.nan]])
     drawn = optima.neighbours_figure(np.array([-0.1, 0.0, 0.1]), costs, 0.01)
     mean = drawn.axes[0].lines[0]
-    assert mean.get_xdata().tolist() == [-10, 0] and mean.get_ydata().tolist() == pytest.approx([0.5, 3])
-    assert drawn.axes[0].lines[2].get_ydata()[0] == 1
+    assert xs(mean) == [-10, 0] and ys(mean) == pytest.approx([0.5, 3])
+    assert ys(drawn.axes[0].lines[2])[0] == 1
     assert drawn.axes[0].get_ylim()[1] == pytest.approx(4.5)
 
 
@@ -36,7 +37,7 @@ def test_amounts_of_each_parent():
     table = pd.DataFrame({"optimal amount": [0.8, 0.7], "after fine-tuning": [0.9, 0.95]}, index=[3, 4])
     drawn = optima.pruned_figure(table, 0.01)
     axes = drawn.axes[0]
-    assert [line.get_xdata().tolist() for line in axes.lines] == [[0.8, 0.7], [0.9, 0.95]]
+    assert [xs(line) for line in axes.lines] == [[0.8, 0.7], [0.9, 0.95]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seed 3", "seed 4"]
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert labels == ["optimal amount", "most at a cost of 1.0%, after fine-tuning"]

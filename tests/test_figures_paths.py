@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawings import bars, corners, xs, ys
 
 from wmgp.figures import paths
 
@@ -14,12 +15,12 @@ def test_a_line_for_each_amount():
     rows = pd.DataFrame(cells, columns=["amount", "seed", "epochs", "js"]).assign(accuracy=0.5)
     drawn = paths.paths_figure(rows, ["js", "accuracy"], ["js"])
     upper, lower = drawn.axes
-    np.testing.assert_allclose([line.get_ydata() for line in upper.lines], [[0.3, 0.1], [0.6, 0.5]])
+    np.testing.assert_allclose([ys(line) for line in upper.lines], [[0.3, 0.1], [0.6, 0.5]])
     assert upper.get_yscale() == "log" and lower.get_yscale() == "linear"
-    assert len({line.get_marker() for line in upper.lines}) == 2  # told apart without their colours
+    assert len({str(line.get_marker()) for line in upper.lines}) == 2  # told apart without their colours
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["50%", "90%"]
     assert lower.get_xlabel() == "Epochs of fine-tuning" and lower.get_ylabel() == "Accuracy"
-    band = upper.collections[0].get_paths()[0].vertices[:, 1]
+    band = corners(upper.collections[0])[:, 1]
     assert band.min() == pytest.approx(0.1) and band.max() == pytest.approx(0.3 + 0.02**0.5)
 
 
@@ -27,10 +28,10 @@ def test_changes_and_their_whiskers():
     found = {"one": {0.2: (0.1, 0.05, 0.2), 0.9: (-0.1, NAN, NAN)}, "other": {0.9: (0.3, 0.2, 0.4)}}
     drawn = paths.changes_figure({"Change": found})
     [axes] = drawn.axes
-    dots = [container.lines[0] for container in axes.containers]
-    assert [dot.get_ydata().tolist() for dot in dots] == [[0.1, -0.1], [0.3]]
-    assert dots[0].get_xdata().tolist() == pytest.approx([-0.06, 0.94])
-    assert dots[1].get_xdata().tolist() == pytest.approx([1.06])
+    dots = [bar.lines[0] for bar in bars(axes)]
+    assert [ys(dot) for dot in dots] == [[0.1, -0.1], [0.3]]
+    assert xs(dots[0]) == pytest.approx([-0.06, 0.94])
+    assert xs(dots[1]) == pytest.approx([1.06])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["20%", "90%"]
-    ends = [segment[:, 1] for segment in axes.containers[0].lines[2][0].get_segments()]
+    ends = [segment[:, 1] for segment in bars(axes)[0].lines[2][0].get_segments()]
     np.testing.assert_allclose(ends, [[0.05, 0.2], [-0.1, -0.1]])

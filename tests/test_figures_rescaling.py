@@ -1,6 +1,7 @@
 """The figure of rescalings, on numbers given by hand."""
 
 import numpy as np
+from drawings import ys
 
 from wmgp.figures.rescaling import push_figure
 
@@ -11,7 +12,7 @@ def test_a_panel_a_number_and_a_line_a_layer():
     drawn = push_figure(factors, numbers, ["Kurtosis"])
     first, second = drawn.axes
     assert (first.get_ylabel(), second.get_ylabel()) == ("Optimal amount", "Kurtosis")
-    assert first.lines[1].get_ydata().tolist() == [-0.1, -1, -10] and first.get_xscale() == "log"
+    assert ys(first.lines[1]) == [-0.1, -1, -10] and first.get_xscale() == "log"
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["conv1", "fc1"]
     assert (first.get_yscale(), second.get_yscale()) == ("linear", "log")
     assert second.get_xlabel() and not first.get_xlabel()

@@ -1,6 +1,7 @@
 """The figure of rules, on rows worked out by hand."""
 
 import pandas as pd
+from drawings import xs, ys
 
 from wmgp.figures.rules import rules_figure
 
@@ -18,8 +19,8 @@ def test_a_dot_a_parent_and_lines_at_the_means():
     drawn = rules_figure(rows)
     first, second = drawn.axes
     dots, most, untuned = first.lines
-    assert dots.get_xdata().tolist() == [0.5, 0.7, 0.6] and dots.get_ydata().tolist() == [0, 0, 1]
-    assert [round(line.get_xdata()[0], 9) for line in (most, untuned)] == [round(2.5 / 3, 9), round(1.1 / 3, 9)]
+    assert xs(dots) == [0.5, 0.7, 0.6] and ys(dots) == [0, 0, 1]
+    assert [round(xs(line)[0], 9) for line in (most, untuned)] == [round(2.5 / 3, 9), round(1.1 / 3, 9)]
     assert [tick.get_text() for tick in first.get_yticklabels()] == ["one", "two"]
     assert [axes.get_title(loc="left") or axes.get_title() for axes in (first, second)] == ["A", "B"]
     assert len(drawn.legends[0].get_texts()) == 3 and second.get_xlabel() and not first.get_xlabel()

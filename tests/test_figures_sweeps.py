@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawings import corners, xs, ys
 
 from wmgp import plotting
 from wmgp.figures import sweeps
@@ -33,12 +34,12 @@ def test_a_panel_shows_its_rows():
     drawn = sweeps.sweep_figure(ROWS, ["amount", "cosine_pruned"], ["accuracy", "loss"], {"loss": 0})
     assert len(drawn.axes) == 4
     l1, random = drawn.axes[0].lines
-    assert l1.get_xdata().tolist() == [0, 0.5, 1] and l1.get_ydata().tolist() == pytest.approx([0.9, 0.7, 0.1])
-    assert random.get_xdata().tolist() == [0.5]
+    assert xs(l1) == [0, 0.5, 1] and ys(l1) == pytest.approx([0.9, 0.7, 0.1])
+    assert xs(random) == [0.5]
     assert (l1.get_color(), random.get_color()) == plotting.PALETTE[:2] and l1.get_linestyle() != random.get_linestyle()
     over_cosine = drawn.axes[1].lines[0]
-    assert over_cosine.get_xdata().tolist() == pytest.approx([1, 0.85])
-    band = drawn.axes[0].collections[0].get_paths()[0].vertices
+    assert xs(over_cosine) == pytest.approx([1, 0.85])
+    band = corners(drawn.axes[0].collections[0])
     assert band[:, 1].max() == pytest.approx(0.9) and 0.7 - 0.02**0.5 == pytest.approx(band[band[:, 0] == 0.5, 1].min())
     assert drawn.axes[2].get_ylim()[0] == 0
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random"]
@@ -58,7 +59,7 @@ def test_networks_have_a_line_of_panels_each():
     first, _, third, _ = drawn.axes
     assert [axes.get_ylabel() for axes in (first, third)] == ["one", "another"]
     assert [len(axes.lines) for axes in drawn.axes] == [2, 2, 1, 1] and first.get_ylim()[0] == 0
-    assert first.lines[0].get_ydata().tolist() == pytest.approx([0.9, 0.7, 0.1])
+    assert ys(first.lines[0]) == pytest.approx([0.9, 0.7, 0.1])
     assert third.get_xlabel().replace("\n", " ") == sweeps.LABELS["amount"] and not first.get_xlabel()
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random", "LAMP"]
     assert drawn.get_supylabel() == sweeps.LABELS["accuracy"]

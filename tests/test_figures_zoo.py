@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from drawings import xs, ys
 
 from wmgp.figures.zoo import amounts_figure, kurtosis_figure
 
@@ -26,7 +27,7 @@ def test_a_panel_a_kind_and_a_line_a_network():
     np.testing.assert_array_equal(dots["optimal"], [0.8, 0.9])
     np.testing.assert_array_equal(dots["safe, where it is defined"], [0.2, np.nan])
     assert recurrent.get_xlabel() and not graph.get_xlabel()
-    assert graph.yaxis_inverted() and len({line.get_marker() for line in graph.lines}) == 4
+    assert graph.yaxis_inverted() and len({str(line.get_marker()) for line in graph.lines}) == 4
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert labels == ["cosine 0.99", "safe, where it is defined", "optimal", "always 80 percent"]
 
@@ -35,7 +36,7 @@ def test_a_panel_a_pool_and_a_marker_a_kind():
     drawn = kurtosis_figure({"First": ROWS, "Second": ROWS.assign(optimal=0.7)}, 0.65)
     first, second = drawn.axes
     assert first.get_xscale() == "log" and second.get_title() == "Second"
-    assert first.lines[0].get_xdata().tolist() == [3, 30] and second.lines[1].get_ydata().tolist() == [0.7]
+    assert xs(first.lines[0]) == [3, 30] and ys(second.lines[1]) == [0.7]
     assert first.lines[0].get_marker() != first.lines[1].get_marker()
     assert first.lines[2].get_ydata() == [0.65, 0.65]
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]

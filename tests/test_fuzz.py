@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import fuzzing
 import pytest
@@ -102,8 +103,10 @@ def test_headers_that_the_library_lets_pass(tmp_path, content):
 
 # Indices of shards
 
-INSIDE = ["a.safetensors", "./a.safetensors", "link.safetensors", "more/b.safetensors", "out/secret.safetensors"]
-INSIDE += ["a.safetensors/", "more//b.safetensors"]
+INSIDE = [
+    *("a.safetensors", "./a.safetensors", "link.safetensors", "more/b.safetensors", "out/secret.safetensors"),
+    *("a.safetensors/", "more//b.safetensors"),
+]
 TRAPS = ["", ".", "more", "x.index.json", "pipe", "gone.safetensors", "loop", "more/../a.safetensors"]
 OUTSIDE = ["../secret.safetensors", "/etc/passwd", "C:\\x", "\\\\host\\x", "a\0b", "x" * 300, 3, None, ["a"]]
 TARGETS = INSIDE + TRAPS + OUTSIDE
@@ -294,15 +297,15 @@ def test_views_that_repeat_themselves(tmp_path):
 
 def test_mappings_that_hold_themselves_or_each_other(tmp_path):
     weight, path = torch.ones(2, 2), tmp_path / "x.pt"
-    loop: dict = {"model": {"a.weight": weight}, "epoch": 1}
+    loop: dict[str, Any] = {"model": {"a.weight": weight}, "epoch": 1}
     loop["self"] = loop
     path.write_bytes(fuzzing.torch_bytes(loop))
     assert open_checkpoint(path).key == "model"
-    pair: dict = {"steps": 1}
+    pair: dict[str, Any] = {"steps": 1}
     for _ in range(60):  # 2**60 ways through it
         pair = {"a": pair, "b": pair}
     refused(path, fuzzing.torch_bytes(pair), "no state dict")
-    deep: dict = {"model": {"a.weight": weight}}
+    deep: dict[str, Any] = {"model": {"a.weight": weight}}
     for _ in range(200):
         deep = {"in": deep}
     refused(path, fuzzing.torch_bytes(deep), "no state dict")

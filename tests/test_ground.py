@@ -48,7 +48,9 @@ def test_conda_environment_installs_what_pyproject_says_and_nothing_of_its_own()
     assert python == f"python{PROJECT['requires-python']}" and pip == "pip"
     constraint, project = from_pip["pip"]
     assert (ROOT / constraint.removeprefix("-c ")).is_file()
-    extras = re.fullmatch(r"-e \.\[(.+)\]", project).group(1).split(",")
+    named = re.fullmatch(r"-e \.\[(.+)\]", project)
+    assert named is not None
+    extras = named[1].split(",")
     assert extras == ["book", "dev", "distributed"] and set(extras) <= set(EXTRAS)
     assert f"'.[{','.join(extras)}]'" in (ROOT / "Makefile").read_text()
 
@@ -76,7 +78,7 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.partition(".")[0])
     return found
 
@@ -116,7 +118,9 @@ def make(*arguments: str, cwd: Path = ROOT) -> str:
 
 
 def test_make_help_lists_every_target():
-    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    targets = phony[1].split()
     assert {"book", "notebooks", "test", "bench", "clean", "help"} <= set(targets)
     assert sorted(re.findall(r"^make (\w+) +\w", make(), re.MULTILINE)) == sorted(targets)
 

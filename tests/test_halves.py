@@ -21,7 +21,7 @@ def of_bits(bits: list[int] | np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(np.asarray(bits, dtype=np.uint16).view(np.int16)).view(dtype)
 
 
-def measured(state: dict, by_value: bool, monkeypatch) -> Measurement:
+def measured(state: dict[str, torch.Tensor], by_value: bool, monkeypatch) -> Measurement:
     monkeypatch.setattr(halves, "FROM", 1 if by_value else 1 << 62)
     return measure(collect(state))
 
@@ -57,6 +57,7 @@ def test_the_same_as_float32_of_any_bits(dtype, bits, repeats):
         patch.setattr("wmgp.measurement.SORTED_BELOW", 0)
         patch.setattr(halves, "CHUNK", 1000)
         once, thrice = measured(state, True, patch), measured(state, False, patch)
+        assert once.histogram and thrice.histogram
         for field in ("bins", "count", "low", "square"):
             np.testing.assert_array_equal(getattr(once.histogram, field), getattr(thrice.histogram, field))
         for field, scale in (("n", 0), ("mean", 1), ("m2", 2), ("m3", 3), ("m4", 4)):

@@ -68,7 +68,7 @@ def test_a_power_moves_large_weights_more():
     """dL/dv = alpha |v|^(alpha - 1) dL/dw: with alpha 2, v = 0.1 and 1 and dL/dw = 1 that is 0.2 and 2."""
     v = torch.tensor([0.1, -1.0], requires_grad=True)
     Power(2.0)(v).sum().backward()
-    assert v.grad.tolist() == pytest.approx([0.2, 2.0])
+    assert v.grad is not None and v.grad.tolist() == pytest.approx([0.2, 2.0])
     assert Power(2.0).right_inverse(torch.tensor([0.04, -0.09])).tolist() == pytest.approx([0.2, -0.3])
 
 

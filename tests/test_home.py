@@ -2,6 +2,7 @@
 
 import re
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ new MutationObserver(look).observe(document.querySelector(".said"), {{childList:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict:
+def found() -> dict[str, Any]:
     """What the picture shows of a recorded network."""
     return kept_weights.measured(PARENT)
 
@@ -58,7 +59,7 @@ def opened(browser, found, tmp_path):
     """Open the picture by itself, with motion welcome or not; an error on the page fails the test at its end."""
     wrong, contexts = [], []
 
-    def open_page(motion: str, viewport: dict = PHONE):
+    def open_page(motion: str, viewport: dict[str, int] = PHONE):
         path = tmp_path / "page.html"
         static = (ROOT / "book" / "_static").as_uri()
         path.write_text(PAGE.format(static=static, picture=kept_weights.picture(found)))
@@ -124,9 +125,10 @@ def test_the_home_page_counts_what_the_claims_say(plain):
 
 def test_the_home_page_has_three_doors_and_a_picture_with_its_files(plain):
     html = (plain / "book" / "index.html").read_text()
-    doors = re.search(r'(?s)class="[^"]*\bdoors\b.*?<section', html).group()
-    assert re.findall(r"sd-card-title[^>]*>\s*([\w-]+)", doors) == ["Read", "Re-run", "Use"]
-    for place in re.findall(r'href="([^"#]+)"', doors):
+    doors = re.search(r'(?s)class="[^"]*\bdoors\b.*?<section', html)
+    assert doors is not None
+    assert re.findall(r"sd-card-title[^>]*>\s*([\w-]+)", doors[0]) == ["Read", "Re-run", "Use"]
+    for place in re.findall(r'href="([^"#]+)"', doors[0]):
         assert (plain / "book" / place).is_file(), place
     assert "kept.js" in html and "kept.css" in html and 'figure class="kept" aria-label=' in html
     assert "kept.js" not in (plain / "book" / "paper.html").read_text()

@@ -1,6 +1,7 @@
 """MobileNetV2 on a sample of ImageNet, without training: on a made-up sample, with weights drawn at random."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def test_a_row_for_each_method_and_amount_and_nothing_is_trained(sample, tmp_pat
     out = tmp_path / "out" / "rows.csv"
     with pytest.warns(UserWarning, match="expected at least 70%: its prunes are no evidence"):
         imagenet_sample.main(["--steps", "1", "--jobs", "1", "--out", str(out)])
-    rows = results.read(out)
+    rows: Any = results.read(out)
     assert sorted(zip(rows["method"], rows["amount"], strict=True)) == sorted((m, a) for m in METHODS for a in (0, 1))
     assert set(rows["epochs"]) == {0} and rows["accuracy"].equals(rows["accuracy_pruned"])
     nothing = rows[rows["amount"] == 0]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ LAWS = [
 POOLS = ("weight_bias", "weights", "all")
 
 
-def law(family: str, tail: float | None, distribution: closed_forms.Distribution) -> dict:
+def law(family: str, tail: float | None, distribution: closed_forms.Distribution) -> dict[str, Any]:
     amount = np.arange(100) / 100
     return {
         "family": family, "tail": tail, "amount": amount.tolist(), "cosine": distribution.cosine(amount).tolist(),
@@ -38,7 +39,7 @@ def law(family: str, tail: float | None, distribution: closed_forms.Distribution
     }  # fmt: skip
 
 
-def numbers() -> list:
+def numbers() -> list[Any]:
     draw = random.Random(0)
     drawn = [draw.choice([-1, 1]) * 10 ** draw.uniform(-12, 12) for _ in range(200)]
     known = [0.0, 1.0, 0.5, 2.5, 3.125, 0.125, 0.375, 1e-4, 9.9999e-5, 9999.5, 99995.0, 123456.0, 1e22, 0.99995, 5e-324]
@@ -61,7 +62,7 @@ def state_dicts() -> dict[str, dict[str, torch.Tensor]]:
     }  # fmt: skip
 
 
-def reports(folder: Path) -> list[dict]:
+def reports(folder: Path) -> list[dict[str, Any]]:
     found = []
     for name, tensors in state_dicts().items():
         path = folder / f"{name}.safetensors"
@@ -94,7 +95,8 @@ def test_the_scripts_pass_their_own_tests(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert int(re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)[1]) > 50
+    passed = re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)
+    assert passed is not None and int(passed[1]) > 50
     assert "# skipped 0" in done.stdout
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_p
     out = tmp_path / "kurtosis_on_purpose.csv"
     command = ["--out", str(out), "--data", "digits", "--seeds", "0", "3"]
     kurtosis_on_purpose.main(command)
-    rows, runs = results.read(out), provenance(out)
+    rows: Any = results.read(out)
+    runs = provenance(out)
     assert (
         tuple(rows.columns) == kurtosis_on_purpose.ROW and len(rows) == 2 * 2 * 3 and not rows["kurtosis"].isna().any()
     )
@@ -85,7 +87,7 @@ def test_what_is_recorded():
     assert not [run for run, facts in runs.items() if facts["commit"].endswith("-dirty")]
     jobs = [sorted(zip(part["amount"], part["epochs"], strict=True)) for _, part in rows.groupby("run")]
     assert all(each == jobs[0] and len(set(each)) == len(each) for each in jobs)
-    parents = order.by_parent(rows)
+    parents: Any = order.by_parent(rows)
     assert (
         len(parents) == len(parents[["variant", "seed"]].drop_duplicates()) == len(VARIANTS) * parents["seed"].nunique()
     )

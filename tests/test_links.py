@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
@@ -15,29 +16,29 @@ from book import links
 LEADS = ("href", "src", "data", "poster")
 
 
-def parsed(pages) -> dict:
+def parsed(pages) -> dict[Path, BeautifulSoup]:
     """Every page of a folder, by its path; a piece of a page that lies among the statics is none."""
     found = [page.resolve() for page in sorted(pages.rglob("*.html")) if "_static" not in page.parts]
     return {page: BeautifulSoup(page.read_text(), "html.parser") for page in found}
 
 
 @pytest.fixture(scope="module")
-def soup(plain) -> dict:
+def soup(plain) -> dict[Path, BeautifulSoup]:
     return parsed(plain)
 
 
-def ids(page) -> Counter:
+def ids(page: BeautifulSoup) -> Counter[str]:
     """How often each id stands on a page."""
-    return Counter(tag["id"] for tag in page.find_all(id=True))
+    return Counter(str(tag["id"]) for tag in page.find_all(id=True))
 
 
-def broken(pages: dict) -> dict[str, list[str]]:
+def broken(pages: dict[Path, BeautifulSoup]) -> dict[str, list[str]]:
     """The relative addresses that lead nowhere, by page."""
     known, found = {path: set(ids(page)) | {"", "top"} for path, page in pages.items()}, {}
     for path, page in pages.items():
         for tag in page.find_all(True):
             for address in (tag.get(name) for name in LEADS):
-                parts = urlsplit(address) if address else None
+                parts = urlsplit(str(address)) if address else None
                 if parts is None or parts.scheme or parts.netloc:
                     continue
                 target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
@@ -110,7 +111,7 @@ class Answer(BaseHTTPRequestHandler):
         else:
             self.do_GET()
 
-    def log_message(self, *args):
+    def log_message(self, format: str, *args: object):
         """Say nothing."""
 
 

@@ -110,7 +110,7 @@ def packed_histogram(values):
     values = np.ascontiguousarray(values, dtype=np.float32)
     packed = np.zeros((1 << 19, 2), dtype=np.uint64)
     smallest, largest = first_pass(values, values.view(np.uint32), packed, np.zeros(6)) if values.size else (0, 0)
-    drained = Histogram(*drain(packed, smallest >> 12, largest >> 12))
+    drained = Histogram(*drain(packed, int(smallest) >> 12, int(largest) >> 12))
     assert not packed.any()
     return drained
 

@@ -24,7 +24,7 @@ def test_kurtosis_worked_out_by_hand():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_kurtosis_of_a_tensor_is_scipys(dtype):
     x = torch.randn(50, 40, generator=torch.Generator().manual_seed(1)).to(dtype)
-    expected = scipy.stats.kurtosis(x.double().numpy(), axis=None, fisher=False)
+    expected = scipy.stats.kurtosis(x.double().flatten().numpy(), fisher=False)
     assert wmgp.kurtosis(x) == pytest.approx(expected, rel=1e-12)
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -41,7 +42,7 @@ def code_cells(notebook: Path, tag: str = "") -> list[nbformat.NotebookNode]:
     return [cell for cell in cells if not tag or tag in cell.metadata.get("tags", [])]
 
 
-def outputs(notebook: Path) -> list[list[dict]]:
+def outputs(notebook: Path) -> list[list[Any]]:
     """What the cells put out, without the cell that papermill adds."""
     return [cell.outputs for cell in code_cells(notebook) if "injected-parameters" not in cell.metadata.get("tags", [])]
 
@@ -94,14 +95,14 @@ def test_parameters_are_typed_and_commented(source):
 RUNS = {"first": {"preset": "tiny"}, "second": {"preset": "tiny"}, "other": {"preset": "tiny", "seed": 12345}}
 
 
-def ran(source: Path, out: Path, values: dict) -> Path:
+def ran(source: Path, out: Path, values: dict[str, Any]) -> Path:
     """Where the notebook is that was run to there."""
     run.run(source, out, values)
     return out
 
 
 @pytest.fixture(scope="module")
-def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future]]]:
+def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future[Path]]]]:
     """The runs of every notebook that is asked for, side by side on all cores: most of a run is a single thread."""
     asked = [item.callspec.params["source"] for item in request.session.items if "tiny" in item.fixturenames]
     folder = tmp_path_factory.mktemp("tiny")

@@ -122,7 +122,8 @@ def test_the_published_safe_amount():
 
 @given(st.floats(0, 1), st.floats(1.0001, 1e6))
 def test_safe_never_prunes_more_than_optimal(amount, k2):
-    assert 0 <= wmgp.safe_amount(amount, k2) <= amount
+    safe = wmgp.safe_amount(amount, k2)
+    assert safe is not None and 0 <= safe <= amount
 
 
 @pytest.mark.parametrize("k2", [math.nan, 1.0, 1 + 1e-13, 0.5, None])

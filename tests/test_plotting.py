@@ -78,14 +78,14 @@ def test_save_refuses_an_unknown_ending_and_writes_nothing(analysis, tmp_path):
 
 
 def test_band_spans_low_to_high():
-    drawn, axes = plotting.figure()
+    _, axes = plotting.figure()
     plotting.band(axes, [0, 1], [0.2, 0.3], [0.6, 0.9], plotting.PALETTE[0])
     low, high = axes.collections[0].get_datalim(axes.transData).intervaly
     assert (low, high) == pytest.approx((0.2, 0.9))
 
 
 def test_intervals_draw_runs_mean_and_published():
-    drawn, axes = plotting.figure()
+    _, axes = plotting.figure()
     runs, means = {"x": [1.0, 3.0], "y": np.array([5.0, 7.0])}, {"x": (2.0, 1.5, 2.5), "y": (6.0, 5.0, 7.0)}
     plotting.intervals(axes, runs, means, {"x": 4.0, "y": 8.0})
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "y"]

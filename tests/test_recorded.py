@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_rows_have_their_schema_and_their_provenance(table):
 
 @pytest.mark.parametrize("table", SWEEPS, ids=name)
 def test_every_seed_of_a_sweep_has_the_same_jobs_once(table):
-    rows = results.read(table)
+    rows: Any = results.read(table)
     jobs = [sorted(zip(part["method"], part["amount"], strict=True)) for _, part in rows.groupby(["network", "run"])]
     assert all(each == jobs[0] and len(set(each)) == len(each) for each in jobs)
     least = [needed(network, data) or 0 for network, data in zip(rows["network"], rows["data"], strict=True)]

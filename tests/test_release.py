@@ -2,7 +2,9 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,7 +50,7 @@ PERSON = {"family-names": (True, TEXT), "given-names": (False, TEXT)}
 ENTITY = {"name": (True, TEXT)}
 
 
-def check(found: dict, form: dict[str, tuple[bool, object]], where: str) -> None:
+def check(found: dict[str, Any], form: Mapping[str, tuple[bool, str | type]], where: str) -> None:
     """Assert that a mapping has the names that it must have, no others than it may have, and each in its form."""
     assert [name for name in found if name not in form] == [], where
     assert [name for name, (must, _) in form.items() if must and name not in found] == [], where
@@ -59,7 +61,7 @@ def check(found: dict, form: dict[str, tuple[bool, object]], where: str) -> None
 
 
 @pytest.fixture(scope="module")
-def citation() -> dict:
+def citation() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
 
@@ -109,12 +111,12 @@ def test_the_named_pythons_are_those_allowed():
     assert f"{oldest.major}.{oldest.minor - 1}.0" not in allowed
 
 
-def load(name: str) -> dict:
+def load(name: str) -> dict[Any, Any]:
     """A workflow; YAML reads its key `on` as True."""
     return yaml.safe_load(WORKFLOWS[name].read_text())
 
 
-def steps(name: str) -> list[dict]:
+def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in load(name)["jobs"].values() for step in job["steps"]]
 
 
@@ -154,6 +156,7 @@ def test_the_hook_before_a_commit_runs_the_pinned_tools():
     [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     [hook] = repository["hooks"]
     assert repository["repo"] == "local" and hook["entry"] == "make lint" and hook["language"] == "system"
-    recipe = re.search(r"^lint: \$\(INSTALLED\).*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE).group(1)
-    tools = [line.split()[0].removeprefix("$(BIN)/") for line in recipe.splitlines()]
+    recipe = re.search(r"^lint: \$\(INSTALLED\).*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert recipe is not None
+    tools = [line.split()[0].removeprefix("$(BIN)/") for line in recipe[1].splitlines()]
     assert tools == ["ruff", "pyright"] and set(tools) <= set(PINS)

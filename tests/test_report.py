@@ -23,8 +23,8 @@ def analysis(rng) -> wmgp.Analysis:
 
 def shown_figures(analysis: wmgp.Analysis) -> list[str]:
     """Every figure the summary promises, as it is written there."""
-    points = [analysis.optimal, analysis.safe, analysis.at_cosine(0.99)]
     assert analysis.safe is not None
+    points = [analysis.optimal, analysis.safe, analysis.at_cosine(0.99)]
     return [
         f"{analysis.n_parameters:,}",
         f"{analysis.n_prunable:,}",
@@ -40,11 +40,9 @@ def shown_figures(analysis: wmgp.Analysis) -> list[str]:
 def rendered(thing, width: int = 120, colour: bool = False) -> str:
     from rich.console import Console
 
-    console = Console(
-        file=io.StringIO(), width=width, force_terminal=colour, color_system="standard" if colour else None
-    )
-    console.print(thing)
-    return console.file.getvalue()
+    file = io.StringIO()
+    Console(file=file, width=width, force_terminal=colour, color_system="standard" if colour else None).print(thing)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("form", ["text", "html", "summary"])

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_rows_read_back_as_they_were(table):
     exact = 0.1 + 0.2  # 17 digits
     results.append_row(path, row(run, loss=exact, cka=float("nan")))
     results.append_row(path, row(run, seed=7, loss=1e-310, data='a, "quoted" name'))
-    found = results.read(path)
+    found: Any = results.read(path)
     assert list(found["loss"]) == [exact, 1e-310] and found["cka"].isna().tolist() == [True, False]
     assert found["seed"].tolist() == [0, 7] and found["seed"].dtype == np.int64
     assert found["data"][1] == 'a, "quoted" name'

@@ -1,5 +1,7 @@
 """Rules held against what could be pruned, on parents and rows worked out by hand."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from wmgp.rules import RULES, recommendations
 FRONT = {"amount": [0.0, 0.5, 1.0], "cosine": [1.0, 0.9, 0.0]}
 
 
-def record(sha="a", **trained):
+def record(sha="a", **trained) -> dict[str, Any]:
     analysis = {"n_parameters": 3, "kurtosis": 2.0, "front": FRONT, "optimal": {"amount": 0.5}, "safe": None}
     return {"network": "lenet5", "data": "mnist", "seed": 4, "parent_sha256": sha,
             "trained": {"analysis": analysis, **trained}}  # fmt: skip

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -84,12 +85,13 @@ def finish(process, seconds):
 
 
 def test_a_sweep_has_every_row_and_each_is_that_job(whole):
-    rows = results.read(whole)
+    rows: Any = results.read(whole)
     assert list(rows.columns) == list(results.SWEEP) and set(results.COLUMNS) < set(rows.columns)
     keys = set(zip(rows["seed"], rows["method"], rows["amount"], strict=True))
     assert len(rows) == 32 and keys == {(s, m, a) for s in (0, 1) for m in METHODS for a in presets.grid(7)}
     assert set(rows["data"]) == {"few"} and set(rows["network"]) == {"mine"} and rows["run"].nunique() == 2
     mine = few(METHODS)
+    assert mine.load is not None and mine.plan is not None
     images = mine.load(True), mine.load(False)
     parent = models.build("lenet5", 1)
     training.train(parent, images[0], 2, 1, mine.plan.recipe)
@@ -115,11 +117,13 @@ def test_the_same_seeds_give_the_same_rows(whole, tmp_path):
 
 def test_metrics_of_a_network_that_loses_everything(whole):
     """All outputs are 0: the loss is ln 10, one class is said always, and no cosine is defined."""
-    rows = results.read(whole)
+    rows: Any = results.read(whole)
     last = rows[rows["amount"] == 1]
     assert len(last) == 4 and last["min_survival"].eq(0).all() and last["cosine"].isna().all()
     assert last["loss"].to_numpy() == pytest.approx(np.log(10), abs=1e-6)
-    images = few(METHODS).load(False)
+    load = few(METHODS).load
+    assert load is not None
+    images = load(False)
     assert last["accuracy"].to_numpy() == pytest.approx((images.labels == 0).double().mean().item())
 
 
@@ -267,7 +271,7 @@ def test_the_book_s_example_runs(tmp_path):
         command = [sys.executable, "-W", "error", "mine.py"]
         done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, f"{added} rows added\n"), done.stderr
-    rows = results.read(tmp_path / "results" / "mlp.csv")
+    rows: Any = results.read(tmp_path / "results" / "mlp.csv")
     assert set(rows["network"]) == {"mlp"} and rows["accuracy_parent"].min() > 0.8
 
 
@@ -327,7 +331,8 @@ def test_torchvision_s_weights_keep_all_but_the_last_layer(monkeypatch):
 
     monkeypatch.setattr(torchvision_models, "get_model", get_model)
     one, two = models.build("mobilenet_v2", 3, "IMAGENET1K_V1"), models.build("mobilenet_v2", 3, "IMAGENET1K_V1")
-    assert one[1][1].weight.shape == (10, 6) and torch.equal(one[1][1].weight, two[1][1].weight)
+    last = [network.get_parameter("1.1.weight") for network in (one, two)]
+    assert last[0].shape == (10, 6) and torch.equal(*last)
     monkeypatch.undo()
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *a, **k: (_ for _ in ()).throw(URLError("no")))
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", torch.hub.load_state_dict_from_url)
@@ -427,7 +432,7 @@ def test_dropout_is_decided_by_the_seed():
         model = nn.Sequential(*Small(), nn.Dropout(0.5), nn.Linear(10, 10))
         torch.manual_seed(drawn)
         before = torch.get_rng_state()
-        nn.init.ones_(model[6].weight)
+        nn.init.ones_(model.get_parameter("6.weight"))
         training.train(model, images, 1, seed, Recipe(0.05, batch_size=512))
         assert torch.equal(torch.get_rng_state(), before)
         trained.append(torch.cat([p.flatten() for p in model.parameters()]))
@@ -540,7 +545,8 @@ def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
     for more in ((), ("--tuning-epochs", 3), ("--tuning-epochs", 0)):
         code, out, _ = run(capsys, "sweep", *tiny, *more, "--jobs", 1, "--device", "cpu", "--out", table)
         assert (code, out) == (0, f"1 rows added to {table}\n")
-    rows, runs = results.read(table), results.provenance(table)
+    rows: Any = results.read(table)
+    runs = results.provenance(table)
     assert rows["epochs"].tolist() == [1, 3, 0] and len(set(rows["run"])) == 3
     assert len({run["parent_sha256"] for run in runs.values()}) == 1
     assert rows["accuracy"][2] == rows["accuracy_pruned"][2] and len(set(rows["loss"])) == 3

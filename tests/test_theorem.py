@@ -4,6 +4,7 @@ import re
 from itertools import combinations
 from math import e, erf, exp, log, pi, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from wmgp.pareto import safe_modifier
 
 BOOK = Path(__file__).parents[1] / "book"
 GRID = np.arange(101) / 100
-X0 = optimize.brentq(lambda x: 2 * x**3 + x - 1, 0, 1, xtol=1e-15)
+X0: Any = optimize.brentq(lambda x: 2 * x**3 + x - 1, 0, 1, xtol=1e-15)
 P0 = 1 - X0**2
 
 small = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=8).filter(
@@ -157,7 +158,7 @@ def test_floor_in_the_continuum(values, share):
 
 def test_floor_root():
     assert 2 * X0**3 + X0 - 1 == pytest.approx(0, abs=1e-14)
-    found = optimize.minimize_scalar(equal_distance, bounds=(0, 1), method="bounded", options={"xatol": 1e-10})
+    found: Any = optimize.minimize_scalar(equal_distance, bounds=(0, 1), method="bounded", options={"xatol": 1e-10})
     assert found.x == pytest.approx(P0, abs=1e-6)
     text = (BOOK / "theorem.md").read_text(encoding="utf-8")
     assert str(X0)[:9] in text and str(P0)[:9] in text
@@ -183,7 +184,7 @@ OPTIMA = {
 @pytest.mark.parametrize("name", OPTIMA)
 def test_optimum_of(name):
     point, bound, quantile = OPTIMA[name]
-    found = optimize.minimize_scalar(
+    found: Any = optimize.minimize_scalar(
         lambda t: (1 - point(t)[0]) ** 2 + (1 - point(t)[1]) ** 2,
         bounds=(0, bound), method="bounded", options={"xatol": 1e-12},
     )  # fmt: skip
@@ -213,7 +214,7 @@ def test_rounding_breaks_the_floor():
     def h0(p):
         return (1 - sqrt(1 - p)) ** 2
 
-    delta = optimize.brentq(lambda d: h0(0.65 + d) - h0(0.64 - d) - (0.36**2 - 0.35**2), 0, 0.01, xtol=1e-15)
+    delta: Any = optimize.brentq(lambda d: h0(0.65 + d) - h0(0.64 - d) - (0.36**2 - 0.35**2), 0, 0.01, xtol=1e-15)
     assert int(np.ceil(1 / (2 * delta))) == 2148 and round(delta, 9) == 0.000232837
     for a in GRID[1:65]:
         assert h0(0.65 + delta) - h0(a - delta) <= (1 - a) ** 2 - 0.35**2 + 1e-12
@@ -331,7 +332,7 @@ def test_rescaling_keeps_the_outputs():
     with torch.no_grad():
         for value in model[0].parameters():
             value *= 16  # a power of two: no rounding
-        model[2].weight /= 16
+        model.get_parameter("2.weight").div_(16)
     after = wmgp.analyze(model)
     torch.testing.assert_close(model(x), outputs, rtol=1e-5, atol=1e-6)
     assert abs(after.kurtosis - before.kurtosis) > 0.1

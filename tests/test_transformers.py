@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,8 @@ def test_the_table_goes_on_where_it_stopped(few, tmp_path):
     out, said = tmp_path / "vit.csv", []
     assert transformers.run(STUDY, out, progress=said.append) == 8
     assert said[0] == "parent 1" and said[-1] == "row 8 of 8"
-    rows, runs = results.read(out), provenance(out)
+    rows: Any = results.read(out)
+    runs = provenance(out)
     assert list(rows.columns) == list(transformers.ROW)
     jobs = [(pool, method, amount) for pool in POOLS for method in METHODS for amount in STUDY.amounts]
     assert list(zip(rows["pool"], rows["method"], rows["amount"], strict=True)) == jobs
@@ -114,7 +116,7 @@ def test_the_command(few, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
 def test_what_is_recorded():
-    rows = results.read(RECORDED)
+    rows: Any = results.read(RECORDED)
     study = transformers.FASHION
     assert list(rows.columns) == list(transformers.ROW)
     jobs = {(s, p, m, a) for s in study.seeds for p in POOLS for m in METHODS for a in study.amounts}

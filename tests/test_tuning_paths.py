@@ -33,8 +33,9 @@ def walked(network):
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
 def test_a_path_passes_through_the_jobs_of_sweeps(network, walked, epochs):
+    whole, before, images, test = network
     with worker.one_thread():
-        row = job.pruned(network[0], network[1], "l1", 0.6, *network[2:], 7, TUNING, epochs)
+        row = job.pruned(whole, before, "l1", 0.6, images, test, 7, TUNING, epochs)
     assert [each["epochs"] for each in walked] == [0, 1, 2, 3]
     del row["seconds"]
     assert {name: walked[epochs][name] for name in row} == row

@@ -1,5 +1,7 @@
 """The small vision transformer: its sizes by hand, and what of it the paper's pool has."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
@@ -21,7 +23,7 @@ OUTSIDE = {"attention: queries, keys, values", "positions", "class token"}
 
 
 def test_kinds_by_hand():
-    table = kinds(vit(0))
+    table: Any = kinds(vit(0))
     assert dict(zip(table["kind"], table["n"], strict=True)) == COUNTS
     assert set(table.loc[~table["pooled"], "kind"]) == OUTSIDE
     assert table["share"].sum() == pytest.approx(1) and table["n"].is_monotonic_decreasing
@@ -45,7 +47,7 @@ def test_a_large_one_need_have_no_values():
     with torch.device("meta"):
         from torchvision.models import vit_b_16
 
-        table = kinds(vit_b_16()).set_index("kind")
+        table: Any = kinds(vit_b_16()).set_index("kind")
     assert table["n"].sum() == 86_567_656  # as torchvision gives it
     assert table.loc["attention: queries, keys, values", "n"] == 12 * 3 * (768 * 768 + 768)
 
@@ -67,11 +69,11 @@ def test_split_attention_computes_the_same():
     parts = split({f"a.{name}": values for name, values in attention.state_dict().items()})
     assert set(parts) == {f"a.{layer}.{what}" for layer in ("query", "key", "value", "out_proj") for what in
                           ("weight", "bias")}  # fmt: skip
-    heads = [
+    query, key, value = (
         linear(tokens, parts[f"a.{which}.weight"], parts[f"a.{which}.bias"]).reshape(2, 5, 3, 4).transpose(1, 2)
         for which in ("query", "key", "value")
-    ]  # [images, heads, tokens, 4] each
-    joined = scaled_dot_product_attention(*heads).transpose(1, 2).reshape(2, 5, 12)
+    )  # [images, heads, tokens, 4] each
+    joined = scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(2, 5, 12)
     mine = linear(joined, parts["a.out_proj.weight"], parts["a.out_proj.bias"])
     torch.testing.assert_close(mine, attention(tokens, tokens, tokens)[0])
 

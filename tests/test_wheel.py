@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -101,13 +102,13 @@ def bare(site, wheel, tmp_path_factory) -> dict[str, str]:
     return surroundings(site, wheel, tmp_path_factory.mktemp("bare"))
 
 
-def metadata(wheel: Path):
+def metadata(wheel: Path) -> Any:
     """The wheel's METADATA."""
     with zipfile.ZipFile(wheel) as archive:
         return importlib.metadata.PathDistribution(zipfile.Path(archive, f"{NAME}.dist-info/")).metadata
 
 
-def run(*command: str, where: Path, env: dict[str, str]) -> subprocess.CompletedProcess:
+def run(*command: str, where: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=where, env=env, capture_output=True, text=True)
 
 

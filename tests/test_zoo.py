@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,8 @@ def test_rank_correlation_counts_a_family_once():
     x, y = rng.normal(size=9), rng.integers(0, 4, 9).astype(float)  # with ties
     families = list("abcdefghi")
     value, low, high = zoo.rank_correlation(rows_of(families, x, y), "x", "y")
-    assert value == pytest.approx(spearmanr(x, y).statistic) and low <= value <= high
+    theirs: Any = spearmanr(x, y)
+    assert value == pytest.approx(theirs.statistic) and low <= value <= high
     many = rows_of([*families, *"aaaaaa"], [*x, *[x[0]] * 6], [*y, *[y[0]] * 6])
     assert zoo.rank_correlation(many, "x", "y") == (value, low, high)
     assert zoo.rank_correlation(rows_of(families, x, 2 * x), "x", "y")[0] == pytest.approx(1)
@@ -146,7 +148,8 @@ def test_the_networks_are_told_apart_cited_and_checked():
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
 def test_what_is_recorded():
-    rows, runs = pd.read_csv(RECORDED), provenance(RECORDED)
+    rows: Any = pd.read_csv(RECORDED)
+    runs = provenance(RECORDED)
     assert list(rows.columns) == list(zoo.COLUMNS) and set(rows["run"]) == set(runs)
     [facts] = runs.values()
     assert {"commit", "source_sha256", "date", "cpu", "versions", "device"} <= set(facts)

@@ -4,6 +4,9 @@ After G. Mason-Williams and F. Dahlqvist, *What Makes a Good Prune? Maximal Unst
 Similarity*, ICLR 2024. The public names below are imported when they are first used, so that ``import wmgp`` is quick.
 """
 
+# pyright: reportUnusedImport=false
+# The imports below are for type checkers alone: at run time a name is imported when it is first used.
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 

@@ -35,18 +35,18 @@ class Analysis:
     optimal: Point
     safe: Point | None
     warnings: list[str]
-    _rows: dict[str, list] = field(repr=False)
-    _magnitudes: Magnitudes = field(repr=False)
-    _frozen_energy: float = field(repr=False)
+    _rows: dict[str, list[Any]] = field(repr=False)
+    magnitudes: Magnitudes = field(repr=False)  # these two are for the rest of the package, and no part of the report
+    frozen_energy: float = field(repr=False)
 
     def at_amount(self, amount: float) -> Point:
         """The prune of this amount in [0, 1]; between grid points its cosine is exact to 1e-6."""
         amounts = np.array([check_amount(amount)])
-        return front(self._magnitudes, amounts, self._frozen_energy).point(0)
+        return front(self.magnitudes, amounts, self.frozen_energy).point(0)
 
     def at_cosine(self, cosine: float) -> Point:
         """The largest prune whose cosine to the parent is at least this one, in [0, 1]."""
-        return self.at_amount(most_amount(self._magnitudes, cosine, self._frozen_energy))
+        return self.at_amount(most_amount(self.magnitudes, cosine, self.frozen_energy))
 
     @cached_property
     def tensors(self) -> "DataFrame":
@@ -95,7 +95,7 @@ class Analysis:
 
 
 def analyze(
-    source,
+    source: Any,
     amounts: int | Iterable[float] = 101,
     pool: Pool = "weight_bias",
     key: str | None = None,
@@ -142,12 +142,12 @@ def analyze(
         safe=safe,
         warnings=_warnings(measurement, k2, rows, safe),
         _rows=rows,
-        _magnitudes=levels,
-        _frozen_energy=measurement.frozen_energy,
+        magnitudes=levels,
+        frozen_energy=measurement.frozen_energy,
     )
 
 
-def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None) -> dict[str, list]:
+def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None) -> dict[str, list[Any]]:
     """The per-tensor table by columns."""
     parameters = measurement.parameters
     ranks = np.array([point.n_pruned for point in (optimal, safe) if point])
@@ -164,7 +164,7 @@ def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Po
     }
 
 
-def _warnings(measurement: Measurement, k2: float, rows: dict[str, list], safe: Point | None) -> list[str]:
+def _warnings(measurement: Measurement, k2: float, rows: dict[str, list[Any]], safe: Point | None) -> list[str]:
     found = []
     pool = measurement.pool
     undefined = int(np.isnan(measurement.tensors.kurtosis[pool]).sum())

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -22,6 +22,7 @@ from .report import number
 if TYPE_CHECKING:
     from .analysis import Analysis
     from .pareto import Point
+    from .pruning import Flat
 
 PLOTS = (".png", ".pdf", ".svg", ".jpg", ".webp")
 POOL_HELP = "What may be pruned: weight_bias (tensors so named), weights (2 dimensions or more), or all."
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> Generator[None, None, None]:
     """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone."""
     if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
         yield  # another thread cannot, and a program that was told to ignore it goes on
@@ -193,7 +194,7 @@ def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis
 
 
 @contextmanager
-def _naming(source: str) -> Iterator[None]:
+def _naming(source: str) -> Generator[None, None, None]:
     """Put the file before an error that names only a tensor."""
     try:
         yield
@@ -255,7 +256,7 @@ def _draw(analysis: "Analysis", path: Path) -> None:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str) -> Generator[Callable[[int, int], None], None, None]:
     """A bar on stderr, if that is a terminal, from the second second on; it leaves no trace."""
     began, bar, task = monotonic(), None, None
 
@@ -278,7 +279,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
-def _counted(masks: Iterator, total: int, pruned: list[int], update: Callable[[int, int], None]) -> Iterator:
+def _counted(masks: "Flat", total: int, pruned: list[int], update: Callable[[int, int], None]) -> "Flat":
     """The masks, with the number that each prunes put on the list and the progress told."""
     done = 0
     for name, kept in masks:

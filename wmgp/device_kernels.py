@@ -3,6 +3,9 @@
 Bins and slots are those of `kernels`. So are the packed counters, but for the sign that a bit is left for.
 """
 
+# pyright: reportMissingParameterType=false
+# Triton reads the annotations of its kernels, and knows a meaning for `tl.constexpr` alone.
+
 from typing import Any
 
 import torch

@@ -1,6 +1,6 @@
 """The one error a caller is meant to read."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -17,7 +17,7 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def needing(extra: str, what: str = "") -> Iterator[None]:
+def needing(extra: str, what: str = "") -> Generator[None, None, None]:
     """Where a package is not installed, say in one line, after `what`, which of wmgp's extras brings it."""
     try:
         yield

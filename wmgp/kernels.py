@@ -20,7 +20,7 @@ _LANES = 16  # fixed partial sums: the compiler fills vectors with them, and the
 
 
 @numba.njit(nogil=True, cache=True)
-def _count_bins(bits, packed):
+def _count_bins(bits: np.ndarray, packed: np.ndarray) -> None:
     """Add each magnitude to its bin: count and sum of slots in one integer, sum of squared slots in another."""
     for i in range(bits.size):
         magnitude = bits[i] & SIGNLESS
@@ -30,7 +30,7 @@ def _count_bins(bits, packed):
 
 
 @numba.njit(nogil=True, cache=True)
-def drain(packed, first, last):
+def drain(packed: np.ndarray, first: int, last: int):
     """Empty the packed counters of bin 0 and of bins first to last: (bins, counts, sums of slots, of their squares)."""
     first = max(first, 1)
     used = int(packed[0, 0] > 0)
@@ -50,7 +50,7 @@ def drain(packed, first, last):
 
 
 @numba.njit(nogil=True, cache=True)
-def _extremes(bits, smallest, largest):
+def _extremes(bits: np.ndarray, smallest: np.uint32, largest: np.uint32):
     """The smallest magnitude but zero and the largest, of these and of what came before."""
     for i in range(bits.size):
         magnitude = bits[i] & SIGNLESS
@@ -60,7 +60,7 @@ def _extremes(bits, smallest, largest):
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_powers(values, centre, sums):
+def _add_powers(values: np.ndarray, centre: np.float64, sums: np.ndarray) -> None:
     """Add the first four powers of `values - centre` to `sums`, lane by lane."""
     whole = values.size // _LANES * _LANES
     for i in range(0, whole, _LANES):
@@ -81,7 +81,7 @@ def _add_powers(values, centre, sums):
 
 
 @numba.njit(nogil=True, cache=True)
-def _near_mean(values):
+def _near_mean(values: np.ndarray):
     """The mean of the first values, taken about the first one so that a constant block has exactly no variance."""
     head = values[:_CACHED]
     total = 0.0
@@ -91,7 +91,7 @@ def _near_mean(values):
 
 
 @numba.njit(nogil=True, cache=True)
-def first_pass(values, bits, packed, row):
+def first_pass(values: np.ndarray, bits: np.ndarray, packed: np.ndarray, row: np.ndarray):
     """Count a block's magnitudes, and fill `row` with (n, centre, sums of the first four powers about the centre).
 
     Each piece is read from memory once. With `packed` of no rows only `row` is filled. Returns the bits of the smallest
@@ -113,7 +113,7 @@ def first_pass(values, bits, packed, row):
 
 
 @numba.njit(nogil=True, cache=True)
-def half_pass(bits, magnitudes, row):
+def half_pass(bits: np.ndarray, magnitudes: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count a block of half precision by its 16 bits, and fill `row` with (n, mean, sums of four powers about it).
 
     Returns the magnitudes that occur (15 bits, ascending, uint16) and how often each does (uint32).
@@ -143,7 +143,7 @@ def half_pass(bits, magnitudes, row):
 
 
 @numba.njit(nogil=True, cache=True)
-def count_slots(bits, wanted, rows, found, counts):
+def count_slots(bits: np.ndarray, wanted: np.ndarray, rows: np.ndarray, found: np.ndarray, counts: np.ndarray) -> None:
     """Count the slots of the values whose bin is `wanted`: collected without a branch first, for few of them are."""
     for start in range(0, bits.size, _CACHED):
         piece = bits[start : start + _CACHED]
@@ -157,7 +157,7 @@ def count_slots(bits, wanted, rows, found, counts):
 
 
 @numba.njit(nogil=True, cache=True)
-def count_below(bits, thresholds):
+def count_below(bits: np.ndarray, thresholds: np.ndarray):
     """How many magnitudes lie below each threshold's bits, and how many equal them: int64 of shape (2, thresholds)."""
     counts = np.zeros((2, thresholds.size), np.int64)
     for start in range(0, bits.size, _CACHED):

@@ -42,13 +42,13 @@ class Magnitudes:
 
     def kept_energy(self, n_pruned: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Energy left when the n_pruned smallest are pruned."""
-        level = self._level(n_pruned)
+        level = self.level(n_pruned)
         left = self.below[level + 1] - n_pruned
         return self.above[level + 1] + self.energy[level] * (left / self.count[level])
 
     def threshold(self, n_pruned: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """The largest magnitude pruned; nan where nothing is."""
-        level = self._level(n_pruned)
+        level = self.level(n_pruned)
         part = (n_pruned - self.below[level]) / self.count[level]
         value = self.smallest[level] + (self.largest[level] - self.smallest[level]) * part
         return np.where(n_pruned > 0, value, np.nan)
@@ -70,7 +70,7 @@ class Magnitudes:
         smaller = self.below[np.searchsorted(self.smallest, threshold)]  # sorted values are a level each, equal or not
         return int(n_pruned - smaller) if n_pruned else 0
 
-    def _level(self, n_pruned: np.ndarray) -> np.ndarray:
+    def level(self, n_pruned: np.ndarray) -> np.ndarray:
         """The level that holds the last value pruned."""
         return np.maximum(np.searchsorted(self.below, n_pruned, side="left") - 1, 0)
 
@@ -105,7 +105,7 @@ class Histogram:
         coarse, uniform = self.coarse, self._uniform
         ranks = ranks[(ranks > 0) & (ranks <= coarse.n)]
         refine = np.zeros(self.bins.size, dtype=bool)
-        refine[coarse._level(ranks)] = True
+        refine[coarse.level(ranks)] = True
         refine |= -np.diff(np.sqrt(coarse.above / max(coarse.above[0], 1e-300))) > STEEP
         refine &= ~uniform
         if not refine.any():

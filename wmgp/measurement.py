@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -131,7 +132,7 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
     return Measurement(parameters, Moments.from_powers(rows).merged(firsts), histogram, blocks)
 
 
-def kurtosis_of_kurtoses(source, pool: Pool = "weight_bias") -> float:
+def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
     """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses (see `wmgp.analyze` for source and pool).
 
     nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
@@ -186,7 +187,7 @@ def _slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refi
     return parts[0]
 
 
-def _count_below(block, thresholds: np.ndarray, in_float64: bool) -> np.ndarray:
+def _count_below(block: Any, thresholds: np.ndarray, in_float64: bool) -> np.ndarray:
     """How many magnitudes of a block lie below each threshold, and how many equal it: (2, thresholds)."""
     if isinstance(block, np.ndarray) and not in_float64:
         from .kernels import count_below
@@ -207,7 +208,7 @@ def _chunks(parameters: Sequence[Parameter], which: Sequence[int]) -> Iterator[t
 
 def _share(
     work: Callable[[range], object], chunks: Sequence[tuple[int, int, int]], parameters: Sequence[Parameter]
-) -> list:
+) -> list[Any]:
     """Run the chunks on all cores, a run of neighbours each; what is small is not worth a second thread.
 
     Nor does an accelerator gain from one.

@@ -4,6 +4,7 @@ Kurtosis here is Pearson's, of the population: the fourth central moment over th
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -83,7 +84,7 @@ def moments(x: np.ndarray) -> Moments:
     return Moments.from_powers(np.array([[values.size, centre, *powers]]))
 
 
-def kurtosis(x) -> float:
+def kurtosis(x: Any) -> float:
     """Pearson kurtosis of all the values of an array or tensor: population, float64, 3 for a normal; at least 1.
 
     `x` has any shape and any floating or integer dtype. The result is nan where it is undefined: no values, or all of

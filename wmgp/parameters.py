@@ -214,7 +214,7 @@ def _untied(parameters: Iterator[Parameter]) -> Iterator[Parameter]:
             yield p
 
 
-def _memory(values: Any) -> tuple | None:
+def _memory(values: Any) -> tuple[Any, ...] | None:
     if is_torch(values):
         return str(values.device), values.data_ptr()
     return ("cpu", values.__array_interface__["data"][0]) if isinstance(values, np.ndarray) else None

@@ -7,6 +7,7 @@ parameters: so one ordering of the magnitudes is the whole front.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -102,7 +103,7 @@ def most_amount(magnitudes: Magnitudes, cosine: float, frozen_energy: float = 0.
     return magnitudes.most_pruned(max(cosine**2 * energy - frozen_energy, 0.0)) / magnitudes.n
 
 
-def pareto_front(source, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:
+def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:
     """The L1 Pareto front of a source on a grid of amounts (see `wmgp.analyze`): cosine exact to 1e-9.
 
     The authors' method computes the same from a prune for each amount (paper, section 3).

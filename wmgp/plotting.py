@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PALETTE = ("#004488", "#BB5566", "#DDAA33", "#000000", "#117733", "#88CCEE")
 DASHES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1)), (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "D", "^", "v", "P")
-GUIDE = {"color": "#666666", "linewidth": 1, "linestyle": ":", "marker": "", "zorder": 1}
+GUIDE: dict[str, Any] = {"color": "#666666", "linewidth": 1, "linestyle": ":", "marker": "", "zorder": 1}
 SIZE = (6.0, 4.0)  # inches: a column of the book; on a phone the letters are still 9 pixels high
 REPRODUCIBLE = {"Date": None, "Creator": None}  # what a drawing would otherwise say of when and how it was made
 

@@ -103,7 +103,9 @@ def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1
     return METHODS[method](pool, check_amount(amount), _rng(generator))
 
 
-def global_masks(source, amount: float, method: str = "l1", pool: Pool = "weight_bias", generator=None) -> "Masks":
+def global_masks(
+    source: Any, amount: float, method: str = "l1", pool: Pool = "weight_bias", generator: Any = None
+) -> "Masks":
     """Masks that prune a share of a source's pool: name -> bool tensor of the parameter's shape, True = kept.
 
     `amount` in [0, 1]; round(amount * n_prunable) values are pruned, exactly (with "l1_local", round(amount * n) of
@@ -142,7 +144,7 @@ def prune(
     amount: float | str,
     method: str = "l1",
     pool: Pool = "weight_bias",
-    generator=None,
+    generator: Any = None,
 ) -> "Masks":
     """Prune a module in place and return the masks (see `global_masks`); `amount` may be "optimal" or "safe"."""
     if isinstance(amount, str):

@@ -111,7 +111,7 @@ RULES: dict[str, Callable[[Seen], float]] = {
 def recommendations(analysis: "Analysis") -> dict[str, float]:
     """The amount in [0, 1] that each of `RULES` would prune, by the rule's name; nan where it is undefined."""
     safe = analysis.safe.amount if analysis.safe else None
-    seen = Seen(analysis._magnitudes, analysis.front, safe, analysis._frozen_energy)
+    seen = Seen(analysis.magnitudes, analysis.front, safe, analysis.frozen_energy)
     return {name: rule(seen) for name, rule in RULES.items()}
 
 

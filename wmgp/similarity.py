@@ -10,7 +10,7 @@ from .measurement import CHUNK
 from .parameters import Parameter, collect, is_torch, label
 
 
-def cosine_similarity(a, b) -> float:
+def cosine_similarity(a: Any, b: Any) -> float:
     """Cosine similarity in [-1, 1] of all the parameters of two sources (see `wmgp.analyze`), matched by name.
 
     Sums run in float64, tensor by tensor; nan where either is all zeros. Raises `InputError` naming the tensor where

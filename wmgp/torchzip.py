@@ -123,7 +123,7 @@ def _persistent(path: Path, data: bytes) -> Iterator[Any]:
         raise InputError(f"{path}: {DAMAGED}") from error
 
 
-def _taken(stack: list, opcode: pickletools.OpcodeInfo, mark: object) -> list:
+def _taken(stack: list[Any], opcode: pickletools.OpcodeInfo, mark: object) -> list[Any]:
     """The entries that an instruction takes off the stack; of a slice down to a mark, without the mark."""
     before = opcode.stack_before
     if pickletools.markobject in before:

@@ -4,6 +4,8 @@
 setting is empty, so is everything that needs it.
 """
 
+from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.errors import ConfigError
 
 
@@ -16,7 +18,7 @@ def site_of(address: str) -> str:
     return f"https://{owner.lower()}.github.io/{name}/"
 
 
-def set_options(app, config) -> None:
+def set_options(app: Sphinx, config: Config) -> None:
     """Tell the theme the address, before the theme reads its options."""
     if config.project_address:
         config.html_baseurl = site_of(config.project_address)
@@ -32,7 +34,7 @@ def set_options(app, config) -> None:
         }
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the setting and the step."""
     app.add_config_value("project_address", "", "html", str)
     app.connect("config-inited", set_options, priority=100)

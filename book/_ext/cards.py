@@ -10,8 +10,10 @@ import re
 from html import escape, unescape
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 
 PICTURE = "_static/card.png"
 RECORD = "results/mobilenet_v2.json"
@@ -28,9 +30,10 @@ HOME = """<!DOCTYPE html>
 {tags}
 </head><body><p><a href="{home}.html">{title}</a></p></body></html>
 """
+HOMES: dict[Path, str] = {}  # the page that leads to the first one, by the folder that a build writes to
 
 
-def first_words(doctree: nodes.document) -> str:
+def first_words(doctree: nodes.Element) -> str:
     """The first paragraph that stands in a section itself, as plain text: whole sentences, if they are short enough."""
     for paragraph in doctree.findall(nodes.paragraph):
         if isinstance(paragraph.parent, nodes.section):
@@ -63,7 +66,9 @@ def tags(title: str, words: str, book: str, address: str, picture: str) -> str:
     return "\n".join(lines)
 
 
-def add_tags(app, pagename, templatename, context, doctree) -> None:
+def add_tags(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
     """A page's lines; what the first page says is kept for the one that leads to it."""
     title, words = PAGES.get(pagename, (context.get("title", app.config.html_title), ""))
     if doctree is not None:
@@ -74,17 +79,17 @@ def add_tags(app, pagename, templatename, context, doctree) -> None:
     said = tags(title, words, app.config.html_title, f"{site}{pagename}.html" if site else "", picture)
     context["metatags"] = "\n".join([context.get("metatags", ""), said])
     if pagename == app.config.root_doc:
-        app.wmgp_home = HOME.format(title=escape(title), home=pagename, tags=said)
+        HOMES[app.outdir] = HOME.format(title=escape(title), home=pagename, tags=said)
 
 
-def recorded_front(app) -> dict:
+def recorded_front(app: Sphinx) -> dict[str, Any]:
     """The analysis that the picture shows; empty where none is recorded, or none with a front."""
     record = Path(app.srcdir, RECORD)
     analysis = json.loads(record.read_text(encoding="utf-8")).get("analysis", {}) if record.is_file() else {}
     return analysis if {"front", "optimal"} <= analysis.keys() else {}
 
 
-def draw(analysis: dict, out: Path) -> None:
+def draw(analysis: dict[str, Any], out: Path) -> None:
     """The picture, 1200 by 630: the title, and the front of MobileNetV2 with the point nearest to utopia."""
     from wmgp.plotting import GUIDE, PALETTE, figure, save
 
@@ -106,16 +111,17 @@ def draw(analysis: dict, out: Path) -> None:
     save(drawn, out)
 
 
-def finish(app, exception) -> None:
+def finish(app: Sphinx, exception: Exception | None) -> None:
     """Draw the picture, and let the page that leads to the first one say what that says."""
+    home = HOMES.pop(app.outdir, None)
     if exception is None and app.builder.name == "html":
         if analysis := recorded_front(app):
             draw(analysis, Path(app.outdir, PICTURE))
-        if hasattr(app, "wmgp_home") and app.config.root_doc != "index":
-            Path(app.outdir, "index.html").write_text(app.wmgp_home, encoding="utf-8")
+        if home is not None and app.config.root_doc != "index":
+            Path(app.outdir, "index.html").write_text(home, encoding="utf-8")
 
 
-def setup(app):
+def setup(app: Sphinx):
     """The last step after the table of contents has written its own first page."""
     app.connect("html-page-context", add_tags)
     app.connect("build-finished", finish, priority=900)

@@ -12,6 +12,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
@@ -145,7 +146,7 @@ def links(rows: list[Row]) -> nodes.paragraph:
     return nodes.paragraph("", "", *found, nodes.Text(". Measured again by:"))
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directives."""
     app.add_directive("claims-summary", ClaimsSummary)
     app.add_directive("claim", Claim)

@@ -15,6 +15,7 @@ import numpy as np
 from docutils import nodes
 from recorded import result_file, short
 from safetensors.torch import load_file
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import wmgp
@@ -151,14 +152,16 @@ class KeptWeights(SphinxDirective):
         return [nodes.raw("", begin, format="html"), caption, nodes.raw("", end, format="html")]
 
 
-def add_files(app, pagename, templatename, context, doctree) -> None:
+def add_files(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
     """Script and style, on the pages that have such a picture."""
     if '<figure class="kept"' in context.get("body", ""):
         app.add_css_file("kept.css")
         app.add_js_file("kept.js", loading_method="defer")
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directive and the step."""
     app.add_directive("kept-weights", KeptWeights)
     app.connect("html-page-context", add_files)

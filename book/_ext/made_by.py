@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 from docutils import nodes
 from recorded import short
+from sphinx.application import Sphinx
 
 from wmgp.experiments.provenance import measured_by
 from wmgp.experiments.results import sweeps
@@ -109,7 +110,7 @@ def words(docname: str, cell: int | None, files: dict[str, list[str]], built: st
     return f'<details class="made"><summary>How this was made</summary>{"".join(lines)}</details>'
 
 
-def add(app, doctree) -> None:
+def add(app: Sphinx, doctree: nodes.document) -> None:
     """Put it below the output of each cell that drew a figure."""
     docname = app.env.docname
     notebook, results = Path(app.srcdir, f"{docname}.ipynb"), Path(app.srcdir, "results")
@@ -126,7 +127,7 @@ def add(app, doctree) -> None:
         cell += nodes.raw("", text, format="html")
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the step."""
     app.connect("doctree-read", add)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,10 +5,13 @@ takes the root to be what GitHub would make it: the first folder of the address,
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from cards import PAGES
+from sphinx.application import Sphinx
 
 BODY = """
 <section id="no-such-page">
@@ -41,7 +44,7 @@ if (location.protocol.startsWith("http")) {
 RELATIVE = re.compile(r'(\b(?:href|src|action|data-content_root)=")(?!#|/|[a-z]+:)')
 
 
-def pages(app):
+def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """The page, for the builder of HTML to write."""
     if app.builder.name == "html":
         yield "404", {"title": PAGES["404"][0], "body": BODY}, "page.html"
@@ -54,7 +57,7 @@ def rooted(html: str, address: str) -> str:
     return RELATIVE.sub(lambda found: found[1] + urlparse(address).path, html)
 
 
-def root_links(app, exception) -> None:
+def root_links(app: Sphinx, exception: Exception | None) -> None:
     """The finished page once more."""
     path = Path(app.outdir, "404.html")
     if exception is None and app.builder.name == "html":
@@ -62,7 +65,7 @@ def root_links(app, exception) -> None:
         path.write_text(rooted(path.read_text(encoding="utf-8"), address), encoding="utf-8")
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Both steps."""
     app.connect("html-collect-pages", pages)
     app.connect("build-finished", root_links)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import papermill
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
@@ -50,7 +51,7 @@ class NotebookParameters(SphinxDirective):
         return nodes.inline("", "", *parsed)
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directive."""
     app.add_directive("notebook-parameters", NotebookParameters)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

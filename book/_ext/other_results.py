@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
@@ -83,7 +84,7 @@ class OtherResults(SphinxDirective):
         return [table(said, HEAD, rows, "results"), nodes.literal_block(again, again, language="text")]
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directive."""
     app.add_directive("other-results", OtherResults)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ from typing import Any
 
 from docutils import nodes
 from recorded import short
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
@@ -19,15 +20,15 @@ HEAD = ["network", "data", "start", "epochs", "batch", "peak rate", "seeds", "ac
 KEY = ("network", "data", "start", "epochs", "batch_size", "learning_rate")
 
 
-def families(folder: Path) -> dict[tuple, list[dict[str, Any]]]:
+def families(folder: Path) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
     """What is recorded of the parents below a folder, those trained alike together, in the order of their keys."""
-    found: dict[tuple, list[dict[str, Any]]] = {}
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for record in records(folder):
         found.setdefault(tuple(record[name] for name in KEY), []).append(record)
     return dict(sorted(found.items()))
 
 
-def row(key: tuple, alike: list[dict[str, Any]]) -> list[str]:
+def row(key: tuple[Any, ...], alike: list[dict[str, Any]]) -> list[str]:
     """The cells of a row."""
     minutes = sum(float(record["seconds"]) for record in alike) / len(alike) / 60
     accuracy = spread([record["accuracy"] for record in alike], ".1%")
@@ -58,7 +59,7 @@ class ParentsTable(SphinxDirective):
         return [table(said, HEAD, cells, "results")]
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directive."""
     app.add_directive("parents-table", ParentsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

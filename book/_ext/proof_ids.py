@@ -3,11 +3,12 @@
 from collections import Counter
 
 from docutils import nodes
+from sphinx.application import Sphinx
 
 SAME = ("proof", "proof-content")
 
 
-def number_ids(app, doctree) -> None:
+def number_ids(app: Sphinx, doctree: nodes.document) -> None:
     """Leave no id twice on a page."""
     met: Counter[str] = Counter()
     for node in doctree.findall(nodes.Element):
@@ -17,7 +18,7 @@ def number_ids(app, doctree) -> None:
                 node["ids"][place] = name if met[name] == 1 else f"{name}-{met[name]}"
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the step."""
     app.connect("doctree-read", number_ids)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

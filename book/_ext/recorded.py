@@ -19,11 +19,13 @@ from typing import Any
 import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from tables import table
 
 
-def result_file(env, name: str) -> Path:
+def result_file(env: BuildEnvironment, name: str) -> Path:
     """The path of a file in ``results/``, on which the page depends from then on; ValueError if there is none."""
     path = Path(env.srcdir, "results", name)
     if not path.is_file():
@@ -132,7 +134,7 @@ class Result(SphinxRole):
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directives and the role."""
     app.add_directive("results-table", ResultsTable)
     app.add_directive("recorded-output", RecordedOutput)

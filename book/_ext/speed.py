@@ -10,6 +10,7 @@ import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import directives
 from recorded import provenance, result_file
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from wmgp.figures.speed import speed_figure
@@ -46,7 +47,7 @@ class SpeedFigure(SphinxDirective):
         return [nodes.figure("", shown, nodes.caption("", "", *said))]
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directive."""
     app.add_directive("speed-figure", SpeedFigure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
@@ -49,7 +50,7 @@ class SweepStatus(SphinxDirective):
         return [table(said, HEAD, rows, "results"), nodes.literal_block(again, again, language="text")]
 
 
-def setup(app):
+def setup(app: Sphinx):
     """Register the directive."""
     app.add_directive("sweep-status", SweepStatus)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -15,11 +15,12 @@ from ..errors import InputError, needing
 
 BACKENDS = ("loky", "dask", "ray")
 Numbered = tuple[int, Any, Exception | None]  # a task's number, its result, and the error that is there instead
+Done = Generator[Numbered, None, None]
 DEATHS = 3  # in a row, without a result between them: then it is the work that kills
 
 
 @contextmanager
-def cluster(backend: str | None, jobs: int) -> Iterator[None]:
+def cluster(backend: str | None, jobs: int) -> Generator[None, None, None]:
     """What the backend needs to run `jobs` processes, for as long as they are wanted; joblib uses it inside.
 
     `dask` connects to the scheduler of DASK_SCHEDULER_ADDRESS and `ray` to the cluster of RAY_ADDRESS; without these
@@ -38,16 +39,17 @@ def cluster(backend: str | None, jobs: int) -> Iterator[None]:
 
 
 @contextmanager
-def _dask(jobs: int) -> Iterator[None]:
+def _dask(jobs: int) -> Generator[None, None, None]:
     from distributed import Client
 
-    local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    local: dict[str, Any] = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    local["silence_logs"] = logging.CRITICAL
     with Client(**({} if "DASK_SCHEDULER_ADDRESS" in os.environ else local)):
         yield
 
 
 @contextmanager
-def _ray(jobs: int) -> Iterator[None]:
+def _ray(jobs: int) -> Generator[None, None, None]:
     import ray
     from ray.util.joblib import register_ray
 
@@ -55,7 +57,7 @@ def _ray(jobs: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    local = {"num_cpus": jobs, "include_dashboard": False, "log_to_driver": False}
+    local: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False, "log_to_driver": False}
     ray.init(logging_level=logging.ERROR, **({} if "RAY_ADDRESS" in os.environ else local))
     try:
         yield
@@ -63,7 +65,7 @@ def _ray(jobs: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def spread(work: Callable[..., Any], tasks: Iterable[tuple]) -> Generator[Any, None, None]:
+def spread(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Generator[Any, None, None]:
     """`work(*task)` of every task, in the order in which they are done, on joblib's backend of the moment.
 
     `work` is a function of a module, or of the program, where that runs as a module. What it raises is raised here.
@@ -99,7 +101,7 @@ def _importable(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _abandoning(results: Generator) -> Iterator[Generator]:
+def _abandoning(results: Done) -> Generator[Done, None, None]:
     """Close the results at the end; joblib warns of those that nobody took, here after an error."""
     try:
         yield results
@@ -109,14 +111,15 @@ def _abandoning(results: Generator) -> Iterator[Generator]:
             results.close()
 
 
-def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Generator[Numbered, None, None]:
+def _round(work: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]) -> Done:
     """One try at all of the tasks. A backend that cannot give results one by one is asked for a few at a time."""
     calls = [delayed(_numbered)(work, number, task) for number, task in tasks.items()]
     one_by_one: Any = {"batch_size": 1}
     try:
         parallel: Any = Parallel(return_as="generator_unordered", **one_by_one)
     except ValueError:
-        size = max(effective_n_jobs(), 1)
+        jobs: Any = effective_n_jobs()
+        size = max(jobs, 1)
         parallel = Parallel(**one_by_one)
         with parallel:
             for start in range(0, len(calls), size):
@@ -126,7 +129,7 @@ def _round(work: Callable[..., Any], tasks: dict[int, tuple]) -> Generator[Numbe
             yield from results
 
 
-def _numbered(work: Callable[..., Any], number: int, task: tuple) -> Numbered:
+def _numbered(work: Callable[..., Any], number: int, task: tuple[Any, ...]) -> Numbered:
     try:
         return number, work(*task), None
     except Exception as error:

@@ -30,7 +30,7 @@ from . import published
 from .files import write_aside
 from .large_files import write_file
 from .provenance import CORE, source_hash
-from .timing import fastest, write_table
+from .timing import Row, fastest, write_table
 
 COLUMNS = ("case", "parameters", "peer", "seconds", "peer_seconds", "ratio", "peak_mib", "run")
 AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about as long at each
@@ -50,7 +50,7 @@ def heavy_tailed(name: str) -> nn.Module:
     return net
 
 
-def against_published(name: str) -> dict:
+def against_published(name: str) -> Row:
     """`analyze` against the published prunes of the same network in the same process."""
     net = heavy_tailed(name)
     wmgp.analyze(net)  # compiled before the clock starts: the first call is a case of its own
@@ -60,7 +60,7 @@ def against_published(name: str) -> dict:
     return row(f"analyze {name}", n, f"published method, {PRUNES} prunes", ours, theirs)
 
 
-def first_call() -> dict:
+def first_call() -> Row:
     """`analyze` for the first time on this machine, compilation included, against the second time in that process."""
     code = (
         "import time, numpy as np, wmgp\n"
@@ -72,7 +72,7 @@ def first_call() -> dict:
     return row("first call, with compilation", 10**6, "the same call again", first, second)
 
 
-def imports() -> dict:
+def imports() -> Row:
     """`import wmgp` against `import numpy`, each in fresh processes."""
     ours, theirs = (
         min(float(python(f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"))
@@ -82,7 +82,7 @@ def imports() -> dict:
     return row("import wmgp", 0, "import numpy", ours, theirs)
 
 
-def gigabyte() -> dict:
+def gigabyte() -> Row:
     """Peak resident memory (Linux's VmHWM) of `wmgp analyze` on a 1 GiB safetensors file: float32, 16 tensors."""
     n = 1 << 24
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +110,7 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
-def row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak: float = float("nan")) -> dict:
+def row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak: float = float("nan")) -> Row:
     """One row of the table; `ratio` is how many times longer the peer takes."""
     return {
         "case": case,
@@ -142,7 +142,7 @@ def with_table(readme: str, table: str) -> str:
     return f"{before}<!-- benchmark -->\n{markdown(table)}\n<!-- /benchmark -->{after}"
 
 
-def measure() -> Iterator[dict]:
+def measure() -> Iterator[Row]:
     """All cases, the small ones first."""
     yield imports()
     yield first_call()

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import wmgp
 from ..errors import InputError
 from .large_files import DTYPES, write_file
 from .provenance import CORE, source_hash
-from .timing import fastest, write_table
+from .timing import Row, fastest, write_table
 
 COLUMNS = (
     *("dtype", "parameters", "browser_seconds", "native_seconds", "browser_millions", "native_millions"),
@@ -53,7 +53,7 @@ def scripts() -> list[Path]:
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
+def one_core() -> Generator[None, None, None]:
     """Hold this process, and the ones it starts meanwhile, to a single core, where the system can."""
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -67,7 +67,7 @@ def one_core() -> Iterator[None]:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium() -> Generator[Any, None, None]:
     """Headless Chromium: playwright's own or the system's. InputError where there is none."""
     try:
         from playwright.sync_api import sync_playwright
@@ -93,7 +93,7 @@ def bare_page(folder: Path) -> Path:
     return path
 
 
-def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> dict:
+def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
     """A row: the fastest of a few runs of each side on one file. InputError where the two do not answer the same."""
     path = folder / f"{dtype}.safetensors"
     n = n // TENSORS * TENSORS

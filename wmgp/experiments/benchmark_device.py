@@ -21,14 +21,14 @@ from ..measurement import measure
 from ..parameters import collect
 from .benchmark_sizes import COLUMNS, both, row
 from .provenance import CORE, source_hash
-from .timing import write_table
+from .timing import Row, write_table
 from .training import choose_device
 
 HISTOGRAM, ANALYZE, COPY = "the histogram on the device", "analyze, on the device", "a copy on the device"
 MODULES = (*CORE, "device_kernels", "experiments.benchmark_device", "experiments.benchmark_sizes", "experiments.timing")
 
 
-def rows(largest: int, repeats: int, device: torch.device) -> Iterator[dict]:
+def rows(largest: int, repeats: int, device: torch.device) -> Iterator[Row]:
     """Both, against the copy, from 10**6 values to at most `largest`, tenfold."""
     generator = torch.Generator(device).manual_seed(0)
     for n in (10**e for e in range(6, 12) if 10**e <= largest):

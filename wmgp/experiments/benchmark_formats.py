@@ -19,7 +19,7 @@ from .descent import REFERENCE
 from .job import MODULES
 from .models import INPUTS, NETWORKS, build
 from .provenance import source_hash
-from .timing import seconds, write_table
+from .timing import Row, seconds, write_table
 from .training import choose_device, train
 
 COLUMNS = ("network", "memory", "precision", "images", "device", "images_per_second", "relative", "run")
@@ -27,7 +27,7 @@ MEMORY = {"contiguous": False, "channels_last": True}
 PRECISION = {"float32": False, "bfloat16": True}
 
 
-def speeds(network: str, images: int, repeats: int, device: torch.device) -> list[dict]:
+def speeds(network: str, images: int, repeats: int, device: torch.device) -> list[Row]:
     """A row for each memory format and precision; `relative` is to contiguous float32, both in this run."""
     data = on_device(noise(INPUTS[network], images), device)
     best = {way: float("inf") for way in product(MEMORY, PRECISION)}

@@ -32,7 +32,7 @@ from . import published
 from .large_files import forget, write_shards
 from .provenance import CORE, source_hash
 from .resident import peak
-from .timing import seconds, write_table
+from .timing import Row, seconds, write_table
 
 COLUMNS = ("what", "peer", "values", "seconds", "peer_seconds", "ratio", "repeats", "peak_mib", "run")
 AMOUNT, PRUNES = 0.8, 101
@@ -95,7 +95,7 @@ def both(
     return min(t[0] for t in times), min(t[1] for t in times), len(times)
 
 
-def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> dict:
+def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> Row:
     """A row of the table; `ratio` is how many times as long the peer takes."""
     ours, theirs, repeats = timed
     return {
@@ -104,7 +104,7 @@ def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib:
     }  # fmt: skip
 
 
-def tensors(sizes: Iterable[int], repeats: int) -> Iterator[dict]:
+def tensors(sizes: Iterable[int], repeats: int) -> Iterator[Row]:
     """`analyze` of one tensor against each peer, size by size."""
     for n in sizes:
         above = peak(n)
@@ -117,7 +117,7 @@ def tensors(sizes: Iterable[int], repeats: int) -> Iterator[dict]:
                 yield row(TENSOR, name, n, (ours, theirs * peer.times, times), above)
 
 
-def files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[dict]:
+def files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[Row]:
     """`analyze` of a bfloat16 checkpoint against `cat`, from memory and from the disk."""
     for n in sizes:
         path, *_ = write_shards(folder, n, 1)
@@ -133,7 +133,7 @@ def cat(paths: Iterable[Path]) -> None:
     subprocess.run(["cat", *map(str, paths)], stdout=subprocess.DEVNULL, check=True)
 
 
-def shards(n: int, number: int, folder: Path) -> dict:
+def shards(n: int, number: int, folder: Path) -> Row:
     """`analyze` of many shards that are zeros but for a value in each tensor, and take no room, against `cat`."""
     inside = folder / "shards"
     inside.mkdir()
@@ -142,7 +142,7 @@ def shards(n: int, number: int, folder: Path) -> dict:
     return row(SHARDS, READ, n, both(partial(wmgp.analyze, inside), partial(cat, paths), 1), above)
 
 
-def measure(largest: int, repeats: int) -> Iterator[dict]:
+def measure(largest: int, repeats: int) -> Iterator[Row]:
     """All rows up to that many values; of shards ten times as many, as they are not in memory at once."""
     sizes = [10**e for e in range(4, 10) if 10**e <= largest]
     yield from tensors(sizes, repeats)

@@ -18,15 +18,16 @@ import functools
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import harmonic_mean
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
@@ -37,7 +38,7 @@ from .models import INPUTS, build
 from .provenance import source_hash
 from .published import pool
 from .recipes import plan
-from .timing import seconds, write_table
+from .timing import Row, seconds, write_table
 from .training import choose_device, evaluate, train_together
 from .worker import one_thread, together
 
@@ -47,7 +48,7 @@ AMOUNT, WORKERS, BATCH = 0.8, 2, 256
 LEAST = 20  # seconds of both together: short jobs are repeated more often
 
 
-class Pictures(Dataset):
+class Pictures(Dataset[tuple[Tensor, int]]):
     """Images one at a time through PIL and `ToTensor`, as torchvision's data sets give them.
 
     Its MNISTs keep grey images and labels in tensors, its CIFAR10 colour ones in an array and a list.
@@ -64,7 +65,7 @@ class Pictures(Dataset):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, i: int):
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
         from PIL import Image
 
         picture = self.data[i]
@@ -82,7 +83,8 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     optimizer = torch.optim.SGD(parent.parameters(), lr=0.001, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()
     parent.train()
-    how = {"num_workers": workers, "multiprocessing_context": "fork" if workers else None}  # as it was on Linux
+    fork = "fork" if workers else None  # as it was on Linux
+    how: dict[str, Any] = {"num_workers": workers, "multiprocessing_context": fork}
     for images, labels in DataLoader(Pictures(training), BATCH, shuffle=True, **how):
         optimizer.zero_grad()
         loss = loss_of(parent(images.to(device)), labels.to(device))
@@ -114,7 +116,7 @@ def against_published(
     limit: int | None = None,
     least: float = LEAST,
     processes: int | None = None,
-) -> dict:
+) -> Row:
     """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
     kind = torch.device(device).type
     processes = processes or (1 if kind == "cuda" else os.cpu_count() or 1)
@@ -134,7 +136,7 @@ def against_published(
 
 
 @contextmanager
-def _processes(number: int) -> Iterator[list[ProcessPoolExecutor]]:
+def _processes(number: int) -> Generator[list[ProcessPoolExecutor], None, None]:
     """Pools of one new process each: every one of them gets its share of the work."""
     with ExitStack() as stack:
         new = multiprocessing.get_context("spawn")

@@ -4,7 +4,7 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[io.FileIO]:
+def locked(path: str | Path) -> Generator[io.FileIO, None, None]:
     """`path` open for reading and appending, made where absent, and held against other processes meanwhile."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with io.FileIO(path, "a+b") as file:

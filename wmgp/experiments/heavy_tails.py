@@ -6,7 +6,7 @@ heavy (`Power`), or a rescaling after training that leaves the outputs as they a
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -123,7 +123,7 @@ class Power(nn.Module):
 
 
 @contextmanager
-def powered(model: nn.Module, alpha: float) -> Iterator[None]:
+def powered(model: nn.Module, alpha: float) -> Generator[None, None, None]:
     """Meanwhile, the weights of two or more dimensions are `Power`s of what is trained; afterwards they are plain."""
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)] if alpha != 1 else []
     for layer in layers:
@@ -136,7 +136,7 @@ def powered(model: nn.Module, alpha: float) -> Iterator[None]:
 
 
 @contextmanager
-def penalised(model: nn.Module, strength: float) -> Iterator[None]:
+def penalised(model: nn.Module, strength: float) -> Generator[None, None, None]:
     """Meanwhile, gradients of weights of two or more dimensions have that of strength sum |w| added: strength sign(w).
 
     Weights do not settle at zero but step about it, by no more than the learning rate times the strength.

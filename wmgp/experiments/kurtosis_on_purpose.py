@@ -69,7 +69,7 @@ def described(model: nn.Module) -> dict[str, float]:
     are the shares beyond the effective number of weights for scores |w| and |w|^(1/2) (see `rules`).
     """
     analysis, table = analyze(model), analyze(model).tensors
-    levels, pool = analysis._magnitudes, torch.cat([p.detach().double().flatten().cpu() for p in model.parameters()])
+    levels, pool = analysis.magnitudes, torch.cat([p.detach().double().flatten().cpu() for p in model.parameters()])
     size = pool.square().mean().sqrt()
     return {
         "kurtosis": analysis.kurtosis,

@@ -4,7 +4,7 @@ PyTorch's keeps an index of 64 bits for every window and walks six channels one 
 a step. Here the largest value is looked up again on the way back.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-FASTEST = {"nogil": True, "cache": True, "error_model": "numpy"}
+FASTEST: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 class HalvingPool(nn.MaxPool2d):
@@ -21,17 +21,17 @@ class HalvingPool(nn.MaxPool2d):
     def __init__(self) -> None:
         super().__init__(2)
 
-    def forward(self, images: Float[Tensor, "*n c h w"]) -> Float[Tensor, "*n c s t"]:
+    def forward(self, input: Float[Tensor, "*n c h w"]) -> Float[Tensor, "*n c s t"]:
         """Of equal values the first one, row by row, gets the gradient. NaN goes through, but its gradient is lost."""
-        ours = images.device.type == "cpu" and images.dtype == torch.float32 and images.ndim == 4
-        return cast(Tensor, _Halved.apply(images) if ours else super().forward(images))
+        ours = input.device.type == "cpu" and input.dtype == torch.float32 and input.ndim == 4
+        return cast(Tensor, _Halved.apply(input) if ours else super().forward(input))
 
 
 class _Halved(torch.autograd.Function):
     """Both directions on arrays in channels_last order."""
 
     @staticmethod
-    def forward(ctx, images: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor) -> Tensor:
         n, c, h, w = images.shape
         images = images.contiguous(memory_format=torch.channels_last)
         halved = torch.empty((n, c, h // 2, w // 2), memory_format=torch.channels_last)
@@ -40,7 +40,7 @@ class _Halved(torch.autograd.Function):
         return halved
 
     @staticmethod
-    def backward(ctx, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         images, halved = ctx.saved_tensors
         uneven = any(size % 2 for size in images.shape[2:])  # the last row or column is in no window
         gradient = torch.zeros_like(images) if uneven else torch.empty_like(images)
@@ -54,7 +54,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 @numba.njit(**FASTEST)
-def _largest(images, halved):
+def _largest(images: np.ndarray, halved: np.ndarray) -> None:
     """The largest value of each window of images [n, h, w, c]."""
     n, h, w, c = halved.shape
     for i in range(n):
@@ -70,7 +70,7 @@ def _largest(images, halved):
 
 
 @numba.njit(**FASTEST)
-def _spread(images, halved, above, gradient):
+def _spread(images: np.ndarray, halved: np.ndarray, above: np.ndarray, gradient: np.ndarray) -> None:
     """Each window's gradient to where its largest value lies, zero to its other places; no branches, for speed."""
     n, h, w, c = halved.shape
     for i in range(n):

@@ -74,7 +74,7 @@ def measure(
             job = {"network": NETWORK, "data": training.name, "seed": seed, "method": METHOD, "rule": rule}
             kurtoses = {"kurtosis": analysis.kurtosis, "k2": analysis.kurtosis_of_kurtoses}
             row = pruned(model, before, METHOD, point.amount, training, test, FINE_TUNING + seed, recipe)
-            append_row(table, {**job, **kurtoses, **row, "device": settings["device"], "run": run})
+            append_row(table, {**job, **kurtoses, **row, "device": training.images.device.type, "run": run})
             record_run(table, settings, time.perf_counter() - began)
 
 

@@ -129,7 +129,7 @@ def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-def keys(table: str | Path, names: Sequence[str]) -> set[tuple]:
+def keys(table: str | Path, names: Sequence[str]) -> set[tuple[Cell, ...]]:
     """What the rows of the table have in these columns, a tuple a row; nothing where there is no table yet."""
     if not Path(table).exists() or not Path(table).stat().st_size:
         return set()

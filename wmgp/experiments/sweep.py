@@ -29,6 +29,7 @@ from .worker import Family, Site, load_images
 
 KEY = ("run", "method", "amount")
 Tell = Callable[[str, int, int], None]
+Job = tuple[str, str, float]  # run, method and amount
 Task = tuple[Family, str, list[tuple[str, float]], Site]  # of `worker.rows`
 
 
@@ -98,7 +99,7 @@ def _doubt(row: dict[str, Any]) -> None:
         )
 
 
-def _there(out: Path) -> set[tuple]:
+def _there(out: Path) -> set[Job]:
     """Run, method and amount of the rows that the table has."""
     if not out.exists() or not out.stat().st_size:
         return set()
@@ -137,7 +138,7 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
     return [Family(sweep, chosen, seed, training.name, hashes) for seed in sweep.seeds]
 
 
-def _missing(ready: dict[str, Family], there: set[tuple]) -> Iterator[tuple]:
+def _missing(ready: dict[str, Family], there: set[Job]) -> Iterator[Job]:
     """The jobs that the table has no row of, those of one parent together: run, method and amount."""
     for run, family in ready.items():
         for method in dict.fromkeys(family.sweep.methods):
@@ -146,7 +147,7 @@ def _missing(ready: dict[str, Family], there: set[tuple]) -> Iterator[tuple]:
                     yield run, method, amount
 
 
-def _tasks(ready: dict[str, Family], missing: list[tuple], site: Site) -> Iterator[Task]:
+def _tasks(ready: dict[str, Family], missing: list[Job], site: Site) -> Iterator[Task]:
     """What a worker is given at a time: jobs of one parent, as many as are trained together."""
     for run, jobs in groupby(missing, key=lambda job: job[0]):
         sweep, prunes = ready[run].sweep, [job[1:] for job in jobs]

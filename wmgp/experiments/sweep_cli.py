@@ -3,10 +3,10 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -25,7 +25,7 @@ Words = list[str] | None
 class Command(TyperCommand):
     """A command whose options in `MANY` may be followed by several values: `--methods l1 random`."""
 
-    def parse_args(self, ctx, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, repeated(args))
 
 
@@ -89,7 +89,7 @@ def sweep(
     print(f"{rows} rows added to {out}" if rows else f"{out} has every row already")
 
 
-def _sweeps(preset: str | None, network: str | None, given: dict) -> "list[Sweep]":
+def _sweeps(preset: str | None, network: str | None, given: dict[str, Any]) -> "list[Sweep]":
     """The preset's sweeps, of one network where that is named, with what was given in place of their own."""
     from dataclasses import replace
 
@@ -138,7 +138,7 @@ def _seeds(words: list[str]) -> tuple[int, ...]:
 
 
 @contextmanager
-def _plain_warnings() -> Iterator[None]:
+def _plain_warnings() -> Generator[None, None, None]:
     """A warning is a line for the reader, without the place in the source where it arose."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *where: print(f"warning: {message}", file=sys.stderr)
@@ -146,7 +146,7 @@ def _plain_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress() -> Generator[Callable[[str, int, int], None], None, None]:
     """Bars on stderr with the time left; where that is no terminal, a line at the end of each part."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

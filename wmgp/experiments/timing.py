@@ -13,6 +13,7 @@ from .files import write_aside
 from .provenance import keep_runs, record_run
 
 CPU = torch.device("cpu")
+Row = dict[str, Any]  # of a benchmark's table, by columns
 
 
 def seconds(work: Callable[[], object], device: torch.device = CPU) -> float:

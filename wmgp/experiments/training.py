@@ -4,7 +4,7 @@ The whole data set lies on the device as uint8, and a batch is an indexing of it
 DataLoader costs more than the network.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -100,7 +100,7 @@ def train_together(
 
 
 @contextmanager
-def _repeatable(device: torch.device, seed: int) -> Iterator[None]:
+def _repeatable(device: torch.device, seed: int) -> Generator[None, None, None]:
     """Dropout by the seed; on a GPU, on a stream of its own, and by those ways of cuDNN that repeat themselves."""
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng([device] if on_gpu else []):

@@ -117,7 +117,7 @@ def small(study: Study, jobs: int) -> Measured:
         return measured(table)
 
 
-def _each(work: Callable, tasks: list[tuple]) -> Iterator[Any]:
+def _each(work: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
     """What the work on the tasks gives, as it comes."""
     with closing(spread(work, tasks)) as found:
         yield from found

@@ -8,6 +8,7 @@ import argparse
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -88,7 +89,8 @@ def changes(rows: pd.DataFrame, y: str, first: int = 1, last: int = EPOCHS) -> d
     if not {first, last} <= set(wide.columns):
         return {}
     apart = (wide[last] - wide[first]).dropna()
-    return {float(amount): mean_interval(part) for amount, part in apart.groupby(level="amount")}  # pyright: ignore
+    parts: Any = apart.groupby(level="amount")
+    return {float(amount): mean_interval(part) for amount, part in parts}
 
 
 def nearest(rows: pd.DataFrame, y: str = "js") -> pd.DataFrame:

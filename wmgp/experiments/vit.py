@@ -41,7 +41,7 @@ def vit(seed: int) -> nn.Module:
         model = VisionTransformer(SIDE, PATCH, LAYERS, HEADS, HIDDEN, MLP, num_classes=10)
         model.conv_proj = nn.Conv2d(1, HIDDEN, PATCH, PATCH)  # torchvision's own wants three channels
         nn.init.trunc_normal_(model.conv_proj.weight, std=PATCH**-1.0)  # as torchvision draws it: 1 over fan-in's root
-        nn.init.zeros_(model.conv_proj.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(model.get_parameter("conv_proj.bias"))
     return model
 
 

@@ -5,7 +5,7 @@ On a CPU all of it has one thread. A worker keeps one data set and one parent fr
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,7 @@ def load_images(sweep: Sweep, train: bool) -> ImageData:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None, None, None]:
     """For torch and for numpy's linear algebra: sums come out otherwise, in the last digit, with more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

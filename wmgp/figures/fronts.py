@@ -4,7 +4,7 @@ Each function takes the rows it draws and returns a figure; curves of a figure d
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -190,4 +190,5 @@ def front_of(distribution: Distribution, n: int = 401) -> Curve:
 
 def _random(axes: "Axes") -> None:
     amount = np.linspace(0, 1, 201)
-    axes.plot(amount, np.sqrt(1 - amount), **GUIDE | {"linewidth": 2, "label": "√(1 - amount)"})
+    look: dict[str, Any] = GUIDE | {"linewidth": 2, "label": "√(1 - amount)"}
+    axes.plot(amount, np.sqrt(1 - amount), **look)

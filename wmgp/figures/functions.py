@@ -1,7 +1,7 @@
 """The figures of what networks say: a map of networks by their outputs, and how far prunes are from the parent."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,12 +26,14 @@ def map_figure(
     path = points[of == way]
     axes.plot(*path.T, color="#444444", linewidth=1.2, marker=".", markersize=6, label="training, by epochs", zorder=2)
     shown = [method for method in METHODS if (of == method).any()]
+    shades: list[Any] = []
     for method, marker in zip(shown, MARKERS, strict=False):
         mine = of == method
-        shades = axes.scatter(
+        found = axes.scatter(
             *points[mine].T, c=amounts[mine], cmap=SHADES, vmin=0, vmax=1, marker=marker, s=48, edgecolors="white",
             linewidths=0.6, zorder=3,
         )  # fmt: skip
+        shades.append(found)
         axes.plot([], [], marker, color="#444444", label=f"pruned by {METHODS[method]}")
     for place, name in ((0, "initialisation"), (-1, "parent")):
         axes.plot(*path[place], "*", color=PALETTE[1], markersize=15, markeredgecolor="white", zorder=4)
@@ -39,7 +41,7 @@ def map_figure(
         axes.annotate(name, path[place], outwards, textcoords="offset points", zorder=5)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
     axes.margins(0.08)
-    bar = drawn.colorbar(shades, ax=axes, location="bottom", shrink=0.8, aspect=30, format=PercentFormatter(1))
+    bar = drawn.colorbar(shades[-1], ax=axes, location="bottom", shrink=0.8, aspect=30, format=PercentFormatter(1))
     bar.set_label("Amount: pruned share of the parameters")
     drawn.legend(loc="outside upper center", ncols=2)
     return drawn

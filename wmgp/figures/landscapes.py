@@ -1,7 +1,7 @@
 """The figures of loss landscapes: lines from the initialisation, and planes around a network."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -40,14 +40,15 @@ def planes_figure(ticks: Float[np.ndarray, " t"], losses: Mapping[str, Float[np.
     everything = np.stack(list(losses.values()))
     levels = np.geomspace(everything.min(), everything.max() * (1 + 1e-9), LEVELS + 1)
     drawn, panels = figure(1, len(losses), (2.0 * len(losses), 3.2), sharex=True, sharey=True, squeeze=False)
+    shades: list[Any] = []
     for axes, (name, surface) in zip(panels[0], losses.items(), strict=True):
-        shades = axes.contourf(ticks, ticks, surface, levels, cmap="cividis", norm=LogNorm())
+        shades.append(axes.contourf(ticks, ticks, surface, levels, cmap="cividis", norm=LogNorm()))
         axes.contour(ticks, ticks, surface, levels[::3], colors="white", linewidths=0.6)
         axes.plot(0, 0, "+", color="white", markersize=10, markeredgewidth=2)
         axes.set(title=name, aspect="equal", xlabel="direction v")
         axes.grid(visible=False)
     panels[0, 0].set_ylabel("direction u")
-    bar = drawn.colorbar(shades, ax=list(panels[0]), location="bottom", shrink=0.8, aspect=30, format="{x:.2g}")
+    bar = drawn.colorbar(shades[-1], ax=list(panels[0]), location="bottom", shrink=0.8, aspect=30, format="{x:.2g}")
     bar.set_ticks(levels[::3])
     bar.minorticks_off()
     bar.set_label("Test loss (nats)")

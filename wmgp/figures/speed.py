@@ -1,6 +1,6 @@
 """The figure of speed: seconds against size, ours, what it is held against, and what memory and disk allow."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..experiments.benchmark_sizes import COLD, READ, TENSOR, WARM
 from ..plotting import DASHES, MARKERS, PALETTE, figure
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 OURS = "wmgp.analyze"
-LIMIT = {"color": "#666666", "linewidth": 4, "alpha": 0.5, "marker": ""}  # what no program can be faster than
-LIMITS = ("torch.sum", READ)
+LIMITS = ("torch.sum", READ)  # what no program can be faster than
+LIMIT: dict[str, Any] = {"color": "#666666", "linewidth": 4, "alpha": 0.5, "marker": ""}
 
 
 def speed_figure(rows: "DataFrame") -> "Figure":
@@ -44,5 +44,5 @@ def _lines(axes: "Axes", lines: "dict[str, DataFrame]") -> None:
     looks = dict(zip(lines, zip(PALETTE, DASHES, MARKERS, strict=True), strict=False))
     for name in order:
         color, dashes, marker = looks[name]
-        plain = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 5}
+        plain: dict[str, Any] = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 5}
         axes.plot(lines[name]["values"], lines[name]["seconds"], label=name, **(LIMIT if name in LIMITS else plain))

@@ -1,6 +1,7 @@
 """What pruned networks did: C1 to C3, C7 and C9 in every sweep, C8 in MobileNetV2, C5 as an order of what could go."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def function(of: Recorded) -> Iterator[Row]:
             yield sweep_row(of, name, rows, "C3", key, claim, found, form, "06_function_space")
 
 
-def by_parent(of: Recorded, rows: pd.DataFrame) -> list[tuple[dict, pd.DataFrame]]:
+def by_parent(of: Recorded, rows: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """The L1 prunes of each parent of a sweep, with the analysis of the parent's weights."""
     known = of.parents_of(rows)
     parts = rows.loc[rows["method"] == "l1"].groupby("parent_sha256")
@@ -120,7 +121,7 @@ def most_to_prune(of: Recorded) -> Iterator[Row]:
             yield sweep_row(of, name, rows, "C7", key, claim, found, form, "08_optimal_amount")
 
 
-def lost_at(parents: list[tuple[dict, pd.DataFrame]], rule: str) -> list[float]:
+def lost_at(parents: list[tuple[dict[str, Any], pd.DataFrame]], rule: str) -> list[float]:
     """Points of accuracy lost after fine-tuning at the amount that a rule gives for each parent."""
     return [POINTS * optimum.cost_at(part, [analysis[rule]["amount"]])[0] for analysis, part in parents]
 
