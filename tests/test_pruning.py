@@ -49,6 +49,23 @@ def test_ties_are_pruned_exactly_too(values, amount):
     assert magnitudes[~kept].max(initial=0) <= magnitudes[kept].min(initial=np.inf)
 
 
+@pytest.mark.parametrize("amount", [0, 1e-4, 0.3, 0.5, 0.97, 1])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("levels", [3, 10**6])
+def test_global_l1_prunes_what_a_stable_sort_puts_first(rng, monkeypatch, histogram, levels, dtype, amount):
+    """Also where most values are equal, and where blocks end within tensors."""
+    monkeypatch.setattr("wmgp.pruning.CHUNK", 1000)
+    sizes = [4321, 0, 1, 2000, 999]
+    state = {
+        f"{i}.weight": torch.tensor(rng.integers(-levels, levels + 1, n) / levels).to(dtype) for i, n in enumerate(sizes)
+    }
+    order = np.argsort(np.abs(torch.cat(list(state.values())).double().numpy()), kind="stable")
+    wanted = np.ones(order.size, dtype=bool)
+    wanted[order[: round(amount * order.size)]] = False
+    kept = torch.cat(list(wmgp.global_masks(state, amount).values())).numpy()
+    np.testing.assert_array_equal(kept, wanted)
+
+
 def test_masks_and_the_report_agree_per_tensor(rng):
     tensors = {f"{i}.weight": rng.integers(-20, 21, 50_000).astype(np.float32) for i in range(4)}
     a = wmgp.analyze(tensors)

@@ -171,3 +171,18 @@ def count_below(bits: np.ndarray, thresholds: np.ndarray):
             counts[0, t] += below
             counts[1, t] += equal
     return counts
+
+
+@numba.njit(nogil=True, cache=True)
+def keep(bits: np.ndarray, threshold: np.uint32, ties: int, kept: np.ndarray) -> int:
+    """Fill `kept`: False for magnitudes below the threshold's bits, and for the first `ties` that equal it.
+
+    Returns how many ties are left.
+    """
+    for i in range(bits.size):
+        magnitude = bits[i] & SIGNLESS
+        kept[i] = magnitude >= threshold
+        if magnitude == threshold and ties > 0:
+            kept[i] = False
+            ties -= 1
+    return ties

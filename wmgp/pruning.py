@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .errors import InputError
-from .measurement import measure
+from .measurement import CHUNK, measure
 from .parameters import Parameter, Pool, collect, label
 from .pareto import check_amount, rank
 
@@ -26,10 +26,12 @@ Flat = Iterator[tuple[str, Bool[np.ndarray, " n"]]]
 
 def l1(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
     """Global L1: the smallest magnitudes of the whole pool go; equal ones in the order of the tensors."""
-    n_pruned = int(rank(amount, sum(p.n for p in pool)))
-    levels = measure(pool).levels(np.array([n_pruned]))
-    threshold = levels.threshold(np.array([n_pruned]))[0]
-    return _below(((p.name, _magnitude(p)) for p in pool), threshold, levels.ties_pruned(n_pruned))
+    n_pruned, measurement = int(rank(amount, sum(p.n for p in pool))), measure(pool)
+    levels = measurement.levels(np.array([n_pruned]))
+    threshold, ties = levels.threshold(np.array([n_pruned]))[0], levels.ties_pruned(n_pruned)
+    if measurement.histogram is None:
+        return _below(((p.name, _magnitude(p)) for p in pool), threshold, ties)
+    return _below_in_blocks(pool, threshold, ties)
 
 
 def l1_normalized(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
@@ -209,6 +211,19 @@ def _below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np.float
         yield name, kept
 
 
+def _below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floating, ties: int) -> Flat:
+    """The same of magnitudes that are float32 values, a block at a time: no tensor is in memory but for its mask."""
+    from .kernels import keep
+
+    bits = np.float32(np.nan_to_num(threshold)).view(np.uint32)  # there is no threshold where nothing is pruned
+    for p in pool:
+        kept = np.empty(p.n, dtype=bool)
+        for start in range(0, p.n, CHUNK):
+            part = kept[start : start + CHUNK]
+            ties = keep(_on_cpu(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
+        yield p.name, kept
+
+
 def _relative(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Magnitudes over the largest of them, in float64, so that squares of tiny ones do not vanish; zeros stay zero."""
     largest = magnitude.max(initial=0)
@@ -216,8 +231,11 @@ def _relative(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def _magnitude(p: Parameter) -> Float[np.ndarray, " n"]:
-    block = p.block(0, p.n)
-    return np.abs(block if isinstance(block, np.ndarray) else block.cpu().numpy())
+    return np.abs(_on_cpu(p.block(0, p.n)))
+
+
+def _on_cpu(block: Any) -> Float[np.ndarray, " n"]:
+    return block if isinstance(block, np.ndarray) else block.cpu().numpy()
 
 
 def _rng(generator: Any) -> np.random.Generator:
