@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+OLDEST := .venv-oldest
 COPY := _build/source
 BEFORE := _build/before
 
 .DEFAULT_GOAL := help
-.PHONY: book pdf links notebooks test bench times lint clean help
+.PHONY: book pdf links notebooks test oldest bench times lint clean help
 
 # Installed again only when pyproject.toml or constraints.txt has changed since.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -33,6 +34,15 @@ notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sourc
 
 test: $(INSTALLED)  ## run all the tests, a process a core
 	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+
+# The book and what is built are of today's tools; uv picks the oldest of what pyproject.toml asks for.
+BUILT := accessibility book browser contributing face home links markup notebooks pdf readme wheel
+oldest:  ## run the package's tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --disable-pip-version-check uv
+	$(OLDEST)/bin/python -m uv pip install --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[book,dev]'
+	$(OLDEST)/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder -W default \
+		$(filter-out $(BUILT:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/

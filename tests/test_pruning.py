@@ -56,9 +56,8 @@ def test_global_l1_prunes_what_a_stable_sort_puts_first(rng, monkeypatch, histog
     """Also where most values are equal, and where blocks end within tensors."""
     monkeypatch.setattr("wmgp.pruning.CHUNK", 1000)
     sizes = [4321, 0, 1, 2000, 999]
-    state = {
-        f"{i}.weight": torch.tensor(rng.integers(-levels, levels + 1, n) / levels).to(dtype) for i, n in enumerate(sizes)
-    }
+    drawn = (torch.tensor(rng.integers(-levels, levels + 1, n) / levels) for n in sizes)
+    state = {f"{i}.weight": values.to(dtype) for i, values in enumerate(drawn)}
     order = np.argsort(np.abs(torch.cat(list(state.values())).double().numpy()), kind="stable")
     wanted = np.ones(order.size, dtype=bool)
     wanted[order[: round(amount * order.size)]] = False

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from wmgp.experiments import files, results
 from wmgp.experiments.names import NETWORKS
-from wmgp.experiments.provenance import measured_by, provenance
+from wmgp.experiments.provenance import CORE, measured_by, provenance
 from wmgp.experiments.recipes import needed
 from wmgp.experiments.schedules import SALIENCY
 from wmgp.pruning import METHODS
@@ -35,6 +37,20 @@ def name(path):
 
 def test_there_is_something_recorded():
     assert {"reference_run", "lenet5_mnist"} <= {path.stem for path in TABLES} and PARENTS
+
+
+EXECUTES = """
+import sys, torch, wmgp
+state = {"a.weight": torch.randn(150_000), "b.weight": torch.randn(150_000).bfloat16()}
+wmgp.analyze(state), wmgp.global_masks(state, 0.5), wmgp.cosine_similarity(state, state)
+print(*(name.removeprefix("wmgp.") for name in sys.modules if name.startswith("wmgp.")))
+"""
+
+
+def test_the_source_that_a_row_names_is_all_that_an_analysis_executes():
+    """But for a place for what is compiled, and the words of errors; on a GPU two modules more."""
+    run = subprocess.run([sys.executable, "-c", EXECUTES], capture_output=True, text=True, check=True)
+    assert {*run.stdout.split(), "device", "device_kernels"} == {*CORE, "compiling", "errors"}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=name)

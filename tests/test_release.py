@@ -137,8 +137,15 @@ def test_a_workflow_runs_nothing_but_make(name):
 def test_the_tests_run_on_the_oldest_and_the_newest_python():
     said, job = load("tests"), load("tests")["jobs"]["tests"]
     assert job["strategy"]["matrix"]["python"] == [named_pythons()[0], named_pythons()[-1]]
-    assert [step["run"] for step in steps("tests") if "run" in step][-2:] == ["make book", "make test"]
+    assert [step["run"] for step in job["steps"] if "run" in step][-2:] == ["make book", "make test"]
     assert said["permissions"] == {"contents": "read"} and set(said[True]) == {"push", "pull_request"}
+
+
+def test_the_oldest_of_what_is_needed_is_tried_on_the_oldest_python():
+    python, tried = load("tests")["jobs"]["oldest"]["steps"][1:]
+    assert python["with"]["python-version"] == named_pythons()[0] and tried["run"] == "make oldest"
+    built = re.search(r"^BUILT := (.*)$", MAKEFILE, re.MULTILINE)
+    assert built and all((ROOT / "tests" / f"test_{name}.py").is_file() for name in built.group(1).split())
 
 
 def test_the_pages_are_what_make_builds_and_only_publishing_may_write():

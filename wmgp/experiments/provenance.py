@@ -20,8 +20,8 @@ from .files import locked, write_aside
 
 # What an analysis or a prune executes: part of every source hash.
 CORE = (
-    *("analysis", "device", "kernels", "magnitudes", "measurement", "moments", "parameters", "pareto"),
-    *("pruning", "similarity"),
+    *("analysis", "counters", "device", "device_kernels", "halves", "kernels", "magnitudes", "measurement"),
+    *("moments", "parameters", "pareto", "pruning", "similarity"),
 )
 
 
