@@ -550,11 +550,37 @@ def test_a_gigabyte_is_analysed_in_less_memory(tmp_path):
         file.write(safetensors(header, b""))
         for _ in range(16 * size // len(tile)):
             file.write(tile)
-    # Peak memory of this program alone: ru_maxrss would begin with that of the process that started it.
-    peak = "import atexit, sys\natexit.register(lambda: sys.stderr.write(open('/proc/self/status').read()))\n"
-    arguments = [sys.executable, "-c", peak + PROGRAM, "analyze", str(path), "--json"]
-    run = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    said, peak = with_its_peak("analyze", path, "--json")
     path.unlink()
-    found, memory = strict(run.stdout), re.search(r"VmHWM:\s+(\d+) kB", run.stderr)
+    found = strict(said)
     assert found["n_parameters"] == 1 << 28 and found["optimal"]["amount"] == 0.8
-    assert memory is not None and int(memory[1]) << 10 < 700e6
+    assert peak < 700e6
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of peak memory")
+def test_a_tensor_is_pruned_in_less_memory_than_it_takes(tmp_path):
+    """512 MB of float32 in a single tensor: its mask is in memory, a quarter as large, and blocks of it."""
+    path, out, size = tmp_path / "x.safetensors", tmp_path / "out.safetensors", 1 << 29
+    ones = np.ones(1 << 20, dtype="<f4")
+    with path.open("wb") as file:
+        file.write(safetensors({"layer.weight": entry(0, size)}, ones.tobytes()))
+        file.truncate(file.tell() + size - ones.nbytes)
+    said, peak = with_its_peak("prune", path, out, "--amount", "0.999")
+    assert "pruned 134,083,510 of 134,217,728 values" in said and out.stat().st_size == path.stat().st_size
+    kept = np.memmap(out, dtype="<f4", mode="r", offset=out.stat().st_size - size)
+    assert np.count_nonzero(kept[: 1 << 20]) == round(0.001 * (1 << 27))
+    path.unlink(), out.unlink()
+    assert peak < size
+
+
+def with_its_peak(*arguments: object) -> tuple[str, int]:
+    """What the command prints, and the bytes that it held at the most.
+
+    Of this program alone: ru_maxrss would begin with that of the process that started it.
+    """
+    peak = "import atexit, sys\natexit.register(lambda: sys.stderr.write(open('/proc/self/status').read()))\n"
+    command = [sys.executable, "-c", peak + PROGRAM, *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    memory = re.search(r"VmHWM:\s+(\d+) kB", run.stderr)
+    assert memory is not None
+    return run.stdout, int(memory[1]) << 10

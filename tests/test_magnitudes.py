@@ -159,7 +159,7 @@ def test_bounds_of_the_packed_counters():
     from wmgp.kernels import FLUSH, SLOTS
 
     assert FLUSH * (SLOTS - 1) < 1 << 38
-    assert FLUSH <= 1 << 26
+    assert FLUSH << 38 < 1 << 64
     assert FLUSH * (SLOTS - 1) ** 2 < 1 << 63
 
 
@@ -186,6 +186,7 @@ INTERPRETED = """
 import numpy as np, torch
 from wmgp import device, device_kernels
 counters = [device.Counter(torch.device("cpu")) for _ in range(2)]
+assert device_kernels.HELD << 38 < 1 << 63  # no count reaches the sign
 device_kernels.HELD = 20_000  # drained on the way
 counters[1].kernels, counters[1].packed = device_kernels, torch.zeros((device.BINS, 2), dtype=torch.int64)
 rng = np.random.default_rng(0)

@@ -145,7 +145,9 @@ def test_a_tensor_of_zeros_goes_first(method):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: 7, lambda: np.random.default_rng(7), lambda: torch.Generator().manual_seed(7)], ids=str
+    "make",
+    [lambda: 7, lambda: np.random.default_rng(7), lambda: torch.Generator().manual_seed(7)],
+    ids=["a seed", "numpy's generator", "torch's generator"],
 )
 def test_the_same_seed_gives_the_same_random_masks(make):
     net = small_net()

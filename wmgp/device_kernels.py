@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-HELD = 1 << 25  # values that the packed counters hold before a count could reach the sign
+HELD = (1 << 25) - 1  # values a packed counter holds: with one more, all of a bin, its count would reach the sign
 _SIZE = 2048  # values of a program
 _SHIFT = 38  # of the count in a packed counter, above the sum of the slots
 

@@ -11,7 +11,7 @@ BINS = 1 << 19
 SLOTS = 1 << 12
 SIGNLESS = np.uint32(0x7FFFFFFF)
 INFINITE = np.uint32(0x7F800000)  # this magnitude and all above it are infinite or not a number
-FLUSH = 1 << 26  # values a packed counter holds before its count could overflow
+FLUSH = (1 << 26) - 1  # values a packed counter holds: with one more, all of a bin, its count would overflow
 
 _SHIFT, _LOW = np.uint32(12), np.uint32(0xFFF)
 _ONE = np.uint64(1 << 38)  # a count in the upper 26 bits of a packed counter, the sum of the slots in the lower 38

@@ -23,7 +23,7 @@ from .moments import Moments, kurtosis_of, moments
 from .parameters import Parameter, Pool, collect
 
 SORTED_BELOW = 100_000  # values: sorting so few takes a millisecond, and needs nothing compiled
-CHUNK, DEVICE_CHUNK = 1 << 20, 1 << 24  # values a task reads; fixed, so that sums never depend on the threads
+CHUNK, DEVICE_CHUNK = 1 << 20, 3 << 22  # values a task reads; fixed, so that sums never depend on the threads
 SQUARABLE = (1e-70, 1e70)  # the range of a largest magnitude whose fourth powers float64 can sum
 Progress = Callable[[int, int], None]
 

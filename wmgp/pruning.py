@@ -221,6 +221,7 @@ def _below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floating, 
         for start in range(0, p.n, CHUNK):
             part = kept[start : start + CHUNK]
             ties = keep(_on_cpu(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
+            p.release()
         yield p.name, kept
 
 

@@ -126,7 +126,7 @@ def _write_safetensors(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
             for start in range(0, tensor.n, BLOCK):
                 kept = mask[start : start + BLOCK]
                 file.write((tensor.bits(start, start + len(kept)) * kept).data)
-        tensor.release()
+                tensor.release()
 
 
 def _write_torch(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
