@@ -33,7 +33,7 @@ notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sourc
 	$(BIN)/python notebooks/run.py $(ONLY)
 
 test: $(INSTALLED)  ## run all the tests, a process a core
-	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
 # The book and what is built are of today's tools; uv picks the oldest of what pyproject.toml asks for.
 BUILT := accessibility book browser contributing face home links markup notebooks pdf readme wheel
@@ -41,7 +41,7 @@ oldest:  ## run the package's tests with the oldest versions that pyproject.toml
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --disable-pip-version-check uv
 	$(OLDEST)/bin/python -m uv pip install --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[book,dev]'
-	$(OLDEST)/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder -W default \
+	$(OLDEST)/bin/python -m pytest -n auto --no-loadscope-reorder -W default \
 		$(filter-out $(BUILT:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse

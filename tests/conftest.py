@@ -28,9 +28,10 @@ settings.register_profile("without a clock", deadline=None)  # a first call comp
 settings.load_profile("without a clock")
 
 # Fast and small first, whole notebooks and the built book last.
+BOOK = ["test_home", "test_book", "test_links", "test_markup", "test_accessibility", "test_pdf"]
 LAST = [
     *("test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_face"),
-    *("test_home", "test_book", "test_links", "test_markup", "test_accessibility", "test_pdf"),
+    *BOOK,
 ]
 
 
@@ -40,8 +41,19 @@ def pytest_collection_modifyitems(items):
         return LAST.index(name) + 1 if name in LAST else 0
 
     items.sort(key=place)  # stable: within a module the order stays
-    for item in items:  # what one process of several is to run: a module, so that fixtures are made once; the book, too
-        item.add_marker(pytest.mark.xdist_group("book" if "plain" in item.fixturenames else item.path.stem))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """What one process of several runs at a time: a module, and all about the built book, which is built once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            name = Path(nodeid.split("::")[0]).stem
+            return "book" if name in BOOK else name
+
+    return ByModule(config, log)
 
 
 @pytest.fixture
