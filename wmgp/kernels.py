@@ -133,12 +133,11 @@ def half_pass(bits: np.ndarray, magnitudes: np.ndarray, row: np.ndarray) -> tupl
         occurs[j] = counts[0, m] + counts[1, m]
         for sign in range(2):
             n, d = np.float64(counts[sign, m]), magnitudes[m] * (1 - 2 * sign) - row[1]
-            if n:  # not nothing times infinity
-                square = d * d
-                row[2] += n * d
-                row[3] += n * square
-                row[4] += n * square * d
-                row[5] += n * square * square
+            square = d * d
+            row[2] += n * d
+            row[3] += n * square
+            row[4] += n * square * d
+            row[5] += n * square * square
     return levels, occurs
 
 
