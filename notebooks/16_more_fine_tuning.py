@@ -67,8 +67,7 @@ def once_and_longer(paths: pd.DataFrame) -> pd.DataFrame:
         return paths
     swept = pd.concat([part for _, part in results.sweeps(results.locate("tuning_paths.csv").parent)])
     swept = swept[(swept["method"] == "l1") & swept["epochs"].isin([1, epochs]) & (swept["start"] == SCRATCH)]
-    longer = swept[swept["epochs"] == epochs]
-    return swept[swept["parent_sha256"].isin(longer["parent_sha256"]) & swept["amount"].isin(longer["amount"])]
+    return swept.merge(swept.loc[swept["epochs"] == epochs, ["parent_sha256", "amount"]].drop_duplicates())
 
 
 rows = measured()
