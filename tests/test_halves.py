@@ -87,6 +87,16 @@ def test_equal_values_do_not_vary(dtype, histogram, monkeypatch):
     assert found.m2[0] == 0 and found.mean[0] == float(torch.tensor(-0.1).to(dtype))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("of_mask", [torch.float32, torch.bool])
+def test_a_mask_of_another_dtype_leaves_half_precision_as_it_is(dtype, of_mask, histogram):
+    """As in a state dict whose weights alone were halved."""
+    weight, mask = torch.randn(1000, generator=torch.Generator().manual_seed(0)).to(dtype), torch.arange(1000) % 3 > 0
+    found = wmgp.analyze({"a.weight_orig": weight, "a.weight_mask": mask.to(of_mask)})
+    wanted = wmgp.analyze({"a.weight": weight * mask})
+    assert found.front.cosine.tolist() == wanted.front.cosine.tolist() and found.kurtosis == wanted.kurtosis
+
+
 @pytest.mark.parametrize("room", [0, 30_000, 1 << 27])
 def test_blocks_without_room_are_read_again(monkeypatch, histogram, room):
     """The same front and counts, of one reading or of two."""

@@ -63,7 +63,7 @@ class Parameter:
             values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
         elif not is_torch(values):
             values = values.tensor()
-        return values.detach() if self.mask is None else values.detach() * self.mask.to(values.device)
+        return values.detach() if self.mask is None else values.detach() * self.mask.to(values)
 
     @cached_property
     def _flat(self) -> Any:
