@@ -140,7 +140,7 @@ def way(found: tuple[float, float, float], closer: int) -> str:
     """Closer or farther, where the interval says so; `closer` is the sign of coming closer."""
     value, low, high = found
     if low != low:
-        return f"one seed, {'closer' if value * closer > 0 else 'farther away'}"
+        return f"on one seed {'closer' if value * closer > 0 else 'farther away'}"
     if low <= 0 <= high:
         return "neither clearly"
     return "closer" if value * closer > 0 else "farther away"
@@ -165,6 +165,9 @@ for name in networks:
             f"{name}, nothing pruned: trained on, the parent itself moves by {results.worded(*drift, '+.4f')} nats. "
             "A small prune's way is mostly this drift."
         )
+    if networks[name]["seed"].nunique() == 1:
+        lines.append(f"{name}: whether {epochs} epochs are more accurate than one, a single seed does not tell.")
+        continue
     gain = [amount for amount in pruned if moved["accuracy"][name][amount][1] > 0]
     lines.append(
         f"{name}: {epochs} epochs are clearly more accurate than one at "
