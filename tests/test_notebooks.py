@@ -101,12 +101,20 @@ def ran(source: Path, out: Path, values: dict[str, Any]) -> Path:
     return out
 
 
+def one_thread() -> None:
+    """For a kernel that this process starts."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 @pytest.fixture(scope="module")
 def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future[Path]]]]:
-    """The runs of every notebook that is asked for, side by side on all cores: most of a run is a single thread."""
+    """The runs of every notebook that is asked for, side by side on all cores, a thread each.
+
+    Threads of several runs that wait for one another at the same cores make each run many times as long.
+    """
     asked = [item.callspec.params["source"] for item in request.session.items if "tiny" in item.fixturenames]
     folder = tmp_path_factory.mktemp("tiny")
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), one_thread) as pool:
         yield {
             source: [pool.submit(ran, source, folder / f"{source.stem}.{name}.ipynb", RUNS[name]) for name in RUNS]
             for source in asked
