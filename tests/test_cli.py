@@ -569,7 +569,8 @@ def test_a_tensor_is_pruned_in_less_memory_than_it_takes(tmp_path):
     assert "pruned 134,083,510 of 134,217,728 values" in said and out.stat().st_size == path.stat().st_size
     kept = np.memmap(out, dtype="<f4", mode="r", offset=out.stat().st_size - size)
     assert np.count_nonzero(kept[: 1 << 20]) == round(0.001 * (1 << 27))
-    path.unlink(), out.unlink()
+    path.unlink()
+    out.unlink()
     assert peak < size
 
 

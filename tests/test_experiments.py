@@ -5,7 +5,10 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections import OrderedDict
+from dataclasses import replace
+from functools import partial
 from urllib.error import URLError
 
 import numpy as np
@@ -370,6 +373,75 @@ def test_a_parent_s_history_is_kept(digits, tmp_path):
     read = json.loads(path.read_text())
     assert not path.with_suffix(".npz").exists()
     assert all(read[name] == record[name] for name in ("initial", "trained", "accuracy", "seconds"))
+
+
+class Stopped(Exception):
+    """What stops a training in the tests."""
+
+
+def stopping_at(last):
+    def look(epoch):
+        if epoch == last:
+            raise Stopped
+
+    return look
+
+
+@pytest.mark.parametrize("network", ["lenet5", "mobilenet_v2"])  # the latter has dropout and batch normalisation
+def test_a_parent_s_training_goes_on_where_it_was_stopped(tmp_path, network):
+    """To the same bits, history too; the second epoch, of which the file was not yet written, is done again."""
+    many = 32 if network == "mobilenet_v2" else 192
+    images = torch.randint(256, (many, *models.INPUTS[network]), generator=torch.Generator().manual_seed(1))
+    train = data.from_arrays("noise", images.byte().numpy(), (torch.arange(many) % 10).numpy())
+    recipe = Recipe(weight_decay=1e-3, batch_size=16, nesterov=True, one_cycle=True, crop=1, flip=True)
+    get = partial(parents.parent, network, train, 1, 3, recipe, test=train)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    never = get(folder=whole)
+    with pytest.raises(Stopped):
+        get(folder=parts, after_epoch=stopping_at(2))
+    unfinished, done = parts / f"{network}-noise-seed1.unfinished", []
+    assert unfinished.exists()
+    again = get(folder=parts, after_epoch=done.append)
+    assert done == [2, 3] and not unfinished.exists()
+    assert provenance.weights_hash(again.state_dict()) == provenance.weights_hash(never.state_dict())
+    name = f"{network}-noise-seed1.npz"
+    assert np.array_equal(np.load(whole / name)["logits"], np.load(parts / name)["logits"])
+    assert sorted(path.name for path in parts.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_seconds_of_a_training_that_went_on_are_those_of_both_parts(digits, tmp_path):
+    def slowly(epoch):
+        time.sleep(1)
+        stopping_at(2)(epoch)
+
+    with pytest.raises(Stopped):
+        parents.parent("lenet5", digits[0], 1, 2, folder=tmp_path, after_epoch=slowly)
+    parents.parent("lenet5", digits[0], 1, 2, folder=tmp_path)
+    with safe_open(tmp_path / "lenet5-digits-seed1.safetensors", "pt") as file:
+        assert float(file.metadata()["seconds"]) > 1
+
+
+@pytest.mark.parametrize("what", ["recipe", "seed's images", "version", "bytes", "history"])
+def test_the_state_of_another_training_is_no_use(digits, tmp_path, monkeypatch, what):
+    """Nor is one that is damaged; the training begins anew, and its result is as of one that was never stopped."""
+    train, test = digits
+    with pytest.raises(Stopped):
+        parents.parent("lenet5", train, 1, 3, folder=tmp_path, after_epoch=stopping_at(3))
+    path, done = tmp_path / "lenet5-digits-seed1.unfinished", []
+    recipe = REFERENCE
+    if what == "recipe":
+        recipe = Recipe(momentum=0.5)
+    elif what == "seed's images":
+        train = replace(train, sha256="another")
+    elif what == "version":
+        monkeypatch.setattr(torch, "__version__", "1.0")
+    elif what == "bytes":
+        path.write_bytes(path.read_bytes()[:-1])
+    watched = test if what == "history" else None
+    again = parents.parent("lenet5", train, 1, 3, recipe, tmp_path, done.append, test=watched)
+    assert done == [1, 2, 3] and not path.exists()
+    never = parents.parent("lenet5", train, 1, 3, recipe)
+    assert provenance.weights_hash(again.state_dict()) == provenance.weights_hash(never.state_dict())
 
 
 def test_a_start_from_other_weights_is_part_of_what_a_parent_is(digits, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from .files import write_aside
 from .history import History
 from .models import build
 from .training import train
+from .unfinished import Unfinished
 
 
 def parent(
@@ -34,9 +35,10 @@ def parent(
     """The trained network of a seed, from `folder` where it lies there, else trained and kept there.
 
     The file is NETWORK-DATA-seedN.safetensors, float32, and says what it was trained with; one that was trained
-    otherwise is an InputError, never silently used. Initialisation and order of batches are both drawn from `seed`;
-    the initialisation is kept too, as NETWORK-init-seedN.safetensors. `initial` gives the untrained network of a seed;
-    without it that is `build`'s, from torchvision's weights of the name `start`, if any. With `test` images, a
+    otherwise is an InputError, never silently used. A training that is stopped goes on after its last whole epoch, to
+    the same weights, from NETWORK-DATA-seedN.unfinished. Initialisation and order of batches are both drawn from
+    `seed`; the initialisation is kept too, as NETWORK-init-seedN.safetensors. `initial` gives the untrained network of
+    a seed; without it that is `build`'s, from torchvision's weights of the name `start`, if any. With `test` images, a
     `History` is kept beside the file where there is none yet.
     """
     model = initial(seed) if initial else build(network, seed, start)
@@ -55,9 +57,11 @@ def parent(
             first = path.with_name(f"{network}-init-seed{seed}.safetensors")
             if not first.exists():  # written by a sweep on other data, it is the same
                 _write(model, first, {"network": network, "seed": str(seed)})
-        how = _train(model, data, epochs, seed, recipe, history, after_epoch)
+        unfinished = Unfinished(path.with_suffix(".unfinished"), written, history.outputs if history else [])
+        how = _train(model, data, epochs, seed, recipe, history, after_epoch, unfinished if folder else None)
         if folder:
             _write(model, path, {**written, **how, "torch": torch.__version__})
+            unfinished.remove()
     if history:
         history.write(path, {**settings, **how})
     return model
@@ -71,6 +75,7 @@ def _train(
     recipe: Recipe,
     history: History | None,
     after_epoch: Callable[[int], None] | None,
+    unfinished: Unfinished | None,
 ) -> dict[str, str]:
     """Train, and return how long that took and on what."""
 
@@ -82,8 +87,9 @@ def _train(
 
     look(0)
     began = time.perf_counter()
-    train(model, data, epochs, seed, recipe, after_epoch=look)
-    return {"seconds": f"{time.perf_counter() - began:.3f}", "device": data.images.device.type}
+    train(model, data, epochs, seed, recipe, after_epoch=look, unfinished=unfinished)
+    seconds = unfinished.seconds if unfinished else time.perf_counter() - began
+    return {"seconds": f"{seconds:.3f}", "device": data.images.device.type}
 
 
 def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from .data import ImageData
 from .descent import REFERENCE, Descent, Recipe
 from .graphs import Replayed
 from .memory import keep_memory
+from .unfinished import Unfinished
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,17 @@ def train(
     recipe: Recipe = REFERENCE,
     masks: Mapping[str, Bool[Tensor, "*shape"]] | None = None,
     after_epoch: Callable[[int], None] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Train `model` in place for `epochs`; the batches, drawn anew each epoch, and dropout are decided by `seed`.
 
     The global random state is left as it was. The last batch of an epoch may be smaller; none is dropped. Where `masks`
     (name -> bool, True = kept) are given, what they prune is zero after every step; the weights kept move as they do
     under `torch.nn.utils.prune`.
-    `after_epoch` is called with the number of epochs done.
+    `after_epoch` is called with the number of epochs done. Training that was stopped goes on from the file of
+    `unfinished`, which is written after each epoch.
     """
-    train_together([model], data, epochs, seed, recipe, [masks or {}], after_epoch)
+    train_together([model], data, epochs, seed, recipe, [masks or {}], after_epoch, unfinished)
 
 
 def train_together(
@@ -69,6 +72,7 @@ def train_together(
     recipe: Recipe,
     masks: Sequence[Mapping[str, Bool[Tensor, "*shape"]]],
     after_epoch: Callable[[int], None] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """`train` for several networks on the same batches, each with its masks.
 
@@ -82,21 +86,23 @@ def train_together(
         model.train().to(device)
         model.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order of batches on every device
-    done, steps = 0, epochs * -(-len(data) // recipe.batch_size)
+    in_epoch = -(-len(data) // recipe.batch_size)
     with _repeatable(device, seed):
         descent = Descent(models, recipe, masks, device)
         take = Replayed(descent.step) if device.type == "cuda" else descent.step
-        for epoch in range(epochs):
-            for images, labels in batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip):
-                descent.set_rate(recipe.rate(done, steps))
+        for epoch in range(unfinished.restore(descent, generator) if unfinished else 0, epochs):
+            drawn = batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip)
+            for step, (images, labels) in enumerate(drawn, epoch * in_epoch):
+                descent.set_rate(recipe.rate(step, epochs * in_epoch))
                 if recipe.channels_last:
                     images = images.contiguous(memory_format=torch.channels_last)
                 take(images, labels)
-                done += 1
             if after_epoch:
                 after_epoch(epoch + 1)
                 for model in models:
                     model.train()  # it may have been evaluated
+            if unfinished:
+                unfinished.keep(epoch + 1, descent, generator)
 
 
 @contextmanager
