@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 OLDEST := .venv-oldest
+AUDIT := .venv-audit
 COPY := _build/source
 BEFORE := _build/before
 
 .DEFAULT_GOAL := help
-.PHONY: book pdf links notebooks test oldest bench times lint clean help
+.PHONY: book pdf links notebooks test oldest audit bench times lint clean help
 
 # Installed again only when pyproject.toml or constraints.txt has changed since.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -43,6 +44,11 @@ oldest:  ## run the package's tests with the oldest versions that pyproject.toml
 	$(OLDEST)/bin/python -m uv pip install --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[book,dev]'
 	$(OLDEST)/bin/python -m pytest -n auto --no-loadscope-reorder -W default \
 		$(filter-out $(BUILT:%=tests/test_%.py),$(wildcard tests/test_*.py))
+
+audit:  ## look up known vulnerabilities of the pinned versions, which needs a network
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --disable-pip-version-check pip-audit
+	$(AUDIT)/bin/pip-audit --disable-pip --no-deps -r constraints.txt
 
 bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/

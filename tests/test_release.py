@@ -120,8 +120,8 @@ def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in load(name)["jobs"].values() for step in job["steps"]]
 
 
-def test_there_are_the_two_workflows():
-    assert set(WORKFLOWS) == {"pages", "tests"}
+def test_there_are_the_three_workflows():
+    assert set(WORKFLOWS) == {"audit", "pages", "tests"}
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -146,6 +146,15 @@ def test_the_oldest_of_what_is_needed_is_tried_on_the_oldest_python():
     assert python["with"]["python-version"] == named_pythons()[0] and tried["run"] == "make oldest"
     built = re.search(r"^BUILT := (.*)$", MAKEFILE, re.MULTILINE)
     assert built and all((ROOT / "tests" / f"test_{name}.py").is_file() for name in built.group(1).split())
+
+
+def test_what_is_pinned_is_looked_up_each_week_and_when_it_changes():
+    said = load("audit")
+    assert said[True]["schedule"] and said["permissions"] == {"contents": "read"}
+    assert said[True]["push"]["paths"] == said[True]["pull_request"]["paths"] == ["constraints.txt"]
+    assert [step["run"] for step in steps("audit") if "run" in step] == ["make audit"]
+    recipe = re.search(r"^audit:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert recipe and " -r constraints.txt\n" in recipe[1]
 
 
 def test_the_pages_are_what_make_builds_and_only_publishing_may_write():
