@@ -95,7 +95,7 @@ def test_the_figure_has_a_line_for_each_and_the_limits():
     assert {line.get_label() for line in below.lines} == {
         "wmgp.analyze, warm",
         "wmgp.analyze, cold",
-        "cat",
+        "cat, warm",
         "cat, cold",
     }
     assert all(axes.get_xscale() == axes.get_yscale() == "log" for axes in (above, below))

@@ -24,7 +24,7 @@ def test_a_panel_an_axis_and_a_marker_a_way():
     lines = [bar.lines[0] for bar in bars(second)]
     assert np.round(points(lines[0]), 9).tolist() == [[0.5, 0.7], [0.1, 0.7]]
     looks = [(line.get_marker(), line.get_markerfacecolor()) for line in lines]
-    assert len(set(looks)) == 3 and looks[2][1] == "white" and looks[0][0] == looks[2][0] != looks[1][0]
+    assert len(set(looks)) == 3 and looks[2][1] == "none" and looks[0][0] == looks[2][0] != looks[1][0]
     [segment, _] = bars(second)[0].lines[2][0].get_segments()
     assert segment[:, 1].round(6).tolist() == [round(0.7 - 0.02**0.5, 6), round(0.7 + 0.02**0.5, 6)]
     assert [round(ys(line)[0], 9) for line in first.lines if len(set(ys(line))) == 1][-1] == 0.8

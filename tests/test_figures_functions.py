@@ -26,7 +26,7 @@ def test_a_map_shows_every_network_once():
     assert {each.get_clim() for each in axes.collections} == {(0, 1)}
     assert [text.get_text() for text in axes.texts] == ["initialisation", "parent"]
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == [
-        *("training, by epochs", "pruned by L1", "pruned by random"),
+        *("training, by epochs", "pruned by L1", "pruned at random"),
     ]
     assert axes.get_xlabel() and axes.get_ylabel() and drawn.axes[1].get_xlabel().startswith("Amount")
 

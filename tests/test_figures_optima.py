@@ -19,7 +19,7 @@ def test_fronts_before_and_after():
     assert points(trained) == points(initial) == [[0, 1], [0.5, 0.9], [1, 0]]
     assert trained.get_linestyle() == "-" and initial.get_linestyle() == ":"
     assert (xs(best), xs(fresh)) == ([0.5], [0.4])
-    assert fresh.get_markerfacecolor() == "white" != best.get_markerfacecolor()
+    assert fresh.get_markerfacecolor() == "none" != best.get_markerfacecolor()
     assert legend(drawn.axes[0]) == ["net", "before training", "utopia"]
 
 

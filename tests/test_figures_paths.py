@@ -24,6 +24,13 @@ def test_a_line_for_each_amount():
     assert band.min() == pytest.approx(0.1) and band.max() == pytest.approx(0.3 + 0.02**0.5)
 
 
+def test_what_is_zero_but_for_rounding_is_not_on_a_logarithmic_axis():
+    rows = pd.DataFrame({"amount": 0.0, "epochs": [0, 1], "seed": 0, "js": [1e-18, 0.1], "accuracy": [0.0, 0.5]})
+    upper, lower = paths.paths_figure(rows, ["js", "accuracy"], ["js"]).axes
+    assert ys(upper.lines[0]) == [0.1] and ys(lower.lines[0]) == [0.0, 0.5]
+    assert upper.get_ylim()[0] > 1e-3
+
+
 def test_changes_and_their_whiskers():
     found = {"one": {0.2: (0.1, 0.05, 0.2), 0.9: (-0.1, NAN, NAN)}, "other": {0.9: (0.3, 0.2, 0.4)}}
     drawn = paths.changes_figure({"Change": found})

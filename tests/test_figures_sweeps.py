@@ -57,9 +57,10 @@ def test_networks_have_a_line_of_panels_each():
     other = ROWS.assign(method="lamp")
     drawn = sweeps.networks_figure({"one": ROWS, "another": other}, ["amount", "cosine_pruned"], "accuracy")
     first, _, third, _ = drawn.axes
-    assert [axes.get_ylabel() for axes in (first, third)] == ["one", "another"]
-    assert [len(axes.lines) for axes in drawn.axes] == [2, 2, 1, 1] and first.get_ylim()[0] == 0
+    assert [axes.get_title(loc="left") for axes in (first, third)] == ["one", "another"]
+    assert [len(axes.lines) for axes in drawn.axes] == [2, 2, 1, 1]
+    assert first.get_ylim() == (0, pytest.approx(1.05 * corners(first.collections[0])[:, 1].max()))
     assert ys(first.lines[0]) == pytest.approx([0.9, 0.7, 0.1])
     assert third.get_xlabel().replace("\n", " ") == sweeps.LABELS["amount"] and not first.get_xlabel()
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random", "LAMP"]
-    assert drawn.get_supylabel() == sweeps.LABELS["accuracy"]
+    assert first.get_ylabel().replace("\n", " ") == sweeps.LABELS["accuracy"]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wmgp
-from wmgp.pareto import safe_modifier
+from wmgp import InputError
+from wmgp.pareto import most_amount, safe_modifier
 
 N = 2_000_000
 QUANTILES = (np.arange(N) + 0.5) / N
@@ -168,3 +169,10 @@ def test_the_last_threshold_where_everything_is_even():
     front = wmgp.pareto_front({"w.weight": np.array([3.0, -4.0])}, [0.0, 0.5, 1.0])
     assert front.cosine.tolist() == [1.0, 0.8, 0.0] and front.threshold[1:].tolist() == [3.0, 4.0]
     assert math.isnan(front.threshold[0]) and front.distance.tolist() == pytest.approx([1.0, math.hypot(0.5, 0.2), 1.0])
+
+
+@pytest.mark.parametrize("cosine", [-0.01, 1.01, math.nan])
+def test_no_amount_for_a_cosine_that_no_prune_has(cosine):
+    magnitudes = wmgp.analyze({"weight": np.ones(3, dtype=np.float32)}).magnitudes
+    with pytest.raises(InputError, match=rf"cosine {cosine}: expected a value in \[0, 1\]"):
+        most_amount(magnitudes, cosine)

@@ -225,3 +225,9 @@ def test_masks_of_half_precision():
     masks = wmgp.prune(net, 0.5)
     assert sum(int((p == 0).sum()) for p in net.parameters()) >= n_pruned(masks)
     assert net[0].weight.dtype == torch.bfloat16
+
+
+def test_more_values_than_a_random_prune_can_draw_from(monkeypatch):
+    monkeypatch.setattr("wmgp.pruning.RANDOM_LIMIT", 10)
+    with pytest.raises(wmgp.InputError, match="method random: expected fewer than 10 prunable values, found 12"):
+        wmgp.global_masks({"weight": np.ones((3, 4), dtype=np.float32)}, 0.5, "random")

@@ -55,10 +55,8 @@ class Measurement:
         return float(self.tensors.energy[frozen].sum())
 
     @cached_property
-    def coarse(self) -> Magnitudes:
-        """The pool's magnitudes as the first pass knows them: a level a bin, or the sorted values."""
-        if self.histogram is not None:
-            return self.histogram.coarse
+    def _sorted(self) -> Magnitudes:
+        """The pool's magnitudes, a level a value, where they are too few for a histogram."""
         values = np.concatenate([np.abs(_float64(self.parameters[i])) for i in self.pool] or [np.zeros(0)])
         values.sort()
         return Magnitudes(values, values, np.ones(values.size, dtype=np.int64), values**2)
@@ -66,7 +64,7 @@ class Measurement:
     def levels(self, ranks: Int[np.ndarray, " k"]) -> Magnitudes:
         """The pool's magnitudes, exact wherever the n smallest are pruned for an n in `ranks`."""
         if self.histogram is None:
-            return self.coarse
+            return self._sorted
         pool = [self.parameters[i] for i in self.pool]
         return self.histogram.levels(ranks, lambda bins: _slots(pool, bins))
 

@@ -49,12 +49,12 @@ def advised_cosine(seen: Seen) -> float:
 
 
 def effective_pruning(seen: Seen) -> float:
-    """Keep floor(N_eff) of the scores |w| (Wang et al. 2025, Effective Model Pruning, arXiv:2509.25606)."""
+    """Keep ⌊N_eff⌋ of the scores |w| (Wang et al. 2025, Effective Model Pruning, arXiv:2509.25606)."""
     return _kept(effective_number(seen.magnitudes, 1), seen.magnitudes.n)
 
 
 def effective_energy(seen: Seen) -> float:
-    """Keep floor(N_eff) of the scores w^2: the share 1 / K of the weights, K their kurtosis about zero (here)."""
+    """Keep ⌊N_eff⌋ of the scores w²: the share 1 / K of the weights, K their kurtosis about zero (here)."""
     return _kept(effective_number(seen.magnitudes, 2), seen.magnitudes.n)
 
 

@@ -1,7 +1,9 @@
 """What a recorded sweep covers, in words, and the command that measures it again."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pandas as pd
 
@@ -24,11 +26,14 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def steps(amounts: Iterable[float]) -> str:
-    """Equally spaced amounts as `FIRST:LAST:STEP`, others one by one."""
-    found = sorted(set(amounts))
-    gaps = {round(b - a, 9) for a, b in zip(found, found[1:], strict=False)}
-    if len(found) > 2 and len(gaps) == 1:
-        return f"{found[0]:g}:{found[-1]:g}:{gaps.pop():g}"
+    """Equally spaced amounts as `FIRST:LAST:STEP`, and those between them, or without such a grid all, one by one."""
+    found = sorted({round(amount, 9) for amount in amounts})
+    if len(found) > 2:
+        step = Counter(round(b - a, 9) for a, b in pairwise(found)).most_common(1)[0][0]
+        grid = [round(found[0] + i * step, 9) for i in range(round((found[-1] - found[0]) / step) + 1)]
+        between = sorted(set(found) - set(grid))
+        if set(grid) <= set(found) and len(grid) > max(2, len(between)):
+            return " ".join([f"{grid[0]:g}:{grid[-1]:g}:{step:g}", *(f"{amount:g}" for amount in between)])
     return " ".join(f"{amount:g}" for amount in found)
 
 

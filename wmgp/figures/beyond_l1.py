@@ -47,8 +47,8 @@ def _looks(rows: "DataFrame") -> dict[str, dict[str, Any]]:
         place = places[at_once] % len(MARKERS)
         places[at_once] += 1
         found[way] = {
-            "color": PALETTE[place], "marker": MARKERS[place], "markersize": 7,
-            "markerfacecolor": PALETTE[place] if at_once else "white",
+            "color": PALETTE[place], "marker": MARKERS[place], "markersize": 7 if at_once else 10,
+            "markerfacecolor": PALETTE[place] if at_once else "none",  # what lies below is seen
             "linestyle": "-" if at_once else ":", "linewidth": 1, "elinewidth": 1,
         }  # fmt: skip
     return found

@@ -176,9 +176,10 @@ def survival_figure(tensors: "DataFrame") -> "Figure":
         ax.plot(place[~many], left[~many], "^", color=PALETTE[2], markersize=4, label="one dimension")
         ax.plot(place[many], left[many], "o", color=PALETTE[0], markersize=4, label="two or more")
         ax.plot(place[left == 0], left[left == 0], "x", color=PALETTE[1], markersize=8, label="nothing left")
-        ax.set(title=f"at the {which} amount", ylabel="Share left", ylim=(-0.05, 1.05))
+        ax.set_title(f"At the {which} amount", loc="left")
+        ax.set(ylabel="Share left", ylim=(-0.05, 1.05))
     axes[1].set_xlabel("Tensor, from the input to the output")
-    axes[0].legend(loc="upper left", bbox_to_anchor=(0, -0.03), ncols=3, frameon=False, columnspacing=1)
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=1)
     return drawn
 
 

@@ -12,6 +12,7 @@ from .sweeps import METHODS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PRUNED = {name: "pruned at random" if name == "random" else f"pruned by {words}" for name, words in METHODS.items()}
 SHADES = "cividis"  # of the amount: as many greys without colour
 
 
@@ -34,7 +35,7 @@ def map_figure(
             linewidths=0.6, zorder=3,
         )  # fmt: skip
         shades.append(found)
-        axes.plot([], [], marker, color="#444444", label=f"pruned by {METHODS[method]}")
+        axes.plot([], [], marker, color="#444444", label=PRUNED[method])
     for place, name in ((0, "initialisation"), (-1, "parent")):
         axes.plot(*path[place], "*", color=PALETTE[1], markersize=15, markeredgecolor="white", zorder=4)
         outwards = (7, 8) if path[place][1] > points[:, 1].mean() else (9, -15)

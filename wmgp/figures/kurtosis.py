@@ -27,7 +27,7 @@ def moved_figure(parents: "DataFrame", targets: Mapping[str, str], base: str) ->
     starts = groups[base].set_index("seed")
     for axes, (target, words) in zip(panels[:, 0], targets.items(), strict=True):
         for seed, x, y in zip(parents["seed"], parents["kurtosis"], parents[target], strict=True):
-            axes.plot([starts.loc[seed, "kurtosis"], x], [starts.loc[seed, target], y], color="#CCCCCC", lw=0.6, ls="-")
+            axes.plot([starts.loc[seed, "kurtosis"], x], [starts.loc[seed, target], y], color="#999999", lw=0.6, ls="-")
         others = {name: part for name, part in groups.items() if name != base}
         for i, (name, part) in enumerate(others.items()):
             color = PALETTE[i % len(PALETTE)]

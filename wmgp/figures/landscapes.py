@@ -27,7 +27,7 @@ def lines_figure(
         band(axes, ticks, values.min(axis=0), values.max(axis=0), color)
     for place, name in enumerate(names):
         axes.axvline(place, **GUIDE)
-        axes.annotate(name, (place, 1), (3, -12), xycoords=("data", "axes fraction"), textcoords="offset points")
+        axes.text(place, 1.02, name, transform=axes.get_xaxis_transform(), ha="center")  # above: curves are below
     axes.set(xlabel="Share of the way from the initialisation", ylabel="Test loss (nats)", yscale="log")
     axes.legend(loc="lower left", frameon=True)
     return drawn

@@ -19,13 +19,14 @@ def fronts_figure(parents: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Fronts of parents (records of `experiments.history`): solid after training, dotted before, with their optima."""
     drawn, axes = figure(size=(6.0, 5.0))
     for (name, record), color, marker in zip(parents.items(), PALETTE, MARKERS, strict=False):
-        for stage, dash, fill in (("trained", "-", color), ("initial", ":", "white")):
+        for stage, dash, fill, size in (("trained", "-", color, 8), ("initial", ":", "none", 11)):
             found = record[stage]["analysis"]
             axes.plot(found["front"]["amount"], found["front"]["cosine"], color=color, linestyle=dash)
             best = found["optimal"]
-            axes.plot(best["amount"], best["cosine"], marker, color=color, markerfacecolor=fill, markersize=8, zorder=3)
+            look = {"color": color, "markerfacecolor": fill, "markersize": size, "zorder": 3}  # some lie on others
+            axes.plot(best["amount"], best["cosine"], marker, **look)
         axes.plot([], [], "-", color=color, marker=marker, label=name)
-    axes.plot([], [], ":", color="#444444", label="before training")
+    axes.plot([], [], ":", color="#444444", marker="o", markerfacecolor="none", label="before training")
     axes.plot(1, 1, "*", color=PALETTE[3], markersize=14, clip_on=False, label="utopia")
     axes.set(xlim=(0.3, 1.01), ylim=(0, 1.01), ylabel="Cosine similarity to the parent")
     axes.set(xlabel="Amount: pruned share of the parameters")

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float, float]
 TALL = 2.5  # inches of a panel
+NOTHING = 1e-9  # what is less is zero but for rounding, and has no place on a logarithmic axis
 
 
 def paths_figure(rows: "DataFrame", ys: Sequence[str], logarithmic: Sequence[str] = ()) -> "Figure":
     """A panel for each of `ys` against the epochs, a line an amount: rows of one method.
 
     Pale lines are small prunes, dark ones large. The line is the mean over the seeds, the band one standard deviation.
+    Of `ys` that are `logarithmic`, points that are zero but for rounding are left out.
     """
     from seaborn import color_palette
 
@@ -30,6 +32,7 @@ def paths_figure(rows: "DataFrame", ys: Sequence[str], logarithmic: Sequence[str
     for y, axes in zip(ys, panels[:, 0], strict=True):
         for i, (amount, color) in enumerate(zip(amounts, colors, strict=True)):
             found = rows.loc[rows["amount"] == amount].groupby("epochs")[y].agg(["mean", "std"]).fillna({"std": 0.0})
+            found = found[found["mean"] > NOTHING] if y in logarithmic else found
             axes.plot(found.index, found["mean"], color=color, marker=MARKERS[i % len(MARKERS)], markersize=4,
                       label=f"{amount:.0%}")  # fmt: skip
             band(axes, found.index, found["mean"] - found["std"], found["mean"] + found["std"], color)

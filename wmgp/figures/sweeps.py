@@ -26,6 +26,7 @@ LABELS = {
     "min_survival": "Smallest share kept of any tensor",
 }
 WIDTH = 24  # letters of a line under or beside a panel
+ROOM = 0.05  # above the highest curve, as a share of the axis below it
 METHODS = {
     "l1": "L1",
     "random": "random",
@@ -50,32 +51,31 @@ def sweep_figure(rows: "DataFrame", xs: Sequence[str], ys: Sequence[str], lowest
 
     `lowest`: where an axis of that name begins.
     """
-    return _panels([(LABELS[y], rows, y) for y in ys], xs, lowest, 3.0)
+    return _panels([("", rows, y) for y in ys], xs, lowest, 3.0)
 
 
 def networks_figure(sweeps: "Mapping[str, DataFrame]", xs: Sequence[str], y: str) -> "Figure":
     """A line of panels for each sweep, by name: `y`, which is nowhere negative, against each of `xs`, as above."""
-    drawn = _panels([(name, rows, y) for name, rows in sweeps.items()], xs, {y: 0}, 2.3)
-    drawn.supylabel(LABELS[y], fontsize=12)
-    return drawn
+    return _panels([(name, rows, y) for name, rows in sweeps.items()], xs, {y: 0}, 2.2)
 
 
 def _panels(
     lines: "Sequence[tuple[str, DataFrame, str]]", xs: Sequence[str], lowest: Mapping[str, float], height: float
 ) -> "Figure":
-    """A line of panels, `height` inches each, for every name, rows and quantity; methods of all share one legend."""
+    """A line of panels, `height` inches each, for every title, rows and quantity; methods of all share one legend."""
     size = (6.0, height * len(lines) + 0.6)
     drawn, panels = figure(len(lines), len(xs), size, squeeze=False, sharey="row", sharex="col")
     named = {}
-    for (name, rows, y), line in zip(lines, panels, strict=True):
-        line[0].set_ylabel(fill(name, WIDTH, break_on_hyphens=False))
+    for (title, rows, y), line in zip(lines, panels, strict=True):
+        line[0].set_title(title, fontsize=12, loc="left")  # as long as it likes: it runs on over the line's next panel
+        line[0].set_ylabel(fill(LABELS[y], WIDTH, break_on_hyphens=False))
         for axes, x in zip(line, xs, strict=True):
             _panel(axes, over_seeds(rows, x, y))
             named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             if x in lowest:
                 axes.set_xlim(left=lowest[x])
             if y in lowest:
-                axes.set_ylim(bottom=lowest[y])
+                axes.set_ylim(lowest[y], lowest[y] + (axes.dataLim.y1 - lowest[y]) * (1 + ROOM))
     for axes, x in zip(panels[-1], xs, strict=True):
         axes.set_xlabel(fill(LABELS[x], WIDTH, break_on_hyphens=False))
     shown = [name for name in METHODS.values() if name in named]
