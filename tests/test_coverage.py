@@ -22,7 +22,7 @@ TWENTIETHS = [round(0.05 * i, 10) for i in range(21)]
 )
 def test_amounts(amounts, words):
     assert steps(reversed(amounts)) == words
-    assert sorted(_amounts(words.split())) == amounts
+    assert sorted(_amounts(words.split())) == sorted(amounts)
 
 
 @pytest.mark.parametrize("seeds, words", [([0, 1, 2], "0-2"), ([0, 1, 3, 4, 5, 10], "0-1 3-5 10"), ([7], "7")])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from recorded import short
+from recorded import commits
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
@@ -51,9 +51,9 @@ class ParentsTable(SphinxDirective):
         if not found:
             raise self.error("parents-table: no JSON file in results/parents")
         everyone = [record for alike in found.values() for record in alike]
-        commits = ", ".join(sorted({short(record["commit"]) for record in everyone}))
+        by = commits(record["commit"] for record in everyone)
         cpus = ", ".join(sorted({record["gpu"] or record["cpu"] for record in everyone}))
-        where = f"From `results/parents`: commit {commits}, on {cpus}, {max(record['date'] for record in everyone)}."
+        where = f"From `results/parents`: {by}, on {cpus}, {max(record['date'] for record in everyone)}."
         said, _ = self.parse_inline(" ".join([*self.content, where]))
         cells = [[nodes.Text(text) for text in row(key, alike)] for key, alike in found.items()]
         return [table(said, HEAD, cells, "results")]

@@ -13,6 +13,7 @@
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from tables import table
+
+FEW = 3  # commits that are named
 
 
 def result_file(env: BuildEnvironment, name: str) -> Path:
@@ -65,15 +68,20 @@ def short(commit: str | None) -> str:
     return digits[:7] + dash + mark
 
 
+def commits(found: Iterable[str | None]) -> str:
+    """The commits, or how many they are: a caption has room for three."""
+    digits = sorted({short(commit) for commit in found})
+    return f"commit {', '.join(digits)}" if len(digits) <= FEW else f"{len(digits)} commits"
+
+
 def provenance(path: Path, frame: pd.DataFrame) -> str:
     """Commit, machine and date of the runs behind the rows of a table, from the JSON file beside it."""
     runs = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     behind = [runs[run] for run in sorted(set(frame["run"]))]
     on_gpu = "device" in frame and frame["device"].astype(str).str.startswith("cuda").any()
-    commits = {short(run["commit"]) for run in behind}
     machines = {run["gpu"] if on_gpu else f"{run['cpu']}, {run['threads']} threads" for run in behind}
-    said = (", ".join(sorted(facts)) for facts in (commits, machines, {run["date"] for run in behind}))
-    return "From `results/{}`: commit {}, on {}, {}.".format(path.name, *said)
+    said = (", ".join(sorted(facts)) for facts in (machines, {run["date"] for run in behind}))
+    return "From `results/{}`: {}, on {}, {}.".format(path.name, commits(run["commit"] for run in behind), *said)
 
 
 class ResultsTable(SphinxDirective):

@@ -1,6 +1,6 @@
 """``{sweep-status}``: every recorded sweep, what it measured, when, how long it took, and the command that did it.
 
-A row for each network, data set, start and number of epochs in the tables of jobs in ``results/``; the last column is
+A row for each network, data set, start and number of epochs in the tables of jobs in ``results/``; one column is
 how much of the paper's grid for that network it covers.
 """
 
@@ -15,8 +15,8 @@ from tables import table
 from wmgp.experiments.coverage import command, ranges, share, steps
 from wmgp.experiments.results import sweeps
 
-HEAD = ["result", "network", "data", "seeds", "amounts", "methods", "epochs", "rows", "device", "date", "hours",
-        "paper's grid"]  # fmt: skip
+HEAD = ["result", "network", "data", "paper's grid", "methods", "amounts", "seeds", "epochs", "rows", "hours",
+        "device", "date"]  # fmt: skip
 
 
 def cells(name: str, rows: pd.DataFrame) -> list[str]:
@@ -25,9 +25,10 @@ def cells(name: str, rows: pd.DataFrame) -> list[str]:
     network = first["network"] if first["start"] == "scratch" else f"{first['network']} from ImageNet"
     methods = ", ".join(dict.fromkeys(rows["method"]))
     return [
-        name, network, first["data"], ranges(rows["seed"]), steps(rows["amount"]), methods, str(first["epochs"]),
-        f"{len(rows):,}", ", ".join(sorted(set(rows["device"]))), " to ".join(dict.fromkeys((dates[0], dates[-1]))),
-        f"{rows['seconds'].sum() / 3600:.1f}", "" if done is None else f"{done:.0%}",
+        name.removesuffix(".csv"), network, first["data"], "" if done is None else f"{done:.0%}", methods,
+        steps(rows["amount"]), ranges(rows["seed"]), str(first["epochs"]), f"{len(rows):,}",
+        f"{rows['seconds'].sum() / 3600:.1f}", ", ".join(sorted(set(rows["device"]))),
+        " to ".join(dict.fromkeys((dates[0], dates[-1]))),
     ]  # fmt: skip
 
 
