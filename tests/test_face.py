@@ -18,6 +18,7 @@ from PIL import Image
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import cards
+import held_together
 import made_by
 import missing_page
 
@@ -162,6 +163,37 @@ def test_a_search_shows_the_page_that_is_called_so_first_with_its_own_words(visi
     first = visitor.inner_text("#search-results li >> nth=0")
     assert first.startswith("About [kurtosis]") and "The first words. And k more" in first
     assert not re.search(r"\.pdf|Contents|draw\(|How this was made|\\\(", first)
+
+
+@pytest.mark.parametrize(
+    "follows, within, left",
+    [(". And on", ".", " And on"), (").", ").", None), (" and on", None, " and on"), ("", None, None)],
+)
+def test_punctuation_stays_with_the_formula_before_it(follows, within, left):
+    text = [nodes.Text(follows)] if follows else []
+    paragraph = nodes.paragraph("", "", nodes.Text("So "), nodes.math("", "x"), *text, nodes.strong("", "!"))
+    held_together.hold_all(paragraph)
+    assert paragraph.astext() == f"So x{follows}!"
+    found = [child.astext() for child in paragraph.findall(nodes.inline) if "held" in child["classes"]]
+    assert found == ([f"x{within}"] if within else [])
+    assert left is None or nodes.Text(left) in paragraph.children
+
+
+def test_what_scrolls_sideways_says_so_until_its_end(browser, tmp_path):
+    script = (ROOT / "book" / "_static" / "more.js").as_uri()
+    box = "<div class='cell_output' style='width: 100px; overflow: auto'><div style='width: {}px'>x</div></div>"
+    html = f"<script defer src='{script}'></script>{box.format(300)}{box.format(100)}"
+    (tmp_path / "page.html").write_text(html)
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    wide, narrow = (f".cell_output >> nth={place}" for place in (0, 1))
+    page.wait_for_selector(f"{wide} >> xpath=self::*[contains(@class, 'more')]")
+    assert "more" not in page.get_attribute(narrow, "class")
+    page.evaluate("document.querySelector('.cell_output').scrollLeft = 200")
+    page.wait_for_function("!document.querySelector('.cell_output').classList.contains('more')")
+    page.evaluate("document.querySelector('.cell_output').scrollLeft = 50")
+    page.wait_for_function("document.querySelector('.cell_output').classList.contains('more')")
+    page.close()
 
 
 def test_a_figure_tells_how_it_was_made(small):

@@ -131,7 +131,7 @@ def apply_masks(model: "nn.Module", masks: "Masks") -> None:
     """Set what the masks do not keep to zero, in place. Raises `InputError` for a name or shape not in the model.
 
     Nothing holds the zeros afterwards: there are no hooks. Apply again after each step of a fine-tuning, or use
-    `to_torch_prune`.
+    `wmgp.pruning.to_torch_prune`.
     """
     import torch
 

@@ -15,11 +15,16 @@ class HeldTogether(SphinxPostTransform):
 
     def run(self, **kwargs: object) -> None:
         """All of them in the page."""
-        for kind in (nodes.math, nodes.literal):
-            for piece in list(self.document.findall(kind)):
-                follows = piece.next_node(descend=False, siblings=True)
-                if isinstance(follows, nodes.Text) and follows.astext()[:1] in CLOSING:
-                    hold(piece, follows)
+        hold_all(self.document)
+
+
+def hold_all(page: nodes.Element) -> None:
+    """Every formula and every piece of code that punctuation follows."""
+    for kind in (nodes.math, nodes.literal):
+        for piece in list(page.findall(kind)):
+            follows = piece.next_node(descend=False, siblings=True)
+            if isinstance(follows, nodes.Text) and follows.astext()[:1] in CLOSING:
+                hold(piece, follows)
 
 
 def hold(piece: nodes.Node, follows: nodes.Text) -> None:

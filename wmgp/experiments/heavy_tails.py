@@ -70,7 +70,7 @@ def _two_values(shape: Shape, generator: torch.Generator) -> Tensor:
 
 
 def _normal(shape: Shape, generator: torch.Generator) -> Tensor:
-    """Kurtosis 3."""
+    """Gauss's, kurtosis 3."""
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 

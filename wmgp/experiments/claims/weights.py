@@ -86,7 +86,8 @@ def nearest_reading(alike: list[dict[str, Any]], published: float) -> str:
         if first is not None
     }
     name = min(found, key=lambda name: abs(found[name] - published))
-    return f"The paper does not say over what it is taken; closest here: {name}, {found[name]:.2f}."
+    said = name.replace("the same", "weights and biases")  # which stands before it in the table of definitions
+    return f"The paper does not say over what it is taken; closest here: {said}, {found[name]:.2f}."
 
 
 def kurtoses(of: Recorded) -> Iterator[Row]:
