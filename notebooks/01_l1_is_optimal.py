@@ -34,6 +34,7 @@ from IPython.display import Markdown
 import wmgp
 from wmgp.closed_forms import equal
 from wmgp.experiments import inputs, models, pretrained
+from wmgp.experiments.names import NETWORKS
 from wmgp.experiments.training import choose_device
 from wmgp.figures.fronts import exchanges_figure, masks_figure, methods_figure
 
@@ -47,6 +48,7 @@ if preset == "tiny":
     n_small, n_draws = min(n_small, 8), min(n_draws, 3)
 where = choose_device(device)
 generator = torch.Generator().manual_seed(seed)
+ROUNDING = 1e-12  # of a cosine: what is less is no difference
 
 # %% [markdown]
 # ## The claim
@@ -98,10 +100,11 @@ masks_figure((counts / n_small).cpu().numpy(), cosines.cpu().numpy(), l1.cpu().n
 
 # %% tags=["hide-input"]
 best = torch.stack([cosines[counts == k].max() for k in range(n_small + 1)])
-attained = max(int((cosines[counts == k] > best[k] - 1e-12).sum()) for k in range(n_small + 1))
+attained = max(int((cosines[counts == k] > best[k] - ROUNDING).sum()) for k in range(n_small + 1))
+excess = float((best - l1).max())
+wins = f"At each of the {n_small + 1} counts L1 has the largest cosine: no mask exceeds it."
 Markdown(f"""
-All {len(masks):,} masks of {n_small} weights. At each of the {n_small + 1} counts L1 has the largest cosine: no mask
-exceeds it by more than {float((best - l1).max()):.0g}.
+All {len(masks):,} masks of {n_small} weights. {wins if excess <= ROUNDING else f"A mask exceeds L1 by {excess:.1g}."}
 {"Each time one mask alone attains it." if attained == 1 else f"Up to {attained} masks attain it."}
 """)
 
@@ -117,16 +120,18 @@ exceeds it by more than {float((best - l1).max()):.0g}.
 rounded = v.sign() * (2 * v.abs()).ceil() / 2  # magnitudes in steps of a half, none of them zero
 tied = cosine(masks, rounded)
 top = torch.stack([tied[counts == k].max() for k in range(n_small + 1)])
-ways = max(int((tied[counts == k] > top[k] - 1e-12).sum()) for k in range(n_small + 1))
+ways = max(int((tied[counts == k] > top[k] - ROUNDING).sum()) for k in range(n_small + 1))
 first = l1_cosines(rounded.abs().argsort(stable=True), rounded)
 last = l1_cosines(n_small - 1 - rounded.abs().flip(0).argsort(stable=True), rounded)  # equals in the other order
 
 # %% tags=["hide-input"]
+differ, exceeds = float((first - last).abs().max()), float((top - first).max())
+alike = "have the same cosine" if differ <= ROUNDING else f"differ by {differ:.1g} in cosine"
+unbeaten = "no mask has a larger one" if exceeds <= ROUNDING else f"the best mask exceeds them by {exceeds:.1g}"
 Markdown(f"""
 With {len(rounded.abs().unique())} different magnitudes among {n_small} weights, up to {ways} masks of the same count
-share the best cosine. L1 that takes the first of equal weights and L1 that takes the last differ by
-{float((first - last).abs().max()):.0g} in cosine, and the best exceeds them by {float((top - first).max()):.0g}. They
-prune different weights, and both are right.
+share the best cosine. L1 that takes the first of equal weights and L1 that takes the last {alike}, and {unbeaten}.
+They prune different weights, and both are right.
 """)
 
 # %% [markdown]
@@ -146,7 +151,7 @@ n = sum(tensor.numel() for tensor in weights.values())
 
 # %% tags=["hide-input"]
 origin = "trained on MNIST; they are recorded with this book" if recorded else "as they are before any training"
-Markdown(f"The network is {network} with {n:,} weights, {origin}.")
+Markdown(f"The network is {NETWORKS[network]} with {n:,} weights, {origin}.")
 
 # %%
 amounts = np.append(np.arange(0, 1, 0.1 if preset == "tiny" else 0.05), [0.97, 0.99, 1.0])
@@ -186,7 +191,7 @@ expected = np.sqrt(p * (1 - p) * (about_zero - 1) / (n - 1))
 l1_amount = wmgp.analyze(weights).at_cosine(0.99).amount
 Markdown(f"""
 At amount {p:.2f} the mean of cos² over {n_draws} random prunes is {squares.mean():.4f}, where the theory says
-{1 - p:.4f}. Its standard deviation is {squares.std(ddof=1):.1e}, where the theory says {expected:.1e}.
+{1 - p:.4f}. Its standard deviation is {squares.std(ddof=1):#.2g}, where the theory says {expected:#.2g}.
 
 So random pruning to cosine 0.99 removes {equal().amount_at(0.99):.2%} of any network. L1 removes {l1_amount:.1%} of
 this one.
@@ -232,10 +237,11 @@ exchanges_figure(pairs.tolist(), found, best_cosine)
 
 # %% tags=["hide-input"]
 rise = max(max(values) for values in found.values()) - best_cosine
+risen = "No exchange raises the cosine" if rise <= ROUNDING else f"The largest rise in cosine found is {rise:.1g}"
 i = int(np.argmin(np.abs(pairs / len(kept) - 0.1)))
 gentle, random, worst = (found[name][i] for name in ways_to_choose)
 Markdown(f"""
-The largest rise in cosine found is {max(rise, 0):.0g}. The gentlest exchange is instructive, though. With {pairs[i]:,}
+{risen}. The gentlest exchange is instructive, though. With {pairs[i]:,}
 pairs, {pairs[i] / len(kept):.0%} of all kept weights, it lowers the cosine from {best_cosine:.4f} to {gentle:.4f}. As
 many exchanged at random lower it to {random:.4f}, the worst ones to {worst:.4f}.
 """)

@@ -35,6 +35,7 @@ from IPython.display import Markdown
 import wmgp
 from wmgp import closed_forms
 from wmgp.experiments import inputs, models, pretrained, results
+from wmgp.experiments.coverage import ranges
 from wmgp.experiments.training import choose_device
 from wmgp.figures.fronts import distance_figure, front_of, fronts_figure, grid_figure, optima_figure
 
@@ -80,8 +81,10 @@ def row(d: closed_forms.Distribution) -> str:
 
 # %% tags=["hide-input"]
 lines = "\n".join(map(row, families))
+heads = "| weights | optimal amount | amount on the grid | its cosine | cosine on the grid "
+heads += f"| amount at {cosine:g} | distance at {always:.0%} |"
 Markdown(f"""
-| weights | optimal amount | on the grid | its cosine | on the grid | amount at {cosine:g} | distance at {always:.0%} |
+{heads}
 |---|---|---|---|---|---|---|
 {lines}
 
@@ -114,8 +117,9 @@ optima = {name: wmgp.Point(**a["optimal"]) for name, a in networks.items()}
 normal = closed_forms.normal()
 
 # %% tags=["hide-input"]
-numbers = ", ".join(map(str, seeds))
-parents = f"trained on MNIST and recorded with this book, seed {numbers}" if trained else "untrained"
+numbers = ", ".join(part.replace("-", " to ") for part in ranges(seeds).split())
+numbers = f"seed {numbers}" if len(seeds) == 1 else f"seeds {numbers}"
+parents = f"trained on MNIST and recorded with this book, {numbers}" if trained else "untrained"
 origin = "read from their file on the machine that ran this page" if live else "as recorded: their file is not here"
 Markdown(f"LeNet-5: {parents}. MobileNetV2: torchvision's ImageNet weights, {origin}.")
 
@@ -160,7 +164,9 @@ floor = closed_forms.floor()
 x = floor.cosine
 
 # %% tags=["hide-input"]
-Markdown(f"x = {x:.10f}, where 2x³ + x - 1 = {2 * x**3 + x - 1:.0g}. The floor is 1 - x² = **{floor.amount:.10f}**.")
+rest = 2 * x**3 + x - 1
+zero = "is zero to rounding" if abs(rest) < 1e-12 else f"is {rest:.1g}"
+Markdown(f"x = {x:.10f}, where 2x³ + x - 1 {zero}. The floor is 1 - x² = **{floor.amount:.10f}**.")
 
 # %% [markdown]
 # Proofs can be wrong, so let us look for a distribution that breaks the floor: generalised normals of any shape,
@@ -201,12 +207,14 @@ bend = min(np.diff(y, 2).min() for _, y in curves.values())
 distance_figure(curves)
 
 # %% tags=["hide-input"]
-ranges = ", ".join(f"{name} {part[0]:.3f} to {part[-1]:.3f}" for name, part in valley.items())
+flat = ", ".join(f"{name} {part[0]:.3f} to {part[-1]:.3f}" for name, part in valley.items())
+convex = "no second difference is negative" if bend > -1e-12 else f"the least second difference is {bend:.1g}"
+convex += " but by rounding" if -1e-12 < bend < 0 else ""
 small = wmgp.pareto_front({"weight": np.ones(20)})
 bumps = int((np.diff(small.distance, 2) < -1e-9).sum())
 Markdown(f"""
-On a grid of a thousand steps the least second difference is {bend:.0g}: none is negative. The valley is flat. All of
-these amounts have a distance within 1 % of the least: {ranges}. The third digit of an optimal amount means nothing.
+On a grid of a thousand steps {convex}. The valley is flat. All of these amounts have a distance within 1% of the least:
+{flat}. The third digit of an optimal amount means nothing.
 
 In a very small network rounding breaks convexity: with 20 equal weights, {bumps} of {len(small) - 2} second differences
 are negative. So `wmgp` looks at every point of the grid.

@@ -275,7 +275,14 @@ tensors = DataFrame(analysis["tensors"])
 # %% mystnb={"image": {"alt": "What is left of each tensor of MobileNetV2 at the optimal and at the safe amount."}}
 survival_figure(tensors)
 
+
 # %% tags=["hide-input"]
+def power(value: float) -> str:
+    """A number with one digit, as 3·10⁻⁴."""
+    digits, exponent = f"{value:.0e}".split("e")
+    return digits + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 many = tensors[tensors["shape"].map(len) >= 2]
 dead = {which: tensors[tensors[f"pruned_at_{which}"] == tensors["n"]] for which in ("optimal", "safe")}
 dead_many = len(many.index.intersection(dead["optimal"].index)) or "none"
@@ -285,8 +292,8 @@ filters = imagenet["filters"]
 Markdown(f"""
 At the optimal amount {len(dead["optimal"])} of {len(tensors)} tensors lose everything, {dead_many} of them with two or
 more dimensions. At the safe amount {len(dead["safe"])} do. The first of them is `{list(dead["optimal"]["name"])[0]}`, a
-shift of batch normalisation. The mean square of all their values is {tiny:.0e}, against {large:.0e} in the tensors of
-two or more dimensions: they were as good as zero before.
+shift of batch normalisation. The mean square of all their values is {power(tiny)}, against {power(large)} in the
+tensors of two or more dimensions: they were as good as zero before.
 
 Of the larger tensors `{worst["name"]}` loses most, {worst["lost"]:.1%}. Filters tell more
 than tensors: of {filters["all"]:,} output filters {filters["optimal"]:,} ({filters["optimal"] / filters["all"]:.1%})

@@ -30,7 +30,7 @@ seed: int = 0  # of the recomputed run
 epochs: int = 25  # of training the recomputed run's parent
 data: str = "mnist"  # of the recomputed run: "mnist", "fashion_mnist" or "digits" (which are always there)
 
-# %%
+# %% tags=["hide-input"]
 import json
 import tempfile
 from pathlib import Path
@@ -44,6 +44,7 @@ from wmgp import plotting
 from wmgp.experiments import inputs, reference, results
 from wmgp.experiments.data import load
 from wmgp.experiments.descent import Recipe
+from wmgp.experiments.names import DATA
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.training import choose_device
 
@@ -62,7 +63,7 @@ plotting.use_style()
 # The published figures are those printed in the authors' notebook. Ours are recorded: a row for each seed and amount,
 # with the hashes of the data, of the parent's weights and of the code that measured it.
 
-# %%
+# %% tags=["hide-input"]
 table = results.locate("reference_run.csv")
 published = json.loads(results.locate("published.json").read_text())["reference_run"]
 rows = results.read(table).drop_duplicates(["seed", "rule"], keep="last")  # of a seed measured twice, the later run
@@ -79,12 +80,6 @@ def among(name: str) -> str:
     return ", ".join(sorted({str(run[name]) for run in runs}))
 
 
-Markdown(
-    f"Recorded: {len(measured('optimal', 'seed'))} seeds on {among('data')}, {among('parent_epochs')} epochs each, "
-    f"{among('device')} ({among('cpu')}), {among('date')}."
-)
-
-# %%
 at_optimal, at_safe = published["optimal"], published["safe"]
 QUANTITIES = {
     "test accuracy of the parent": (measured("optimal", "accuracy_parent"), published["accuracy_parent"]),
@@ -97,8 +92,14 @@ QUANTITIES = {
     "kurtosis of kurtoses": (measured("optimal", "k2"), published["kurtosis_of_kurtoses"]),
     "test loss of the parent (nats)": (measured("optimal", "loss_parent"), published["loss_parent"]),
 }
+on = ", ".join(DATA.get(data, data) for data in sorted({run["data"] for run in runs}))
+Markdown(
+    f"Recorded: {len(measured('optimal', 'seed'))} seeds on {on}, {among('parent_epochs')} epochs each, "
+    f"{among('device')} ({among('cpu')}), {among('date')}."
+)
 
 
+# %%
 def compared(values: np.ndarray, single: float) -> dict[str, str]:
     """Our mean with its interval, the interval for one run more, and whether the published run lies in that."""
     mean, low, high = results.mean_interval(values)
@@ -106,8 +107,8 @@ def compared(values: np.ndarray, single: float) -> dict[str, str]:
     return {
         "published": f"{single:.4f}",
         "our mean": f"{mean:.4f}",
-        "95 % for the mean": f"{low:.4f} to {high:.4f}",
-        "95 % for one run more": f"{lowest:.4f} to {highest:.4f}",
+        "95% for the mean": f"{low:.4f} to {high:.4f}",
+        "95% for one run more": f"{lowest:.4f} to {highest:.4f}",
         "published inside": "yes" if lowest <= single <= highest else "no",
     }
 
@@ -123,7 +124,7 @@ pd.DataFrame(comparison).T
 # One entry is not quite like with like. The authors divide their loss by the number of batches less one, so it is a
 # little too large.
 
-# %% mystnb={"image": {"alt": "Test accuracies: our runs as dots, their mean, its interval; a diamond is published."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracies: our runs, mean and interval; diamonds: published"}}
 SHORT = {
     "optimal prune": "accuracy just after the optimal prune",
     "safe prune": "accuracy just after the safe prune",
@@ -162,7 +163,7 @@ parent.plot()
 # smaller than MNIST gets smaller batches, so that an epoch has as many steps. Nothing recorded is changed: the recorded
 # table is made by `python -m wmgp.experiments.reference`, which goes on where it was stopped.
 
-# %%
+# %% tags=["hide-input"]
 MNIST_IMAGES = 60_000
 if recompute:
     try:
@@ -175,21 +176,32 @@ if recompute:
         fresh = Path(folder, "reference_run.csv")
         reference.measure(fresh, seed, training, test, epochs, recipe)
         again = results.read(fresh).set_index("rule")
-    of = f"{epochs} epochs, batches of {recipe.batch_size}, on {where.type}"
+    of = f"{epochs} epoch{'s' if epochs > 1 else ''}, batches of {recipe.batch_size}, on {where.type}"
     display(Markdown(f"Seed {seed} on {training.name}, {of}."))
-    columns = ["amount", "accuracy_parent", "accuracy_pruned", "accuracy", "cosine_pruned", "cosine", "agreement", "k2"]
+    words = {
+        "amount": "amount",
+        "accuracy_parent": "accuracy of the parent",
+        "accuracy_pruned": "accuracy just after pruning",
+        "accuracy": "accuracy one epoch later",
+        "cosine_pruned": "cosine just after pruning",
+        "cosine": "cosine one epoch later",
+        "agreement": "agreement with the parent",
+        "k2": "kurtosis of kurtoses",
+    }
     same = rows[(rows["seed"] == seed) & (rows["data"] == training.name)].set_index("rule")
-    both = pd.concat({"recomputed": again[columns], "recorded": same[columns]})
-    display(both.T.map("{:.4f}".format))
+    both = {"recomputed": again, "recorded": same}
+    shown = pd.DataFrame({f"{rule}, {which}": part.loc[rule] for which, part in both.items() for rule in part.index})
+    display(shown.loc[list(words)].rename(index=words).map("{:.4f}".format))
 else:
     display(Markdown("Not asked for: `recompute` is `False`. What stands above is read from the recorded table."))
 
 # %% [markdown]
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 outside = [name for name, row in comparison.items() if row["published inside"] == "no"]
-where_it_lies = f"{len(comparison) - len(outside)} of its {len(comparison)} figures lie where one run more would"
+inside, all_of_them = len(comparison) - len(outside), len(comparison)
+where_it_lies = f"{inside if outside else 'All'} of its {all_of_them} figures lie where one run more would"
 if outside:
     where_it_lies += f"; outside: {', '.join(outside)}"
 
@@ -197,18 +209,16 @@ if outside:
 def change(rule: str) -> str:
     """From the parent's accuracy to that after one epoch, in points, over the runs: mean and interval."""
     mean, low, high = results.mean_interval(100 * (measured(rule, "accuracy") - measured(rule, "accuracy_parent")))
-    return f"{mean:+.2f} points ({low:+.2f} to {high:+.2f})"
+    return f"{mean:+z.2f}\N{NO-BREAK SPACE}points ({low:+z.2f} to {high:+z.2f})"
 
 
 amounts, safe_amounts, k2 = measured("optimal", "amount"), measured("safe", "amount"), measured("safe", "k2")
-
-
 Markdown(f"""
 - **The published run is {"a typical one" if not outside else "not typical in all"}.** {where_it_lies}.
 - **One epoch brings the accuracy back.** From the parent to the network that was pruned and trained for one epoch more,
-  the accuracy changes by {change("optimal")} at the optimal amount of {amounts.min():.0%} to
-  {amounts.max():.0%}, and by {change("safe")} at the safe amount. The parent itself would have gained from
-  another epoch; that is not taken off here.
+  the accuracy changes by {change("optimal")} at the optimal amount of
+  {amounts.min():.0%} to {amounts.max():.0%}, and by {change("safe")} at the safe amount. The parent itself would have
+  gained from another epoch; that is not taken off here.
 - **The safe amount is a wide range.** Over the seeds it goes from {safe_amounts.min():.1%} to {safe_amounts.max():.1%},
   for the kurtosis of kurtoses goes from {k2.min():.2f} to {k2.max():.2f}. In {(safe_amounts == amounts).sum()} of
   {len(amounts)} runs the rule holds nothing back: safe is then the same as optimal.

@@ -30,7 +30,7 @@ device: str = "auto"  # of a new sweep: "auto" (a GPU where there is one), "cpu"
 seed: int = 0  # of the bootstrap, and of a tiny sweep
 draws: int = 200  # of the bootstrap
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown
 
@@ -61,7 +61,7 @@ def measured() -> tuple[pd.DataFrame, dict]:
 # more, its pruned weights held at zero. Then it is tested. That is one row. A parent that has not learnt its task is
 # no evidence, for it has little to lose; so a bar was set for its accuracy beforehand.
 
-# %%
+# %% tags=["hide-input"]
 rows, runs = measured()
 rows = rows.sort_values(["seed", "method", "amount"], ignore_index=True)
 
@@ -114,7 +114,7 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy_pruned", "loss_pruned
 # If accuracy followed the cosine alone, all rows would lie on one rising curve. The best such curve is found by
 # isotonic regression, which has nothing to tune. What it leaves is given as a share of the whole variance: 0 is a
 # perfect collapse, 1 is none. The last column is what is left when each method has a curve of its own over its
-# amounts. That much is scatter between seeds, which no common curve can remove. Intervals (95 %) come from drawing
+# amounts. That much is scatter between seeds, which no common curve can remove. Intervals (95%) come from drawing
 # seeds with replacement.
 
 # %%
@@ -128,12 +128,10 @@ pd.DataFrame({LABELS[y]: {names[x]: results.worded(*found) for x, found in left[
 # ## At the same cosine
 #
 # A small unexplained share can still hide a difference that is always there. So take both methods at the same cosine,
-# seed by seed, and subtract. Intervals (95 %) are Student's t over the seeds.
-
-# %%
-COSINES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
+# seed by seed, and subtract. Intervals (95%) are Student's t over the seeds.
 
 
+# %% tags=["hide-input"]
 def at(part: pd.DataFrame, cosine: float, y: str = "accuracy") -> pd.DataFrame:
     """What each seed (a row) has at a cosine by each method (a column)."""
     return collapse.at_cosine(part, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
@@ -147,21 +145,21 @@ def gap(part: pd.DataFrame, cosine: float, y: str = "accuracy") -> tuple[float, 
     return results.mean_interval(100 * both.dropna())
 
 
-gaps = {cosine: gap(rows, cosine) for cosine in COSINES}
-
-
 def mean_at(cosine: float, method: str) -> str:
     """Mean accuracy of a method at a cosine."""
     there = at(rows, cosine)
     return f"{there[method].mean():.2%}" if method in there.columns else ""
 
 
+# %%
+COSINES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
+gaps = {cosine: gap(rows, cosine) for cosine in COSINES}
 pd.DataFrame(
     {
         f"cosine {c}": {
             "L1": mean_at(c, "l1"),
             "random": mean_at(c, "random"),
-            "L1 - random (points)": results.worded(*gaps[c], "+.2f"),
+            "L1 less random (points)": results.worded(*gaps[c], "+z.2f"),
         }
         for c in COSINES
     }
@@ -170,12 +168,37 @@ pd.DataFrame(
 # %% [markdown]
 # ## Every sweep so far
 #
-# The same two figures for each sweep that was recorded with fine-tuning, whatever its methods.
+# The same two figures for each sweep that was recorded with fine-tuning.
 # [What has been run](../book/status.md) says on how many seeds and amounts each rests.
 
-# %% mystnb={"image": {"alt": "Accuracy after fine-tuning against amount and cosine, a line of panels a network."}}
+# %% tags=["hide-input"]
+PAIR = ("l1", "random")
+ENOUGH = 5 if preset == "default" else 1  # amounts of either, where a curve can be fitted to more than its own points
+
+
+def few(part: pd.DataFrame) -> dict[str, int]:
+    """Of L1 and random pruning: what has too few amounts, and how many there are."""
+    amounts = {method: part.loc[part["method"] == method, "amount"].nunique() for method in PAIR}
+    return {METHODS[method]: n for method, n in amounts.items() if n < ENOUGH}
+
+
 recorded = results.sweeps(results.locate(table).parent) if preset == "default" else [("here", rows)]
-tuned = {sweep_called(part): part for _, part in recorded if part["epochs"].max()}
+swept = {sweep_called(part): part for _, part in recorded if part["epochs"].max()}
+tuned = {name: part for name, part in swept.items() if not few(part)}
+missing = {
+    name: " and ".join(f"{n or 'no'} amount{'' if n == 1 else 's'} of {method}" for method, n in few(part).items())
+    for name, part in swept.items()
+    if few(part)
+}
+told = "; ".join(f"{name} ({why})" for name, why in missing.items())
+Markdown(
+    f"L1 and random pruning can be compared where both have {ENOUGH} amounts or more. That leaves {len(tuned)} of "
+    f"{len(swept)} sweeps; left out: {told}."
+    if missing
+    else "All of them are shown."
+)
+
+# %% mystnb={"image": {"alt": "Accuracy after fine-tuning against amount and cosine, a line of panels a network."}}
 networks_figure(tuned, ["amount", "cosine_pruned"], "accuracy")
 
 # %% mystnb={"image": {"alt": "Loss after fine-tuning against amount and cosine, a line of panels a network."}}
@@ -183,11 +206,11 @@ networks_figure(tuned, ["amount", "cosine_pruned"], "loss")
 
 # %% [markdown]
 # And the numbers, for L1 and random pruning only: what one curve leaves of the variance of the accuracy, and how far L1
-# lies above random pruning at the same cosine.
+# lies above random pruning at the same cosine. With a single seed there is no scatter between seeds, and no interval.
 
 # %%
 AT = (0.95, 0.9, 0.8)  # cosines
-pairs = {name: part[part["method"].isin(["l1", "random"])] for name, part in tuned.items()}
+pairs = {name: part[part["method"].isin(PAIR)] for name, part in tuned.items()}
 shares = {name: collapse.over_seeds(pair, collapse.shares, seed, draws) for name, pair in pairs.items()}
 apart = {name: {c: gap(pair, c) for c in AT} for name, pair in pairs.items()}
 
@@ -196,7 +219,11 @@ def summary(name: str) -> dict[str, str]:
     """A row of the table below."""
     counts = {"seeds": str(pairs[name]["seed"].nunique()), "rows": f"{len(pairs[name]):,}"}
     left = {names[x]: results.worded(*shares[name][x]) for x in names}
-    return {**counts, **left, **{f"L1 - random at {c} (points)": results.worded(*apart[name][c], "+.1f") for c in AT}}
+    return {
+        **counts,
+        **left,
+        **{f"L1 less random at {c} (points)": results.worded(*apart[name][c], "+z.1f") for c in AT},
+    }
 
 
 pd.DataFrame({name: summary(name) for name in tuned}).T
@@ -204,26 +231,27 @@ pd.DataFrame({name: summary(name) for name in tuned}).T
 # %% [markdown]
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 by_amount, by_cosine, own = (left["accuracy"][name] for name in ("amount", "cosine", "own"))
 clear = [c for c, (_, low, _) in gaps.items() if low > 0]
 unclear = [c for c, (_, low, high) in gaps.items() if low <= 0 <= high]
-better = f"L1 is the better one at cosine {', '.join(map(str, clear))}" if clear else "no difference is clear of chance"
+better = f"L1 is the better one at {', '.join(map(str, clear))}" if clear else "no difference is clear of chance"
 better += f"; at {', '.join(map(str, unclear))} the interval holds zero" if clear and unclear else ""
 widest = max((g for g in gaps.values() if g[0] == g[0]), default=(float("nan"),) * 3)
 fewer = 1 - by_cosine[0] / by_amount[0]
-elsewhere = "; ".join(f"{name} {found['amount'][0]:.1%} and {found['cosine'][0]:.1%}" for name, found in shares.items())
-gap_there = "; ".join(
-    f"{name} {said}" for name, found in apart.items() if (said := results.worded(*found[0.9], "+.1f"))
-)
-
+closer = sum(found["cosine"][0] < found["amount"][0] for found in shares.values())
+there = {name: found[0.9] for name, found in apart.items() if found[0.9][0] == found[0.9][0]}
+ahead = sum(value > 0 for value, _, _ in there.values())
+surely = sum(low > 0 for _, low, _ in there.values())
+behind = ", ".join(name for name, (_, _, high) in there.items() if high < 0)
 Markdown(f"""
 - **Cosine says far more than percentage.** One curve over the amount leaves {by_amount[0]:.1%} of the variance of the
   accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {fewer:.0%} less.
-- **It does not say all.** A curve a method would leave {own[0]:.1%}. At the same cosine, {better}. The widest gap among
-  these is {results.worded(*widest, "+.2f")} points.
-- **In every network?** Unexplained over the amount and over the cosine: {elsewhere}. L1 less random at a cosine of 0.9,
-  in points: {gap_there}.
+- **It does not say all.** A curve a method would leave {own[0]:.1%}. Where the cosine is the same, {better}. The
+  widest gap among these is {results.worded(*widest, "+z.2f")}\N{NO-BREAK SPACE}points.
+- **In every network?** In {closer} of {len(shares)} sweeps the cosine leaves less unexplained than the amount. At a
+  cosine of 0.9 L1 is ahead of random pruning in {ahead} of the {len(there)} that reach it, and clear of chance in
+  {surely}{f"; it is behind, clear of chance, in {behind}" if behind else ""}. The table above has the numbers.
 - **Why the rest?** A cosine is one number for all the weights. Two prunes at the same cosine can take very different
   shares from each layer, and L1 at the same cosine has taken many more weights, all small ones.
 """)

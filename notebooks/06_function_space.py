@@ -30,7 +30,7 @@ seed: int = 0  # of the map and of the bootstrap; at tiny, of the networks too
 perplexity: float = 15.0  # of the map: how many neighbours a network keeps, roughly
 draws: int = 200  # of the bootstrap
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 from functools import partial
 
@@ -111,7 +111,7 @@ for epoch in range(5, epochs, 5):  # those that lie well apart
 distance_figure(networks["cosine"][~on_way], far[~on_way], kinds[~on_way].tolist(), [(e, way[e]) for e in marked])
 
 
-# %%
+# %% tags=["hide-input"]
 def prune_near(method: str, amount: float) -> dict[str, str]:
     """A recorded prune: its cosine, its distance, and the epoch of training that was last as far from the parent."""
     chosen = np.flatnonzero(kinds == method)
@@ -124,6 +124,7 @@ def prune_near(method: str, amount: float) -> dict[str, str]:
     }
 
 
+# %%
 pd.DataFrame(
     {
         f"{METHODS[method]}, {amount:.0%}": prune_near(method, amount)
@@ -133,7 +134,7 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# The rows at 0 % are the parent itself after one epoch more. No prune can be expected to come closer than they do.
+# The rows at 0% are the parent itself after one epoch more. No prune can be expected to come closer than they do.
 #
 # ## Three measures, every prune of the sweep
 #
@@ -149,11 +150,11 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["agreement", "js", "cka"], {"ag
 #
 # Spearman's rank correlation of the cosine just after pruning with each measure. 1 means that a higher cosine always
 # goes with a higher value, -1 with a lower one. Once over everything, once within the prunes at a cosine of at least
-# 0.9, where a practitioner would stay, and once for each method by itself. Intervals (95 %) come from drawing seeds
+# 0.9, where a practitioner would stay, and once for each method by itself. Intervals (95%) come from drawing seeds
 # with replacement.
 
 # %%
-signed = partial(results.worded, form="+.3f")
+signed = partial(results.worded, form="+z.3f")
 MEASURES = {"agreement": "agreement", "js": "divergence", "cka": "linear CKA", "accuracy": "accuracy"}
 NEAR = 0.9
 parts = {"all rows": rows, f"cosine {NEAR} and more": rows[rows["cosine_pruned"] >= NEAR]}
@@ -181,10 +182,8 @@ pd.DataFrame({MEASURES[y]: {names[x]: results.worded(*found) for x, found in lef
 #
 # If the cosine is all that matters, then both methods say the same of the parent at the same cosine.
 
-# %%
-COSINES = (0.99, 0.95, 0.9, 0.8, 0.7)
 
-
+# %% tags=["hide-input"]
 def gap(y: str, cosine: float, factor: float) -> tuple[float, float, float]:
     """L1 less random at a cosine: mean and interval over the seeds; nan where rows are missing."""
     there = collapse.at_cosine(rows, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
@@ -193,21 +192,36 @@ def gap(y: str, cosine: float, factor: float) -> tuple[float, float, float]:
     return results.mean_interval(factor * (there["l1"] - there["random"]).dropna())
 
 
+# %%
+COSINES = (0.99, 0.95, 0.9, 0.8, 0.7)
 gaps = {c: {y: gap(y, c, 100 if y == "agreement" else 1) for y in ("agreement", "js", "cka")} for c in COSINES}
 heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "linear CKA"}
-pd.DataFrame({f"cosine {c}": {heads[y]: signed(*found[y]) for y in heads} for c, found in gaps.items()}).T
+forms = {"agreement": "+z.2f", "js": "+z.4f", "cka": "+z.3f"}
+pd.DataFrame(
+    {f"cosine {c}": {heads[y]: results.worded(*found[y], forms[y]) for y in heads} for c, found in gaps.items()}
+).T
 
 # %% [markdown]
 # ## Every sweep so far
 #
 # The rank correlations once more, for L1 and random pruning in each sweep that was recorded with fine-tuning:
 # everything, and what has a cosine of 0.9 or more. [What has been run](../book/status.md) says how many seeds and
-# amounts that is.
+# amounts that is; as in [the notebook before](05_cosine_not_percentage.ipynb), both methods need a handful of amounts.
 
-# %%
+# %% tags=["hide-input"]
+ENOUGH = 5 if preset == "default" else 1  # amounts of either method
+
+
+def enough(part: pd.DataFrame) -> bool:
+    """Whether the rows have so many amounts of L1 and of random pruning."""
+    return all(part.loc[part["method"] == method, "amount"].nunique() >= ENOUGH for method in space.METHODS)
+
+
 everything = results.sweeps(results.locate(table).parent) if preset == "default" else [("here", rows)]
 compared = {
-    sweep_called(part): part[part["method"].isin(space.METHODS)] for _, part in everything if part["epochs"].max()
+    sweep_called(part): part[part["method"].isin(space.METHODS)]
+    for _, part in everything
+    if part["epochs"].max() and enough(part)
 }
 
 
@@ -220,17 +234,16 @@ def both_ranks(part: pd.DataFrame) -> dict[str, str]:
     return cells
 
 
+# %%
 pd.DataFrame({name: both_ranks(part) for name, part in compared.items()}).T
 
 # %% [markdown]
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 everywhere, near = ranks["all rows"], ranks[f"cosine {NEAR} and more"]
 clear = [c for c, found in gaps.items() if found["agreement"][1] > 0]
-sides = (
-    f"L1 agrees more with the parent at cosine {', '.join(map(str, clear))}" if clear else "no gap is clear of chance"
-)
+sides = f"L1 agrees more with the parent at {', '.join(map(str, clear))}" if clear else "no gap is clear of chance"
 back = prune_near("l1", 0.8)
 
 Markdown(f"""
@@ -242,8 +255,8 @@ Markdown(f"""
   changes the outputs about as much as pruning does.
 - **The amount says less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
   of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
-- **But the method still shows.** At the same cosine, {sides}; at 0.9 the gap is
-  {signed(*gaps[0.9]["agreement"])} points.
+- **But the method still shows.** Where the cosine is the same, {sides}; at 0.9 the gap is
+  {results.worded(*gaps[0.9]["agreement"], forms["agreement"])}\N{NO-BREAK SPACE}points.
 - **One epoch leads back most of the way.** After L1 at {back["amount"]} and one epoch, the network is as far
   from its parent as that was at epoch {back["as far as epoch"]}.
 """)

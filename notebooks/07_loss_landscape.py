@@ -27,7 +27,7 @@ record: str = "landscape_lenet5_mnist.npz"  # the recorded surfaces that are dra
 device: str = "auto"  # of what is computed here: "auto" (a GPU where there is one), "cpu", "cuda"
 seed: int = 0  # of the recorded network that is drawn; at the other presets, of all that chance decides
 
-# %%
+# %% tags=["hide-input"]
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -86,8 +86,8 @@ Markdown(
 removed = surfaces["amount"][:, 1]
 pd.DataFrame(
     {
-        "L1": {"amount": f"{removed.min():.1%} to {removed.max():.1%}", "published": "about 70 %"},
-        "random": {"amount": f"{surfaces['amount'][0, 2]:.2%}", "published": "about 2 %"},
+        "L1": {"amount": f"{removed.min():.1%} to {removed.max():.1%}", "published": "about 70%"},
+        "random": {"amount": f"{surfaces['amount'][0, 2]:.2%}", "published": "about 2%"},
     }
 ).T
 
@@ -122,7 +122,7 @@ planes_figure(surfaces["plane_ticks"], planes)
 # The ratio of both distances is the fairer number. The difference at the centre is what pruning does to the network
 # itself.
 
-# %%
+# %% tags=["hide-input"]
 published = json.loads(results.locate("published.json").read_text())["landscape"]
 PRUNED = {"l1": 1, "random": 2}  # their places in the arrays
 theirs = {name: published[name]["l_infinity_distance"] for name in PRUNED}
@@ -144,12 +144,18 @@ def measures(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
+def form(what: str) -> str:
+    """How a row's numbers are shown."""
+    return ".3f" if what.startswith("amount") else "z.4f" if what.startswith("loss") else ".2f"
+
+
+# %%
 others = sorted(results.locate(record).parent.glob("landscape_*.npz")) if preset == "default" else []
 every = [recorded(path) for path in others] or [(surfaces, facts)]
 tables = {said["name"]: measures(arrays) for arrays, said in every}
 columns = {
     f"{name} ({len(table['random / L1'])})": {
-        what: results.worded(*results.mean_interval(values), ".3g") for what, values in table.items()
+        what: results.worded(*results.mean_interval(values), form(what)) for what, values in table.items()
     }
     for name, table in tables.items()
 }
@@ -157,24 +163,24 @@ of_paper = ["about 0.7", f"{theirs['l1']}", f"{theirs['random']}", f"{their_rati
 pd.DataFrame({**columns, "published": dict(zip(next(iter(columns.values())), of_paper, strict=True))})
 
 # %% [markdown]
-# Means over the parents, whose number is in brackets, with 95 % intervals (Student's t) where there are several.
+# Means over the parents, whose number is in brackets, with 95% intervals (Student's t) where there are several.
 #
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 mine = tables[facts["name"]]
 further = int((mine["random / L1"] > 1).sum())
 ratios = "; ".join(f"{name} {table['random / L1'].mean():.2f}" for name, table in tables.items())
 amounts = "; ".join(f"{name} {table['amount, L1'].mean():.0%}" for name, table in tables.items())
 centre = {name: mine[f"loss added at the centre (nats), {name}"].mean() for name in ("L1", "random")}
 Markdown(f"""
-- **How much goes.** To a cosine of 0.99, L1 removes, on the mean: {amounts}. The paper says about 70 %. Random removes
-  2 %, as it must.
+- **How much goes.** To a cosine of 0.99, L1 removes, on the mean: {amounts}. The paper says about 70%. Random removes
+  2%, as it must.
 - **Which one moves the surface more.** The random prune does in {further} of {len(mine["random / L1"])} parents of
   {facts["name"]}. Its distance over L1's, on the mean: {ratios}. The paper has {their_ratio:.2f}, for networks and
   planes that it does not describe in full.
-- **At the network itself**, in {facts["name"]}, the loss grows by {centre["L1"]:.4f} nats under L1 and by
-  {centre["random"]:.4f} under random pruning, at the same cosine.
+- **At the network itself**, in {facts["name"]}, the loss grows by {centre["L1"]:.4f}\N{NO-BREAK SPACE}nats under L1 and
+  by {centre["random"]:.4f} under random pruning, at the same cosine.
 """)
 
 # %% [markdown]

@@ -28,7 +28,7 @@ device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), 
 seed: int = 0  # of the bootstrap, and of a tiny sweep
 cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
@@ -57,7 +57,9 @@ families: dict[str, list[dict]] = {}
 scratch = [record for record in parents if record["start"] == "scratch"]  # others were never untrained here
 for record in scratch:
     families.setdefault(called(record["network"], record["data"]), []).append(record)
-Markdown("Trained from scratch: " + "; ".join(f"{name} ({len(alike)})" for name, alike in families.items()) + ".")
+Markdown(
+    "Parents trained from scratch: " + "; ".join(f"{name} ({len(alike)})" for name, alike in families.items()) + "."
+)
 
 # %% [markdown]
 # ## Fronts, trained and untrained
@@ -69,20 +71,19 @@ Markdown("Trained from scratch: " + "; ".join(f"{name} ({len(alike)})" for name,
 fronts_figure({name: alike[0] for name, alike in families.items()})
 
 
-# %%
-
-
+# %% tags=["hide-input"]
 def described(alike: list[dict], stage: str) -> dict[str, str]:
     """A row of the table below."""
     found = [record[stage]["analysis"] for record in alike]
     return {
         "optimal amount": results.spread([each["optimal"]["amount"] for each in found], ".2f"),
         "cosine there": results.spread([each["optimal"]["cosine"] for each in found], ".3f"),
-        "kurtosis": results.spread([each["kurtosis"] for each in found], ".2f"),
+        "kurtosis": results.spread([each["kurtosis"] for each in found], ",.2f"),
         "kurtosis of kurtoses": results.spread([each["kurtosis_of_kurtoses"] for each in found], ".2f"),
     }
 
 
+# %%
 pd.DataFrame(
     {
         (name, words): described(alike, stage)
@@ -112,17 +113,18 @@ costs = np.array([optimum.cost_at(part, optima[name] + OFFSETS) for name, part i
 neighbours_figure(OFFSETS, costs, cost)
 
 
-# %%
+# %% tags=["hide-input"]
 def cost_row(offset: float) -> dict[str, str]:
     """Mean cost at an offset with its interval, in points."""
     at = costs[:, int(np.argmin(np.abs(OFFSETS - offset)))]
     mean, low, high = results.mean_interval(100 * at[np.isfinite(at)]) if np.isfinite(at).any() else (np.nan,) * 3
-    return {"cost (points)": f"{mean:.2f}", "95 % over seeds": f"{low:.2f} to {high:.2f}" if low == low else ""}
+    return {"cost (points)": f"{mean:z.2f}", "95% over seeds": f"{low:z.2f} to {high:z.2f}" if low == low else ""}
 
 
-pd.DataFrame(
-    {f"{offset:+.2f}": cost_row(offset) for offset in (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15)}
-).T.rename_axis("amount less the optimum")
+# %%
+beside = (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15)
+costly = pd.DataFrame({f"{offset:+.2f}": cost_row(offset) for offset in beside})
+costly.T.rename_axis(columns="amount less the optimum")
 
 # %% [markdown]
 # ## What could in fact be pruned
@@ -151,17 +153,15 @@ pruned_figure(possible.set_index("seed"), cost)
 # networks, does kurtosis predict?
 
 # %%
-amounts = possible["after fine-tuning"].to_list()
+alike = possible.loc[list(l1)]  # by hash, as on the page of claims: the same seed draws the same parents there
+amounts = alike["after fine-tuning"].to_list()
 correlations = {
-    name: optimum.rank_correlation([kurtoses[each][name] for each in possible.index], amounts, seed)
+    name: optimum.rank_correlation([kurtoses[each][name] for each in alike.index], amounts, seed)
     for name in DEFINITIONS
-    if all(kurtoses[each][name] is not None for each in possible.index)
+    if all(kurtoses[each][name] is not None for each in alike.index)
 }
 pd.DataFrame(
-    {
-        name: {"rank correlation": f"{value:+.2f}", "95 %": f"{low:+.2f} to {high:+.2f}" if low == low else ""}
-        for name, (value, low, high) in correlations.items()
-    }
+    {name: {"rank correlation (95%)": results.worded(*found, "+z.2f")} for name, found in correlations.items()}
 ).T
 
 # %% [markdown]
@@ -170,11 +170,11 @@ pd.DataFrame(
 # What the paper claims is larger: the higher the kurtosis, the more can be pruned, whatever the network. Here is every
 # sweep of this book in which a network was pruned by L1, means over its seeds.
 
-# %%
+# %% tags=["hide-input"]
 pruned = [part for _, part in results.sweeps(results.locate(table).parent)] if preset == "default" else [rows]
 analyses = {record["parent_sha256"]: record["trained"]["analysis"] for record in parents}
 weights = {record["parent_sha256"]: record["trained"]["weights"]["kurtosis"] for record in parents}
-BESIDE = (-0.05, 0.0, 0.05)  # amounts counted from the optimum
+BESIDE = {"0.05 before the optimum": -0.05, "at the optimum": 0.0, "0.05 after the optimum": 0.05}
 KURTOSES, MOST = ("kurtosis, pooled", "kurtosis of the weight matrices"), "most after fine-tuning"
 
 
@@ -183,7 +183,9 @@ def across(part: pd.DataFrame) -> dict[str, float]:
     mine = dict(list(part[part["method"] == "l1"].groupby("parent_sha256")))
     tuned = "accuracy" if part["epochs"].max() else Y_BEFORE
     best = {sha: analyses[sha]["optimal"]["amount"] for sha in mine}
-    lost = np.mean([optimum.cost_at(each, best[sha] + np.array(BESIDE), tuned) for sha, each in mine.items()], axis=0)
+    lost = np.mean(
+        [optimum.cost_at(each, best[sha] + np.array([*BESIDE.values()]), tuned) for sha, each in mine.items()], axis=0
+    )
     bare, after = ([optimum.largest_amount(each, cost, y) for each in mine.values()] for y in (Y_BEFORE, tuned))
     return {
         "parents": len(mine),
@@ -192,33 +194,41 @@ def across(part: pd.DataFrame) -> dict[str, float]:
         "optimal amount": np.mean(list(best.values())),
         "most just after pruning": np.mean(bare),
         MOST: np.mean(after) if tuned != Y_BEFORE else np.nan,
-        **{f"lost at the optimum {b:+.2f} (points)": 100 * v for b, v in zip(BESIDE, lost, strict=True)},
+        **{f"lost {where} (points)": 100 * points for where, points in zip(BESIDE, lost, strict=True)},
     }
 
 
-compared = pd.DataFrame({sweep_called(part): across(part) for part in pruned})
-compared.map(lambda value: "" if np.isnan(value) else f"{value:.3g}")
+def shown(name: str, value: float) -> str:
+    """A cell of the table below; nothing where the number is not known."""
+    form = ",.0f" if name == "parents" else "z,.1f" if "kurtosis" in name or "lost" in name else ".2f"
+    return "" if np.isnan(value) else f"{value:{form}}"
 
-# %% [markdown]
-# *Most* is the largest measured amount within the allowed cost. What is lost at the optimum, five points of amount
-# before it and five after, is after fine-tuning where there is any, and linear between the measured amounts.
-#
-# Which of the numbers that weights alone give orders the networks by what they could lose after fine-tuning? Rank
-# correlations over the columns of the table, which are few, and which differ in much more than kurtosis.
 
 # %%
-ordered = compared.T.dropna(subset=[MOST])
+compared = pd.DataFrame({sweep_called(part): across(part) for part in pruned})
+pd.DataFrame({name: {row: shown(row, cell) for row, cell in cells.items()} for name, cells in compared.items()})
+
+# %% [markdown]
+# *Most* is the largest measured amount within the allowed cost. What is lost at the optimum and beside it is after
+# fine-tuning where there is any, and linear between the measured amounts.
+#
+# Which of the numbers that weights alone give orders the networks by what they could lose after fine-tuning? Rank
+# correlations over the columns of the table, which are few, and which differ in much more than kurtosis. Each network
+# counts once: by its sweep with one epoch of fine-tuning, in which both L1 and random pruning were measured.
+
+# %%
+once = [part for part in pruned if part["epochs"].max() == 1 and {"l1", "random"} <= set(part["method"])]
+ordered = compared[[sweep_called(part) for part in once]].T
 between = {
     name: optimum.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist(), seed)
     for name in (*KURTOSES, "optimal amount")
 }
-pd.DataFrame({name: {"rank correlation (95 %)": results.worded(*found, "+.2f")} for name, found in between.items()}).T
+pd.DataFrame({name: {"rank correlation (95%)": results.worded(*found, "+z.2f")} for name, found in between.items()}).T
 
 # %% [markdown]
-#
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 gap = 100 * (possible["after fine-tuning"] - possible["optimal amount"])
 mean_gap, low_gap, high_gap = results.mean_interval(gap)
 trained = [record["trained"]["analysis"]["optimal"]["amount"] for record in scratch]
@@ -226,23 +236,24 @@ fresh = [record["initial"]["analysis"]["optimal"]["amount"] for record in scratc
 value, low, high = correlations.get(POOLED, (float("nan"),) * 3)
 at_optimum = 100 * costs[:, int(np.argmin(np.abs(OFFSETS)))]
 knee = "It is not where accuracy gives way." if low_gap > 0 or high_gap < 0 else "It may be where accuracy gives way."
-lost_there = ordered["lost at the optimum +0.00 (points)"]
-at_the_optimum = "; ".join(f"{name} {points:.1f}" for name, points in lost_there.items())
+lost_there = ordered["lost at the optimum (points)"]
+at_the_optimum = "\n".join(f"  - {name}: {points:z.1f}" for name, points in lost_there.items())
+apart = [results.worded(*between[name], "+z.2f") or "undefined" for name in KURTOSES]
 clear = "orders" if low > 0 or high < 0 else "is not seen to order"
 
 Markdown(f"""
 - **The rule does not see training.** It prunes {np.mean(trained):.0%} of the trained networks and {np.mean(fresh):.0%}
   of the untrained ones, on the mean. That the front of an untrained network falls earlier is true; that the rule
   therefore spares it is not.
-- **At the optimum** the accuracy after one epoch is {np.nanmean(at_optimum):.2f} points below the parent's, on the
-  mean.
-- **{knee}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f} points of
+- **At the optimum** the accuracy after one epoch is {np.nanmean(at_optimum):.2f}\N{NO-BREAK SPACE}points below the
+  parent's, on the mean.
+- **{knee}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f}\N{NO-BREAK SPACE}points of
   amount from the optimum ({low_gap:+.1f} to {high_gap:+.1f}).
-- **Kurtosis** of the pooled weights {clear} these parents by what they could lose: rank correlation {value:+.2f}
-  ({low:+.2f} to {high:+.2f}), {len(possible)} parents. Between {len(ordered)} networks it is
-  {results.worded(*between[KURTOSES[0]], "+.2f")}, that of the weight matrices' kurtosis
-  {results.worded(*between[KURTOSES[1]], "+.2f")}.
-- **In other networks** the optimal amount costs, in points after fine-tuning: {at_the_optimum}.
+- **Kurtosis** of the pooled weights {clear} these parents by what they could lose: rank correlation
+  {results.worded(value, low, high, "+z.2f")}, {len(possible)}\N{NO-BREAK SPACE}parents.
+  Between {len(ordered)}\N{NO-BREAK SPACE}networks it is {apart[0]}, that of the weight matrices' kurtosis {apart[1]}.
+- **From network to network** the price differs. After an epoch, the optimal amount costs, in points of accuracy:
+{at_the_optimum}
 """)
 
 # %% [markdown]

@@ -29,7 +29,7 @@ device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), 
 seed: int = 0  # of a tiny sweep
 cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown
 
@@ -71,14 +71,13 @@ Markdown(f"Without fine-tuning: {bare_said}. With it: {tuned_said}.")
 # $k_2$ of every network that was trained for this book, next to MobileNetV2 with its ImageNet weights.
 
 
-# %%
-
-
+# %% tags=["hide-input"]
 def k2(record: dict) -> float | None:
     """The kurtosis of kurtoses of a recorded parent, where it is defined."""
     return record["trained"]["analysis"]["kurtosis_of_kurtoses"]
 
 
+# %%
 families: dict[str, list[dict]] = {}
 for record in parents:
     families.setdefault(called(record["network"], record["data"], record["start"]), []).append(record)
@@ -102,7 +101,7 @@ pd.DataFrame(
 sweep_figure(bare, ["amount", "cosine_pruned"], ["accuracy_pruned"], {"accuracy_pruned": 0})
 
 
-# %%
+# %% tags=["hide-input"]
 def possible(rows: pd.DataFrame, y: str) -> dict[str, float]:
     """The largest measured amount at the allowed cost, by method."""
     return {
@@ -126,11 +125,12 @@ def outcome(rows: pd.DataFrame, y: str) -> pd.DataFrame:
     table, most = {}, possible(first, y)
     for method, part in first.groupby("method"):
         lost = 100 * optimum.cost_at(part, list(asked.values()), y)
-        cells = dict(zip(heads, [f"{points:+.1f}" for points in lost], strict=True))
+        cells = dict(zip(heads, [f"{points:+z.1f}" for points in lost], strict=True))
         table[names[method]] = cells | {f"most at a cost of {cost:.1%}": f"{most[method]:.0%}"}
     return pd.DataFrame(table).T.reindex(names.values())
 
 
+# %%
 outcome(bare, Y)
 
 # %% [markdown]
@@ -157,7 +157,7 @@ outcome(tuned, "accuracy")
 sweep_figure(tuned, ["amount"], ["min_survival"], {"min_survival": 0})
 
 
-# %%
+# %% tags=["hide-input"]
 def first_loss(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
     """The smallest measured amount at which some tensor has nothing left, and the accuracy there, by method."""
     found = {}
@@ -171,12 +171,13 @@ def first_loss(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
     return found
 
 
+# %%
 pd.DataFrame(first_loss(tuned)).T.reindex(names.values())
 
 # %% [markdown]
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 SMALL = 0.1  # an amount at which nothing should happen yet
 
 

@@ -24,7 +24,7 @@ seed: int = 0  # of the bootstrap, and of what is trained here
 cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
 draws: int = 1000  # of the bootstrap
 
-# %%
+# %% tags=["hide-input"]
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -66,7 +66,7 @@ Markdown(f"{name}: {len(parents)} parents, {seeds} of each variant.")
 # - **rescaling**: the usual parent, its channels multiplied and divided so that
 #   [every output stays as it is](12_rescaling.ipynb). Only the weights' numbers move.
 
-# %%
+# %% tags=["hide-input"]
 laws = "\n".join(f"- **{name}**: {(law.__doc__ or '').strip()}" for name, law in LAWS.items())
 shown = {variant.name: variant for variant in VARIANTS if variant.name in set(parents["variant"])}
 Markdown(
@@ -81,17 +81,18 @@ Markdown(
 # is counted from the unpruned parent after that same epoch, too.
 
 
-# %%
+# %% tags=["hide-input"]
 def told(part: pd.DataFrame) -> dict[str, str]:
     """A row of the table: means over the seeds."""
     return {
-        "kurtosis": f"{part['kurtosis'].mean():.1f}",
+        "kurtosis": f"{part['kurtosis'].mean():,.1f}",
         "accuracy (%)": f"{100 * part['accuracy_parent'].mean():.1f}",
         "optimal amount": f"{part['optimal'].mean():.2f}",
         **{f"most, {words}": f"{part[name].mean():.2f}" for name, words in TARGETS.items()},
     }
 
 
+# %%
 pd.DataFrame({key: told(part) for key, part in parents.groupby(["moved", "variant"], sort=False)}).T
 
 # %% [markdown]
@@ -109,27 +110,28 @@ moved_figure(parents, PANELS, BASE)
 # amount, and the share of the parents in which both moved the same way.
 
 
-# %%
+# %% tags=["hide-input"]
 def pushed(part: pd.DataFrame) -> dict[str, str]:
     """A row of the table."""
-    changes = {f"most, {TARGETS[name]}": f"{100 * part[name].mean():+.1f}" for name in PANELS}
+    changes = {f"most, {TARGETS[name]}": f"{100 * part[name].mean():+z.1f}" for name in PANELS}
     ways = {f"the same way, {TARGETS[name]}": f"{order.same_way(part, name)['share']:.0%}" for name in PANELS}
-    return {"kurtosis times": f"{np.exp(np.log(part['kurtosis']).mean()):.2f}", **changes, **ways}
+    return {"kurtosis times": f"{np.exp(np.log(part['kurtosis']).mean()):,.2f}", **changes, **ways}
 
 
+# %%
 moved = order.moves(parents)
 pd.DataFrame({key: pushed(part) for key, part in moved.groupby(["moved", "variant"], sort=False)}).T
 
 # %% [markdown]
 # ## Which number orders them best?
 #
-# Spearman's rank correlations over all parents, with 95 % intervals. Seeds of one variant are no independent witnesses,
+# Spearman's rank correlations over all parents, with 95% intervals. Seeds of one variant are no independent witnesses,
 # so the intervals come from drawing whole variants with replacement. With so few variants they are wide, and rightly
 # so. The effective numbers are shares of weights that a rule would prune ([which rule says
 # how much?](10_rules_compared.ipynb)).
 
 
-# %%
+# %% tags=["hide-input"]
 def over(statistic: Callable[[pd.DataFrame, str], dict], of: pd.DataFrame, targets: Iterable[str] = PANELS) -> dict:
     """A statistic of the parents for each target, with its interval."""
     return {
@@ -152,8 +154,8 @@ plain = over(order.orders, trained)
 leads = over(order.leads, parents)
 table = {
     words: {
-        **{f"{TARGETS[target]}": results.worded(*found[target][name], "+.2f") for target in PANELS},
-        **{f"{TARGETS[target]}, as trained": results.worded(*plain[target][name], "+.2f") for target in PANELS},
+        **{f"{TARGETS[target]}": results.worded(*found[target][name], "+z.2f") for target in PANELS},
+        **{f"{TARGETS[target]}, as trained": results.worded(*plain[target][name], "+z.2f") for target in PANELS},
     }
     for name, words in NUMBERS.items()
 }
@@ -173,10 +175,10 @@ pd.DataFrame(
     {
         {**CONFOUNDERS, "all": "all of these", "nothing": "nothing held fixed"}[name]: {
             **{
-                f"with {words}": f"{order.correlation(columns[name], columns[other]):+.2f}" if name in columns else ""
+                f"with {words}": f"{order.correlation(columns[name], columns[other]):+z.2f}" if name in columns else ""
                 for other, words in (("kurtosis", "kurtosis"), ("most", "the most after an epoch"))
             },
-            **{f"kept, {words}": results.worded(*held[target][name], "+.2f") for target, words in PANELS.items()},
+            **{f"kept, {words}": results.worded(*held[target][name], "+z.2f") for target, words in PANELS.items()},
         }
         for name in ("nothing", *CONFOUNDERS, "all")
     }
@@ -186,7 +188,7 @@ pd.DataFrame(
 # ## What to conclude
 
 
-# %%
+# %% tags=["hide-input"]
 def follows(value: float, low: float, high: float) -> str:
     """What an interval of a correlation says."""
     return "rises with" if low > 0 else "falls with" if high < 0 else "is not seen to follow"
@@ -206,7 +208,8 @@ def gained(target: str) -> str:
     base = parents.loc[parents["moved"] == BASE, "accuracy_parent"].mean()
     own = parents.groupby("variant")["accuracy_parent"].mean()
     said = [
-        f"{name} ({100 * part[target].mean():+.1f} points of amount, its own accuracy {100 * (own[name] - base):+.1f})"
+        f"{name} ({100 * part[target].mean():+z.1f}\N{NO-BREAK SPACE}points; "
+        f"own accuracy {100 * (own[name] - base):+z.1f})"
         for name, part in sorted(better, key=lambda each: -each[1][target].mean())
     ]
     return ", ".join(said) or "none"
@@ -221,7 +224,7 @@ def best(target: str) -> str:
     lead = leads[target].get(name)
     clear = lead is not None and lead[1] > 0
     beside = "" if lead is None else f", {'clearly' if clear else 'not clearly'} better than kurtosis"
-    return f"{NUMBERS[name]} ({results.worded(*found[target][name], '+.2f')}){beside}"
+    return f"{NUMBERS[name]}, {results.worded(*found[target][name], '+z.2f')}{beside}"
 
 
 within = over(order.within_seeds, parents)
@@ -233,7 +236,7 @@ def concluded(target: str, words: str) -> str:
     alone, fixed = found[target]["kurtosis"], held[target]["all"]
     worded = {"alone": alone, "within": within[target]["kurtosis"], "fixed": fixed}
     worded["trained"] = plain[target]["kurtosis"]
-    said = {name: results.worded(*each, "+.2f") or "undefined" for name, each in worded.items()}
+    said = {name: results.worded(*each, "+z.2f") or "undefined" for name, each in worded.items()}
     return f"""
 - **{words.capitalize()}** the most to prune {follows(*alone)} kurtosis: rank correlation {said["alone"]}, over the
   variants of one seed {said["within"]}.
@@ -246,7 +249,9 @@ def concluded(target: str, words: str) -> str:
 
 
 rescaling = moved[moved["moved"] == "rescaling"]
-changes = "; ".join(f"{words} {100 * rescaling[target].mean():+.1f} points" for target, words in PANELS.items())
+changes = "; ".join(
+    f"{words} {100 * rescaling[target].mean():+z.1f}\N{NO-BREAK SPACE}points" for target, words in PANELS.items()
+)
 Markdown(
     "\n".join(concluded(target, words) for target, words in PANELS.items())
     + f"""
@@ -255,7 +260,7 @@ Markdown(
   only which of its weights are the smallest, and how fine-tuning moves them."""
 )
 
-# %%
+# %% tags=["hide-input"]
 low, high = plain["most"]["kurtosis"][1:]
 hint = (
     "among networks that were trained alike, take a higher kurtosis for a hint that more may go, and for no more"

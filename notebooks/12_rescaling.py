@@ -25,7 +25,7 @@ device: str = "auto"  # of what is trained here: "auto" (a GPU where there is on
 seed: int = 0  # of the parent, and of all that chance decides
 tries: int = 200  # of the adversary: how many rescalings are drawn
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +48,12 @@ inputs.check_choice("network", network, ("lenet5", "lenet_small"))
 inputs.check_whole("tries", tries, 1, 100_000)
 
 
+def power(value: float) -> str:
+    """A small number with one digit, as 3·10⁻⁴."""
+    digits, exponent = f"{value:.0e}".split("e")
+    return digits + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if value else "0"
+
+
 def measured() -> tuple[torch.nn.Module, pd.DataFrame]:
     """A parent, and the rows of rescaled networks."""
     if preset == "default":
@@ -63,14 +69,14 @@ def measured() -> tuple[torch.nn.Module, pd.DataFrame]:
 
 model, rows = measured()
 tables = {called(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
-Markdown("Recorded: " + "; ".join(f"{name} ({part['seed'].nunique()})" for name, part in tables.items()) + ".")
+Markdown("Recorded parents: " + "; ".join(f"{name} ({part['seed'].nunique()})" for name, part in tables.items()) + ".")
 
 # %% [markdown]
 # ## One layer, one factor
 #
 # A whole layer is multiplied by a factor, and the layer after it divided. The outputs stay as they are.
 
-# %%
+# %% tags=["hide-input"]
 layers = [name for name, module in model.named_modules() if isinstance(module, rescaling.Weighted)]
 FACTORS = np.geomspace(0.01, 100, 41)
 
@@ -81,13 +87,14 @@ def pushed(layer: int, factor: float) -> wmgp.Analysis:
     return wmgp.analyze(rescaling.rescaled(model, factors))
 
 
+# %%
 shape = models.INPUTS[network if preset == "default" else "lenet5"]
 images = torch.rand(100, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 with torch.inference_mode():
     before = model.double().eval()(images)
     after = rescaling.rescaled(model, [100.0, 0.01, 100.0, 0.01]).eval()(images)
 apart = float((before - after).abs().max() / before.abs().max())
-Markdown(f"Largest difference of an output after factors of 100, 1/100, 100 and 1/100, relative: {apart:.0e}.")
+Markdown(f"Largest difference of an output after factors of 100, 1/100, 100 and 1/100, relative: {power(apart)}.")
 
 # %% mystnb={"image": {"alt": "Optimal amount and kurtosis against the factor on each layer: both move at will."}}
 lines = {name: [pushed(i, factor) for factor in FACTORS] for i, name in enumerate(layers[:-1])}
@@ -122,16 +129,11 @@ NUMBERS = {
     "kurtosis of kurtoses": lambda analysis: analysis.kurtosis_of_kurtoses,
 }
 extremes = {name: [number(each) for each in drawn] for name, number in NUMBERS.items()}
-pd.DataFrame(
-    {
-        name: {
-            "as it is": f"{number(plain):.3g}",
-            "least": f"{np.nanmin(extremes[name]):.3g}",
-            "most": f"{np.nanmax(extremes[name]):.3g}",
-        }
-        for name, number in NUMBERS.items()
-    }
-).T
+found = {
+    name: {"as it is": number(plain), "least": np.nanmin(extremes[name]), "most": np.nanmax(extremes[name])}
+    for name, number in NUMBERS.items()
+}
+pd.DataFrame(found).T.map("{:,.2f}".format)
 
 # %% [markdown]
 # ## Is there a neutral way to look?
@@ -142,14 +144,16 @@ pd.DataFrame(
 # Here is what each says of the recorded networks, as trained and after factors by chance.
 
 
-# %%
+# %% tags=["hide-input"]
 def told(part: pd.DataFrame) -> dict[str, str]:
     """A row of the table below."""
     once = part.drop_duplicates(["seed", "how"])
-    cells = {name: results.spread(once[name], ".2f") for name in ("optimal", "safe", "kurtosis", "k2")}
-    return {**cells, "largest change of an output": f"{once['change'].max():.0e}"}
+    columns = {"optimal amount": "optimal", "safe amount": "safe", "kurtosis": "kurtosis", "kurtosis of kurtoses": "k2"}
+    cells = {words: results.spread(once[name], ",.2f") for words, name in columns.items()}
+    return {**cells, "largest change of an output": power(once["change"].max())}
 
 
+# %%
 hows = rows.assign(name=[called(*key) for key in zip(rows["network"], rows["data"], strict=True)])
 pd.DataFrame({key: told(part) for key, part in hows.groupby(["name", "how"], sort=False)}).T
 
@@ -159,7 +163,7 @@ pd.DataFrame({key: told(part) for key, part in hows.groupby(["name", "how"], sor
 # Neutral is not yet good. Accuracy just after pruning, in percent, means over the parents: by L1 at the optimal amount
 # that each version of the network gets, and by three methods at one fixed amount.
 
-# %%
+# %% tags=["hide-input"]
 accuracy = hows.assign(
     asked=[
         "L1, optimal" if rule == "optimal" else f"{METHODS[method]}, {amount:.0%}"
@@ -168,13 +172,15 @@ accuracy = hows.assign(
 )
 shown = accuracy.groupby(["name", "how", "asked"], sort=False)["accuracy_pruned"].mean().mul(100).unstack(sort=False)
 shown.insert(0, "unpruned", accuracy.groupby(["name", "how"], sort=False)["accuracy_parent"].mean().mul(100))
-shown.map(lambda value: f"{value:.1f}" if value == value else "")
+
+# %%
+shown.rename_axis(index=(None, None), columns=None).map(lambda value: f"{value:.1f}" if value == value else "")
 
 # %% [markdown]
 # ## What to conclude
 
 
-# %%
+# %% tags=["hide-input"]
 def mean_of(part: pd.DataFrame, how: str, column: str, **cells: str) -> float:
     """The mean of a column over the parents of a network, for one version of it; nan where there is none."""
     chosen = part[part["how"] == how]
@@ -202,8 +208,8 @@ Markdown(f"""
   channels do.
 - **Balancing** undoes both: what comes out is the same from wherever one begins.
 - **Is it better, too?** In {next(iter(tables))}, L1 at {first.loc[first["rule"] == "fixed", "amount"].iloc[0]:.0%}
-  leaves {trained:.1f} % as trained, {balanced:.1f} % balanced, and {chance:.1f} % after factors by chance; LAMP leaves
-  {lamp_trained:.1f} % as trained and {lamp_chance:.1f} % after those factors.
+  leaves {trained:.1f}% as trained, {balanced:.1f}% balanced, and {chance:.1f}% after factors by chance; LAMP leaves
+  {lamp_trained:.1f}% as trained and {lamp_chance:.1f}% after those factors.
 """)
 
 # %% [markdown]

@@ -24,7 +24,7 @@ device: str = "auto"  # of what is trained here: "auto" (a GPU where there is on
 seed: int = 0  # of the bootstrap, and of the networks that are trained here
 draws: int = 200  # of the bootstrap
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import pandas as pd
@@ -90,7 +90,7 @@ Markdown(
 # What each of them does, stage by stage, at one amount:
 
 
-# %%
+# %% tags=["hide-input"]
 def told(rule: str, amount: float = 0.9) -> str:
     """A line of the list below."""
     parent = plan("lenet_small", "cifar10")
@@ -125,29 +125,31 @@ Markdown("\n".join(told(rule) for rule in schedules.RULES))
 ways_figure(rows, float(control["accuracy"].mean()))
 
 # %% [markdown]
-# Means over the parents; bars reach one standard deviation to either side. In percent, with 95 % intervals of the mean
+# Means over the parents; bars reach one standard deviation to either side. In percent, with 95% intervals of the mean
 # (Student's t over the parents):
 
 
-# %%
+# %% tags=["hide-input"]
 def by_amount(found: pd.DataFrame, form: str) -> pd.DataFrame:
     """Ways by amounts, in percent or points."""
     cells = [results.worded(*(100 * row[["mean", "low", "high"]].astype(float)), form) for _, row in found.iterrows()]
-    worded = found.assign(worded=cells, amount=[f"{amount:.0%}" for amount in found["amount"]])
-    return worded.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(found["way"]))
+    worded = found.assign(worded=cells, amount=[f"{amount:.0%} pruned" for amount in found["amount"]])
+    table = worded.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(found["way"]))
+    return table.rename_axis(index=None, columns=None)
 
 
+# %%
 by_amount(ordering.means(rows), ".1f")
 
 # %% [markdown]
 # ## Against one-shot L1
 #
-# Accuracy less that of one-shot L1 from the same parent, in points, with 95 % intervals. There are many of them, and
+# Accuracy less that of one-shot L1 from the same parent, in points, with 95% intervals. There are many of them, and
 # one in twenty would leave zero out by chance.
 
 # %%
 gains = ordering.gains(rows)
-by_amount(gains, "+.1f")
+by_amount(gains, "+z.1f")
 
 # %% [markdown]
 # ## Does the cosine order them?
@@ -157,7 +159,7 @@ by_amount(gains, "+.1f")
 # that falls with the amount. Random is far off in both, and with it a correlation is easily had; so there is a line
 # without it. Ways that end in the same mask, such as L1 at another rate, have the same cosine under it, and share a
 # rank. *Who chooses* are the ways at one stroke with one schedule, *schedules of L1* those of one method. Intervals
-# (95 %) come from drawing parents with replacement, and with few parents they are coarse; where a draw has no order at
+# (95%) come from drawing parents with replacement, and with few parents they are coarse; where a draw has no order at
 # all, there is none.
 
 # %%
@@ -169,7 +171,7 @@ ranks = {
 }
 pd.DataFrame(
     {
-        f"{which}, {COSINES[x]}": {head: results.worded(*each, "+.2f") for head, each in found.items()}
+        f"{which}, {COSINES[x]}": {head: results.worded(*each, "+z.2f") for head, each in found.items()}
         for (which, x), found in ranks.items()
     }
 ).T
@@ -198,7 +200,7 @@ pd.DataFrame({which: {CURVES[x]: results.worded(*found[x]) for x in CURVES} for 
 # ## What to conclude
 
 
-# %%
+# %% tags=["hide-input"]
 def clear(sign: int) -> str:
     """The ways that gain (1) or lose (-1) clear of chance, each with its amounts; in one line."""
     end = gains["low"] if sign > 0 else -gains["high"]
@@ -209,7 +211,7 @@ def clear(sign: int) -> str:
 
 def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
     """A rank correlation with its interval; "undefined" where there is none."""
-    return results.worded(*ranks[which, x][head], "+.2f") or "undefined"
+    return results.worded(*ranks[which, x][head], "+z.2f") or "undefined"
 
 
 ORDERS = 0.5  # the least rank correlation at an equal amount, its interval included, that is called an order
@@ -223,8 +225,8 @@ def orders(which: str) -> bool:
 
 table = ordering.means(rows)
 best = table.loc[table.groupby("amount")["mean"].idxmax()]
-bests = "; ".join(f"{row.amount:.0%}: {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
-on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f")
+bests = "; ".join(f"at {row.amount:.0%}, {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
+on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+z.1f")
 shares = {
     which: f"{found['cosine'][0]:.1%}, {found['amount'][0]:.1%} and {found['own'][0]:.1%}"
     for which, found in left.items()
@@ -240,8 +242,8 @@ Markdown(f"""
   the cosine under the mask, one over the amount, and a curve a way leave {shares["all ways"]} of the
   variance; without random {shares["all but random"]}.
 - **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {clear(1)}. Worse: {clear(-1)}.
-- **The best mean** at each amount: {bests}.
-- **Training alone** changes the accuracy of the unpruned parent by {on} points.
+- **The best mean**: {bests}.
+- **Training alone** changes the accuracy of the unpruned parent by {on}\N{NO-BREAK SPACE}points.
 - **So**, as far as {n_seeds} parent{"s" if n_seeds > 1 else ""} of {name} can tell, and calling it an order from a
   correlation of {ORDERS} on: at an equal amount the cosine under the mask
   {"orders" if orders("who chooses") else "does not order"} the methods that are trained in the same way,
@@ -249,7 +251,7 @@ Markdown(f"""
   {"orders" if orders("all but random") else "does not order"} all ways but random.
 """)
 
-# %%
+# %% tags=["hide-input"]
 gain = gains.set_index(["way", "amount"])["mean"].mul(100)
 most = float(gains["amount"].max())
 between = (
@@ -264,7 +266,7 @@ schedule = (
 )
 Markdown(f"""
 What to do: {between}. {schedule} At {most:.0%}, against one-shot L1, choosing at random changes the accuracy by
-{gain["random", most]:+.1f} points, and a small constant rate in place of the parent's last rates by
+{gain["random", most]:+.1f}\N{NO-BREAK SPACE}points, and a small constant rate in place of the parent's last rates by
 {gain["L1, small rate", most]:+.1f}; pruning gradually changes it by {gain["gradual L1", most]:+.1f}. So compare ways
 to prune only at equal epochs and rates, and from several parents.
 """)

@@ -28,14 +28,14 @@ seed: int = 0  # of the bootstrap, and of a tiny study
 draws: int = 200  # of the bootstrap
 cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
 
-# %%
+# %% tags=["hide-input"]
 import os
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 import wmgp
 from wmgp.errors import InputError
@@ -66,7 +66,7 @@ once = rows.drop_duplicates("seed")
 Markdown(
     f"{len(rows)} rows: {called(*rows[['network', 'data']].iloc[0])}, {len(once)} seeds, {rows['amount'].nunique()} "
     f"amounts, L1 and random, two pools; {', '.join(sorted(set(rows['date'])))}. Parents reach "
-    f"{results.spread(100 * once['accuracy_parent'], '.1f')} %."
+    f"{results.spread(once['accuracy_parent'], '.1%')}."
 )
 
 # %% [markdown]
@@ -88,11 +88,11 @@ pd.DataFrame(
     {
         "in the paper's pool": both["pooled"].map({True: "yes", False: "no"}).to_numpy(),
         **{
-            f"share, {name} (%)": (100 * both[column]).map("{:.2f}".format).to_numpy()
+            f"share, {name}": both[column].map("{:.2%}".format).to_numpy()
             for name, column in (("here", "share"), ("ViT-B/16", "share B"))
         },
     },
-    index=pd.Index(both["kind"], name="parameters"),
+    index=both["kind"].to_list(),
 )
 
 # %% [markdown]
@@ -115,6 +115,7 @@ said = {
 }
 
 
+# %% tags=["hide-input"]
 def told(analyses: list[wmgp.Analysis]) -> dict[str, str]:
     """A row of the table below."""
     whole = analyses[0].n_parameters
@@ -124,13 +125,14 @@ def told(analyses: list[wmgp.Analysis]) -> dict[str, str]:
         "kurtosis": results.spread([each.kurtosis for each in analyses], ".2f"),
         "kurtosis of kurtoses": results.spread([each.kurtosis_of_kurtoses for each in analyses], ".2f"),
         "optimal amount": results.spread([each.optimal.amount for each in analyses], ".2f"),
-        "that, share of all": results.spread([each.optimal.n_pruned / whole for each in analyses], ".2f"),
+        "optimal, share of all": results.spread([each.optimal.n_pruned / whole for each in analyses], ".2f"),
         "cosine there": results.spread([each.optimal.cosine for each in analyses], ".3f"),
         "safe amount": results.spread(safe, ".2f"),
-        "amount at 0.99": results.spread([each.at_cosine(0.99).amount for each in analyses], ".2f"),
+        "amount at cosine 0.99": results.spread([each.at_cosine(0.99).amount for each in analyses], ".2f"),
     }
 
 
+# %%
 pd.DataFrame({(stage, way): told(each) for stage, ways in said.items() for way, each in ways.items()}).T
 
 # %% mystnb={"image": {"alt": "Fronts of one parent in three pools: without attention the cosine falls less."}}
@@ -145,10 +147,10 @@ fronts_figure(
 # reach zero.
 #
 # And where does the optimal prune take its weights? Of each kind of parameter, its share of the energy (the sum of
-# squares, which the cosine is made of), and the share of its values that is pruned, in percent; all parents together.
+# squares, which the cosine is made of), and the share of its values that is pruned; all parents together.
 
 
-# %%
+# %% tags=["hide-input"]
 def places(analyses: list[wmgp.Analysis]) -> pd.DataFrame:
     """By kind of parameter: its share of the energy, and the share of its values that the optimal prune takes."""
     tensors = pd.concat([each.tensors for each in analyses])
@@ -157,11 +159,12 @@ def places(analyses: list[wmgp.Analysis]) -> pd.DataFrame:
     return pd.DataFrame({"energy": energy, "gone": gone}).loc[tables["here"]["kind"]]
 
 
+# %%
 ASKED = {"weight_bias": "as torch stores them", "all": "the whole pool"}  # pool -> way
 where = {pool: places(said["trained"][way]) for pool, way in ASKED.items()}
 pd.DataFrame(
     {"share of the energy": where["all"]["energy"]} | {f"pruned, {POOLS[pool]}": where[pool]["gone"] for pool in ASKED}
-).mul(100).map("{:.1f}".format).rename_axis("parameters")
+).map("{:.1%}".format).rename_axis(None)
 
 # %% [markdown]
 # ## Does accuracy follow the cosine?
@@ -180,9 +183,9 @@ networks_figure(parts, AXES, "accuracy_pruned")
 # %% [markdown]
 # How much of the variance of the accuracy does one curve leave unexplained, whatever the method?
 # [The fifth notebook](05_cosine_not_percentage.ipynb) says how that is found. Then how far two ways to prune lie apart
-# where the cosine is the same, in points. Intervals are of 95 %.
+# where the cosine is the same, in points. Intervals are of 95%.
 
-# %%
+# %% tags=["hide-input"]
 Y = {"accuracy": "after fine-tuning", "accuracy_pruned": "just after pruning"}
 COSINES = (0.95, 0.9, 0.8)
 either = rows.assign(method=rows["method"] + " " + rows["pool"])  # four ways to prune
@@ -203,12 +206,14 @@ def apart(better: str, worse: str, cosine: float, y: str) -> tuple[float, float,
 
 
 PAIRS = {
-    **{f"L1 - random, {name}": (f"l1 {pool}", f"random {pool}") for pool, name in POOLS.items()},
-    **{f"{METHODS[method]}, the paper's - the whole pool": (f"{method} weight_bias", f"{method} all")
+    **{f"L1 less random, {name}": (f"l1 {pool}", f"random {pool}") for pool, name in POOLS.items()},
+    **{f"{METHODS[method]}, the paper's pool less the whole pool": (f"{method} weight_bias", f"{method} all")
        for method in ("l1", "random")},
 }  # fmt: skip
 gaps = {(name, y, c): apart(*pair, c, y) for name, pair in PAIRS.items() for y in Y for c in COSINES}
 curves = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
+
+# %%
 pd.DataFrame(
     {
         (name, when): {curves[x]: results.worded(*left[name, y][x]) for x in curves}
@@ -220,7 +225,7 @@ pd.DataFrame(
 # %%
 pd.DataFrame(
     {
-        (name, when): {f"cosine {c}": results.worded(*gaps[name, y, c], "+.1f") for c in COSINES}
+        (name, when): {f"cosine {c}": results.worded(*gaps[name, y, c], "+z.1f") for c in COSINES}
         for name in PAIRS
         for y, when in Y.items()
     }
@@ -229,10 +234,10 @@ pd.DataFrame(
 # %% [markdown]
 # ## At the same share of the network
 #
-# An amount is a share of a pool, so equal amounts of the two pools are not equal prunes. Here is L1 where the same
-# share of *all* parameters is gone, linear between the measured amounts; accuracy in percent, means over the seeds.
+# An amount is a share of a pool, so equal amounts of the two pools are not equal prunes. Here is the accuracy of L1
+# where the same share of *all* parameters is gone, linear between the measured amounts; means over the seeds.
 
-# %%
+# %% tags=["hide-input"]
 SHARES = (0.2, 0.4, 0.5, 0.6, 0.7)
 l1 = rows[rows["method"] == "l1"].sort_values("share")
 
@@ -243,10 +248,11 @@ def at_share(pool: str, share: float, y: str) -> np.ndarray:
     return np.array([np.interp(share, part["share"], part[y], right=np.nan) for part in each])
 
 
+# %%
 pd.DataFrame(
     {
         f"{share:.0%} of all": {
-            f"{name}, {when}": results.worded(100 * at_share(pool, share, y).mean(), np.nan, np.nan, ".1f")
+            f"{name}, {when}": results.worded(at_share(pool, share, y).mean(), np.nan, np.nan, ".1%")
             for pool, name in POOLS.items()
             for y, when in Y.items()
         }
@@ -261,7 +267,7 @@ pd.DataFrame(
 # allowed.
 
 
-# %%
+# %% tags=["hide-input"]
 def afforded(pool: str, way: str) -> dict[str, list[float]]:
     """What pruning a pool at its optimum costs each parent, in points, and the most that it could lose."""
     mine = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
@@ -274,18 +280,20 @@ def afforded(pool: str, way: str) -> dict[str, list[float]]:
     }
 
 
+# %%
 affordable = {POOLS[pool]: afforded(pool, way) for pool, way in ASKED.items()}
-pd.DataFrame({name: {what: results.spread(v, ".2f") for what, v in each.items()} for name, each in affordable.items()})
+pd.DataFrame({name: {what: results.spread(v, "z.2f") for what, v in each.items()} for name, each in affordable.items()})
 
 # %% [markdown]
 # ## A network that is in use
 #
 # MiniLM {cite:p}`wang2020minilm` is an encoder of the BERT family, here as a Python package ships it. Its code keeps
 # queries, keys and values in three layers, so the paper's pool has them all, and the table of word vectors too, which
-# is a `weight` as well.
+# is a `weight` as well. Beside both pools stand the tensors of two dimensions or more: first with the rest of the
+# network in the cosine, then by themselves.
 
 
-# %%
+# %% tags=["hide-input"]
 def encoder() -> pd.DataFrame | str:
     """The recorded rows of MiniLM, or why there are none."""
     if preset != "default":
@@ -298,22 +306,39 @@ def encoder() -> pd.DataFrame | str:
     return mine if len(mine) else "Not recorded here: `results/zoo.csv` has no row of it."
 
 
+COLUMNS = {
+    "paper": "the paper's pool",
+    "all": "the whole pool",
+    "weights": "tensors of two dimensions or more",
+    "weights alone": "these tensors by themselves",
+}
+ROWS = {
+    "n_parameters": ("parameters", ",.0f"),
+    "share": ("pool, share of all", ".3f"),
+    "kurtosis": ("kurtosis", ".1f"),
+    "k2": ("kurtosis of kurtoses", ".1f"),
+    "optimal": ("optimal amount", ".2f"),
+    "optimal_cosine": ("cosine there", ".3f"),
+    "safe": ("safe amount", ".2f"),
+    "at_099": ("amount at cosine 0.99", ".2f"),
+}
 real = encoder()
 if isinstance(real, str):
-    shown = Markdown(real)
+    display(Markdown(real))
 else:
-    source = real.iloc[0]
-    print(f"{source['package']} {source['version']}, {source['licence']}, sha256 {source['file_sha256'][:12]}...")
-    numbers = ["n_parameters", "kurtosis", "k2", "optimal", "optimal_cosine", "safe", "at_099"]
-    shown = real.set_index(["name", "pool"])[numbers]
-    shown.insert(1, "pool, share of all", real.set_index(["name", "pool"])["n_prunable"] / shown["n_parameters"])
-    shown = shown.T.map(lambda value: f"{value:,.0f}" if value > 1e5 else f"{value:.3f}")
-shown
+    cells = real.assign(share=real["n_prunable"] / real["n_parameters"]).set_index("pool").to_dict("index")
+    shown = {
+        words: {row: format(cells[pool][name], form) for name, (row, form) in ROWS.items()}
+        for pool, words in COLUMNS.items()
+    }
+    package, version, licence, sha256 = real[["package", "version", "licence", "file_sha256"]].iloc[0]
+    origin = f"The weights are those of {package} {version} ({licence}). The SHA-256 of their file is `{sha256[:16]}…`."
+    display(pd.DataFrame(shown), Markdown(origin))
 
 # %% [markdown]
 # ## What to conclude
 
-# %%
+# %% tags=["hide-input"]
 mean = {way: np.mean([each.optimal.amount for each in analyses]) for way, analyses in said["trained"].items()}
 least = np.mean([each.front.cosine[-1] for each in said["trained"]["as torch stores them"]])
 untrained = np.mean([each.optimal.amount for each in said["untrained"]["the whole pool"]])
@@ -333,10 +358,12 @@ def price(name: str) -> str:
     """What the optimal amount of a pool costs, and for how many parents that is allowed."""
     bare, tuned = (np.array(affordable[name][f"lost there, {when} (points)"]) for when in reversed(Y.values()))
     allowed = f"at most {cost:.1%} for {(tuned <= 100 * cost).sum()} of {len(tuned)} parents"
-    return f"in {name} {bare.mean():.1f} points at once and {tuned.mean():.1f} after fine-tuning ({allowed})"
+    costs = f"{bare.mean():.1f}\N{NO-BREAK SPACE}points at once and {tuned.mean():.1f} after fine-tuning"
+    return f"in {name} {costs} ({allowed})"
 
 
-kept = {pool: f"{100 * at_share(pool, SHARES[-1], 'accuracy').mean():.1f}" for pool in POOLS}
+kept = {pool: at_share(pool, SHARES[-1], "accuracy").mean() for pool in POOLS}
+kept = {pool: "an unknown accuracy" if np.isnan(value) else f"{value:.1%}" for pool, value in kept.items()}
 Markdown(f"""
 - **The paper's pool misses** {missed["here"]:.0%} of this transformer and {missed["ViT-B/16"]:.0%} of ViT-B/16, nearly
   all of it queries, keys and values. Stored in three layers, the same numbers are in the pool. So what may be pruned
@@ -351,8 +378,8 @@ Markdown(f"""
 - **Just after pruning** it does so {followed("accuracy_pruned")}
 
   These are shares of the variance, of one curve over the amount, one over the cosine, and a curve a method.
-- **At the same share of the network**, {SHARES[-1]:.0%}, L1 in the paper's pool leaves {kept["weight_bias"]} % after
-  fine-tuning and in the whole pool {kept["all"]} %.
+- **At the same share of the network**, {SHARES[-1]:.0%}, L1 in the paper's pool leaves {kept["weight_bias"]} after
+  fine-tuning and in the whole pool {kept["all"]}.
 - **Is the optimal amount affordable?** L1 at that amount costs {"; ".join(map(price, affordable))}.
 """)
 

@@ -28,7 +28,7 @@ seed: int = 0  # of the bootstrap, and of the weights of the networks made here
 checkpoint: str = ""  # the whole path of a checkpoint of your own, to be looked at beside the others
 key: str = ""  # where that checkpoint nests its state dict, if it has several
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown
@@ -109,10 +109,10 @@ table = pd.DataFrame(
         "parameters": paper["n_parameters"].map("{:,}".format),
         "of them in the pool": (paper["n_prunable"] / paper["n_parameters"]).map("{:.0%}".format),
         "kurtosis": paper["kurtosis"].map("{:,.1f}".format),
-        "of kurtoses": paper["k2"].map("{:.1f}".format),
-        "optimal": paper["optimal"].map("{:.2f}".format),
-        "safe": paper["safe"].map("{:.2f}".format),
-        "at cosine 0.99": paper["at_099"].map("{:.2f}".format),
+        "kurtosis of kurtoses": paper["k2"].map("{:.1f}".format),
+        "optimal amount": paper["optimal"].map("{:.2f}".format),
+        "safe amount": paper["safe"].map("{:.2f}".format),
+        "amount at cosine 0.99": paper["at_099"].map("{:.2f}".format),
         "tensors emptied": [f"{lost} of {n}" for lost, n in zip(paper["emptied"], paper["n_tensors"], strict=True)],
     }
 ).replace("nan", "undefined")
@@ -122,7 +122,7 @@ table.set_axis(paper["name"], axis=0).rename_axis(None)
 # A tensor is *emptied* that loses all its values at the optimal amount. Most of these are biases and normalisations.
 # What the other rules of [the page on rules](10_rules_compared.ipynb) say, least to most over the networks:
 
-# %%
+# %% tags=["hide-input"]
 rules = {"optimal": "optimal", "safe": "safe", "at_099": "cosine 0.99", **zoo.OTHERS}
 Markdown("\n".join(f"- {words}: {paper[name].min():.2f} to {paper[name].max():.2f}" for name, words in rules.items()))
 
@@ -138,9 +138,9 @@ kurtosis_figure(POOLS, closed_forms.floor().amount)
 
 # %% [markdown]
 # Rank correlations with the kurtosis (1: it tells the order, 0: it tells nothing). A family counts as one network, by
-# its medians; 95 % intervals from drawing families with replacement.
+# its medians; 95% intervals from drawing families with replacement.
 
-# %%
+# %% tags=["hide-input"]
 AMOUNTS = {"optimal": "optimal amount", "at_099": "amount at cosine 0.99"}
 ranks = {
     words: {title: zoo.rank_correlation(part, "kurtosis", column, seed) for title, part in POOLS.items()}
@@ -148,7 +148,7 @@ ranks = {
 }
 Markdown(
     "\n".join(
-        f"- {words}; {title.lower()}: {results.worded(*found, '.2f') or 'undefined'}"
+        f"- {words}; {title.lower()}: {results.worded(*found, 'z.2f') or 'undefined'}"
         for words, each in ranks.items()
         for title, found in each.items()
     )
@@ -163,7 +163,7 @@ Markdown(
 # of the paper's pool and that of the tensors of two dimensions or more: first with the rest of the network in the
 # cosine, then of these tensors by themselves.
 
-# %%
+# %% tags=["hide-input"]
 MISSED = 0.9  # less of the network than this in the pool
 SMALL, HEAVY = 0.05, 0.5  # a tensor of less than this share of the pool's values, with more than this of its energy
 share = paper["n_prunable"] / paper["n_parameters"]
@@ -181,10 +181,9 @@ Markdown("\n".join(lines) or "There are none here.")
 # ## What it costs
 #
 # For one of these networks there are images to ask: MobileNetV2, a sample of ImageNet, nothing fine-tuned. Accuracy
-# in percent at the measured amounts that are nearest to the recommended ones. For all the others, accuracy was not
-# measured.
+# at the measured amounts that are nearest to the recommended ones. For all the others, accuracy was not measured.
 
-# %%
+# %% tags=["hide-input"]
 asked = paper[paper["name"] == "MobileNetV2"]
 cost = pd.DataFrame()
 if len(asked):
@@ -196,8 +195,8 @@ if len(asked):
         {
             "recommended": {rule: f"{amount:.2f}" for rule, amount in advised.items()},
             "measured at": cost["amount"].map("{:.2f}".format),
-            "accuracy": cost["accuracy_pruned"].mul(100).map("{:.1f}".format),
-            "unpruned": cost["accuracy_parent"].mul(100).map("{:.1f}".format),
+            "accuracy": cost["accuracy_pruned"].map("{:.1%}".format),
+            "unpruned": cost["accuracy_parent"].map("{:.1%}".format),
         }
     )
 said if len(asked) else Markdown("None of the networks made here has learnt anything.")
@@ -221,7 +220,7 @@ matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
 
 def found(words: str) -> str:
     """The two rank correlations with an amount."""
-    return " and ".join(results.worded(*each, ".2f") or "undefined" for each in ranks[words].values())
+    return " and ".join(results.worded(*each, "z.2f") or "undefined" for each in ranks[words].values())
 
 
 def named(names: list[str]) -> str:
@@ -261,10 +260,9 @@ if len(cost):
     lines.append(
         "**Accuracy**, where it could be asked: "
         + "; ".join(
-            f"{100 * row['accuracy_pruned']:.1f} % at {row['amount']:.2f} (nearest to {rule})"
-            for rule, row in cost.iterrows()
+            f"{row['accuracy_pruned']:.1%} at {row['amount']:.2f} (nearest to {rule})" for rule, row in cost.iterrows()
         )
-        + f"; {100 * cost['accuracy_parent'].iloc[0]:.1f} % unpruned."
+        + f"; {cost['accuracy_parent'].iloc[0]:.1%} unpruned."
     )
 Markdown("\n".join(f"- {line}" for line in lines))
 

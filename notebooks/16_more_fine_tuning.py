@@ -24,7 +24,7 @@ device: str = "auto"  # of new paths: "auto" (a GPU where there is one), "cpu", 
 seed: int = 0  # of a new parent and its prunes
 epochs: int = 10  # how many are held against the first
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import pandas as pd
@@ -79,9 +79,12 @@ paths, networks = (
 
 def counted(found: dict[str, pd.DataFrame]) -> str:
     """Networks, seeds and amounts."""
-    return "; ".join(
-        f"{name} (seeds {ranges(part['seed'])}, {part['amount'].nunique()} amounts)" for name, part in found.items()
-    )
+
+    def seeds(part: pd.DataFrame) -> str:
+        said = ", ".join(each.replace("-", " to ") for each in ranges(part["seed"]).split())
+        return f"seed{'s' if part['seed'].nunique() > 1 else ''} {said}"
+
+    return "; ".join(f"{name} ({seeds(part)}; {part['amount'].nunique()} amounts)" for name, part in found.items())
 
 
 Markdown(
@@ -93,7 +96,7 @@ Markdown(
 # ## Epoch by epoch
 #
 # At epoch 0 the network has just been pruned. Lines are means over the seeds, bands one standard deviation to either
-# side. The line of 0 % is the parent itself, trained on: what it does has nothing to do with pruning.
+# side. The line of 0% is the parent itself, trained on: what it does has nothing to do with pruning.
 
 # %% mystnb={"image": {"alt": "Divergence, cosine, accuracy by epoch: large prunes come back, small ones drift off."}}
 first = next(iter(paths.values()))
@@ -103,7 +106,7 @@ paths_figure(first, ["js", "cosine", "accuracy"], ["js"])
 # ## Ten epochs against one
 #
 # The same prune of the same parent, after the last epoch less after the first. A divergence that grows and a cosine
-# that falls both mean *farther away*. Intervals (95 %) are Student's t over the seeds.
+# that falls both mean *farther away*. Intervals (95%) are Student's t over the seeds.
 
 # %% mystnb={"image": {"alt": "Change of divergence, cosine and accuracy between the first and last epoch, by amount."}}
 QUANTITIES = {
@@ -116,7 +119,7 @@ changes_figure({QUANTITIES[y]: moved[y] for y in QUANTITIES})
 
 # %%
 tables = {
-    (name, f"{amount:.0%}"): {QUANTITIES[y]: results.worded(*moved[y][name][amount], "+.4f") for y in QUANTITIES}
+    (name, f"{amount:.0%}"): {QUANTITIES[y]: results.worded(*moved[y][name][amount], "+z.4f") for y in QUANTITIES}
     for name in networks
     for amount in moved["js"][name]
 }
@@ -129,18 +132,19 @@ pd.DataFrame(tables).T
 
 # %%
 closest = {name: tuning_paths.nearest(part).groupby("amount")["epochs"].mean() for name, part in paths.items()}
-pd.DataFrame(closest).T.rename(columns=lambda amount: f"{amount:.0%}").map(lambda x: f"{x:.1f}")
+said = pd.DataFrame(closest).T.rename(columns=lambda amount: f"{amount:.0%} pruned").map(lambda epoch: f"{epoch:.1f}")
+said.rename_axis(columns=None)
 
 # %% [markdown]
 # ## What to conclude
 
 
-# %%
+# %% tags=["hide-input"]
 def way(found: tuple[float, float, float], closer: int) -> str:
     """Closer or farther, where the interval says so; `closer` is the sign of coming closer."""
     value, low, high = found
     if low != low:
-        return f"on one seed {'closer' if value * closer > 0 else 'farther away'}"
+        return "on a single seed"
     if low <= 0 <= high:
         return "neither clearly"
     return "closer" if value * closer > 0 else "farther away"
@@ -149,25 +153,38 @@ def way(found: tuple[float, float, float], closer: int) -> str:
 def told(name: str, amount: float) -> str:
     """What became of one prune."""
     js, cosine = moved["js"][name][amount], moved["cosine"][name][amount]
+    nats = f"{results.worded(*js, '+z.4f')}\N{NO-BREAK SPACE}nats"
     return (
-        f"{name}, {amount:.0%} pruned: in function {way(js, -1)} ({results.worded(*js, '+.4f')} nats), "
-        f"in parameters {way(cosine, 1)} ({results.worded(*cosine, '+.4f')} of cosine)."
+        f"{name}, {amount:.0%} pruned: in function {way(js, -1)}, {nats}; "
+        f"in parameters {way(cosine, 1)}, {results.worded(*cosine, '+z.4f')} of cosine."
     )
+
+
+def alone(name: str, amounts: list[float]) -> str:
+    """What became of the prunes of a network with one seed: its numbers, and no verdict."""
+    found = "; ".join(
+        f"{amount:.0%} pruned, {moved['js'][name][amount][0]:+z.4f}\N{NO-BREAK SPACE}nats and "
+        f"{moved['cosine'][name][amount][0]:+z.4f} of cosine"
+        for amount in amounts
+    )
+    return f"{name}: a single seed does not tell what is chance. There the change was: {found}."
 
 
 lines = []
 for name in networks:
     pruned = sorted(amount for amount in moved["js"][name] if amount)
+    if networks[name]["seed"].nunique() == 1:
+        lines.append(alone(name, pruned))
+        continue
     lines += [told(name, pruned[0]), told(name, pruned[-1])]
     drift = moved["js"][name].get(0.0)
     if drift:
+        mostly = abs(moved["js"][name][pruned[0]][0] - drift[0]) < abs(drift[0]) / 2
         lines.append(
-            f"{name}, nothing pruned: trained on, the parent itself moves by {results.worded(*drift, '+.4f')} nats. "
-            "A small prune's way is mostly this drift."
+            f"{name}, nothing pruned: trained on, the parent itself moves by "
+            f"{results.worded(*drift, '+z.4f')}\N{NO-BREAK SPACE}nats."
+            + (" The smallest prune's way is mostly this drift." if mostly else "")
         )
-    if networks[name]["seed"].nunique() == 1:
-        lines.append(f"{name}: whether {epochs} epochs are more accurate than one, a single seed does not tell.")
-        continue
     gain = [amount for amount in pruned if moved["accuracy"][name][amount][1] > 0]
     lines.append(
         f"{name}: {epochs} epochs are clearly more accurate than one at "

@@ -327,11 +327,11 @@ def test_the_sliders_move_the_theorem_by_keyboard_and_the_link_restores_it(opene
     assert page.inner_text("#tail-value") == "1.9" and page.inner_text("#points tbody") != before
     page.focus("#amount")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('#said').textContent.includes('50.1 %')")
+    page.wait_for_function("document.querySelector('#said').textContent.includes('50.1%')")
     law = closed_forms.generalised_normal(1.9)
     cosine, distance = float(law.cosine(0.501)), float(law.distance(0.501))
     assert page.inner_text("#said") == (
-        f"Pruning 50.1 % of the weights keeps {100 * cosine**2:.1f} % of the energy: "
+        f"Pruning 50.1% of the weights keeps {100 * cosine**2:.1f}% of the energy: "
         f"cosine {cosine:.4f}, {distance:.4f} from utopia."
     )
     state = page.evaluate("location.hash")

@@ -118,7 +118,7 @@ def test_the_ends_of_the_front(d):
 
 def test_random_pruning_is_the_front_of_equal_magnitudes(rng):
     v = rng.standard_t(5, 4000)
-    kept = np.array([rng.permutation(4000) < 1200 for _ in range(300)])  # 70 % pruned
+    kept = np.array([rng.permutation(4000) < 1200 for _ in range(300)])  # 70% pruned
     squares = (kept * v**2).sum(axis=1) / (v**2).sum()
     assert squares.mean() == pytest.approx(float(cf.equal().cosine(0.7)) ** 2, abs=5 * squares.std() / np.sqrt(300))
 

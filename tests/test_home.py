@@ -87,7 +87,7 @@ def test_the_picture_follows_the_slider_and_the_keyboard(opened, found):
     assert float(page.get_attribute(".mark.l1", "cy")) == pytest.approx(100 - 100 * found["l1"][40])
     page.focus("input")
     page.keyboard.press("ArrowRight")
-    assert page.inner_text(".said").startswith("41 % pruned.")
+    assert page.inner_text(".said").startswith("41% pruned.")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     page.focus("button")
     page.keyboard.press("Enter")  # who asks for motion gets it

@@ -49,6 +49,11 @@ def test_rows_of_several_curves_are_refused():
             optimum.largest_amount(pd.concat([rows([0.9, 0.1]), other]))
 
 
+def test_a_parent_s_rows_may_be_of_several_runs():
+    both = pd.concat([rows([0.9, 0.9, 0.1]), pd.DataFrame([rows([0.9]).iloc[0]]).assign(run="b", amount=0.75)])
+    assert optimum.largest_amount(both.assign(parent_sha256="one")) == 0.75
+
+
 def test_rank_correlation_by_hand():
     """Spearman's 1 - 6 sum d^2 / (n (n^2 - 1)): here d = 0, 0, 1, 1, 0."""
     value, low, high = optimum.rank_correlation([1, 2, 3, 4, 5], [10, 20, 40, 30, 50])
@@ -56,5 +61,5 @@ def test_rank_correlation_by_hand():
     assert optimum.rank_correlation([1, 2, 3], [3, 2, 1])[0] == pytest.approx(-1)
     assert np.isnan(optimum.rank_correlation([1, 2, 3], [3, 2, 1])[1:]).all()
     assert np.isnan(optimum.rank_correlation([1, 1, 1, 1, 1], [1, 2, 3, 4, 5])).all()
-    again = optimum.rank_correlation([1, 2, 3, 4, 5], [10, 20, 40, 30, 50])
+    again = optimum.rank_correlation([4, 3, 1, 2, 5], [30, 40, 10, 20, 50])  # the same pairs
     assert again == (value, low, high)

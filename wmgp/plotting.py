@@ -153,7 +153,7 @@ def intervals(
     published: Mapping[str, float],
 ) -> None:
     """A line a quantity: its runs as dots, their mean with its interval (mean, low, high), what was published."""
-    legend = ("our runs", "95 % interval of their mean", None, "published")
+    legend = ("our runs", "95% interval of their mean", None, "published")
     for place, (name, values) in enumerate(runs.items()):
         mean, low, high = means[name]
         labels = legend if place == 0 else (None,) * 4

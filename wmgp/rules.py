@@ -39,7 +39,7 @@ def utopia(seen: Seen) -> float:
 
 
 def safe(seen: Seen) -> float:
-    """The optimal amount over the logarithm of the kurtosis of kurtoses (their notebook); nan where undefined."""
+    """The optimal amount over the logarithm of the kurtosis of kurtoses (their notebook), where that is defined."""
     return float("nan") if seen.safe is None else seen.safe
 
 

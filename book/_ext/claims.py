@@ -80,7 +80,7 @@ class Claim(Claims):
             raise self.error(f"claim {id}: expected one of {', '.join(claims.CLAIMS)}")
         given = any(row.published is not None for row in mine)
         cells = [[figure(row), *([nodes.Text(published(row))] if given else []), judged(row)] for row in mine]
-        head = ["figure", *(["published"] if given else []), "ours, with its 95 % interval"]
+        head = ["figure", *(["published"] if given else []), "ours, with its 95% interval"]
         again = "\n".join(dict.fromkeys(row.command for row in mine))
         commands = nodes.literal_block(again, again, language="text")
         return [table(self.caption(), head, cells, "claims"), links(mine), commands]

@@ -127,7 +127,7 @@ def picture(found: dict[str, Any]) -> str:
 
 def said_of(percent: int, l1: float, random: float) -> str:
     """The picture at an amount, in words; `_static/kept.js` says the same."""
-    return f"{percent} % pruned. Cosine kept: {l1:.2f} by L1, {random:.2f} at random."
+    return f"{percent}% pruned. Cosine kept: {l1:.2f} by L1, {random:.2f} at random."
 
 
 class KeptWeights(SphinxDirective):

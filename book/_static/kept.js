@@ -4,7 +4,7 @@
 "use strict";
 
 (() => {
-  const LASTS = 4500, TURN = 0.7; // milliseconds; the share of them that goes to 100 %, before the way back
+  const LASTS = 4500, TURN = 0.7; // milliseconds; the share of them that goes to 100%, before the way back
   const figure = document.querySelector("figure.kept");
   if (!figure) return;
   const front = JSON.parse(figure.querySelector(".pictures").dataset.front);
@@ -29,7 +29,7 @@
     }
     const whole = Math.round(percent);
     slider.value = whole;
-    const words = `${whole} % pruned. Cosine kept: ${front.l1[whole].toFixed(2)} by L1, ` +
+    const words = `${whole}% pruned. Cosine kept: ${front.l1[whole].toFixed(2)} by L1, ` +
       `${front.random[whole].toFixed(2)} at random.`;
     said.textContent = words;
     slider.setAttribute("aria-valuetext", words);

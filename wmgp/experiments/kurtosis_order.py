@@ -41,7 +41,7 @@ TARGETS = {
 }
 SPARE = 4  # pairs without which whatever a fit leaves would seem to agree
 ROUNDING = 1e-9  # of ranks that a fit leaves nothing of
-Interval = tuple[float, float, float]  # value, and both ends of its 95 % interval
+Interval = tuple[float, float, float]  # value, and both ends of its 95% interval
 
 
 def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:

@@ -49,7 +49,8 @@ def cost_at(rows: pd.DataFrame, amounts: Sequence[float] | np.ndarray, y: str = 
 
 def _single(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows by amount, once it is sure that they are of one parent and one method."""
-    if len(set(rows["run"])) != 1 or len(set(rows["method"])) != 1:
+    parent = "parent_sha256" if "parent_sha256" in rows else "run"  # which may have been measured in several runs
+    if len(set(rows[parent])) != 1 or len(set(rows["method"])) != 1:
         raise InputError("rows: expected those of one parent and one method")
     return rows.sort_values(by="amount")
 
@@ -57,12 +58,12 @@ def _single(rows: pd.DataFrame) -> pd.DataFrame:
 def rank_correlation(
     x: Sequence[float], y: Sequence[float], seed: int = 0, draws: int = 1000
 ) -> tuple[float, float, float]:
-    """Spearman's rank correlation of n pairs with a 95 % percentile bootstrap interval: value, low, high.
+    """Spearman's rank correlation of n pairs with a 95% percentile bootstrap interval: value, low, high.
 
     Ends are nan for fewer than 5 pairs, where resampling says nothing; all is nan where x or y is constant. Draws in
-    which one of them comes out constant are left out.
+    which one of them comes out constant are left out. The order of the pairs is of no account.
     """
-    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    a, b = np.array(sorted(zip(x, y, strict=True)), dtype=float).reshape(-1, 2).T
     value = spearman(a, b)
     if len(a) < 5 or np.isnan(value):
         return value, float("nan"), float("nan")

@@ -59,7 +59,7 @@ def left(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
 
 
 def means(rows: pd.DataFrame, y: str = "accuracy") -> pd.DataFrame:
-    """By way and amount: mean of `y` over the seeds with its 95 % interval, columns way, amount, mean, low, high."""
+    """By way and amount: mean of `y` over the seeds with its 95% interval, columns way, amount, mean, low, high."""
     found = [
         (part["way"].iloc[0], part["amount"].iloc[0], *mean_interval(part[y]))
         for _, part in rows.groupby(["way", "amount"], sort=False)

@@ -193,6 +193,7 @@ def worded(value: float, low: float, high: float, form: str = ".3f") -> str:
     """A value and its interval as a table shows them; without an interval where its ends are nan, "" for nan."""
     if np.isnan(value):
         return ""
+    form = f"+z{form[1:]}" if form.startswith("+") else f"z{form}"  # z: what is rounded to zero has no minus
     return f"{value:{form}}" + (f" ({low:{form}} to {high:{form}})" if not np.isnan(low) else "")
 
 
@@ -201,5 +202,5 @@ def spread(values: Iterable[float | None], form: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "undefined"
-    several = len(known) > 1
+    several = f"{min(known):{form}}" != f"{max(known):{form}}"
     return worded(float(np.mean(known)), *((min(known), max(known)) if several else (np.nan, np.nan)), form)

@@ -76,7 +76,7 @@ def compared(
 def against_constant(
     rows: pd.DataFrame, target: str = "most", seed: int = 0, draws: int = 2000
 ) -> dict[str, tuple[float, float, float]]:
-    """By rule: its mean absolute error less that of the constant, both in shares, with a 95 % interval.
+    """By rule: its mean absolute error less that of the constant, both in shares, with a 95% interval.
 
     A network counts as one, however many parents it has. The interval is a percentile bootstrap in which the parents of
     each network are drawn with replacement (stratified). Only parents for which the rule answers count.

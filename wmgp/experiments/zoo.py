@@ -88,7 +88,7 @@ def measure(networks: Collection[Network], folder: str | Path | None = None) -> 
 def rank_correlation(
     rows: pd.DataFrame, x: str, y: str, seed: int = 0, draws: int = 2000
 ) -> tuple[float, float, float]:
-    """Spearman's rank correlation of two columns, with a 95 % interval; nan where a column is constant.
+    """Spearman's rank correlation of two columns, with a 95% interval; nan where a column is constant.
 
     A family counts as one, by the medians of its networks. The interval is a percentile bootstrap over families.
     """

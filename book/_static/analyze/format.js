@@ -38,7 +38,7 @@ wmgp.room((wmgp) => {
 
   const count = (n) => (n === null ? "-" : n.toLocaleString("en-US"));
   const share = (part, n) => (part === null || n === 0 ? "-" : fixed(part / n, 4));
-  const percent = (x) => `${(100 * x).toFixed(1)} %`;
+  const percent = (x) => `${(100 * x).toFixed(1)}%`;
   const shape = (sizes) => sizes.join("x") || "scalar";
 
   // The text on one line, with control characters (names come from files) as escapes.

@@ -60,10 +60,10 @@
     const job = wmgp.analyzeInWorker(files, state.pool, (share) => {
       if (running !== job) return;
       $("progress").value = share;
-      $("share").textContent = `${Math.floor(100 * share)} %`;
+      $("share").textContent = `${Math.floor(100 * share)}%`;
     });
     running = job;
-    [$("progress").value, $("share").textContent, $("working").hidden] = [0, "0 %", false];
+    [$("progress").value, $("share").textContent, $("working").hidden] = [0, "0%", false];
     try {
       const found = await job.done;
       if (running !== job) return;
@@ -116,8 +116,8 @@
     const heading = Object.assign(document.createElement("h3"), { textContent: "Tensors at risk" });
     const said = document.createElement("p");
     said.textContent = rows.length
-      ? "The optimal amount takes 99 % or more of the values of these:"
-      : "None: every tensor keeps more than 1 % of its values at the optimal amount.";
+      ? "The optimal amount takes 99% or more of the values of these:"
+      : "None: every tensor keeps more than 1% of its values at the optimal amount.";
     const scroll = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0 });
     scroll.setAttribute("role", "region");
     scroll.setAttribute("aria-label", "Tensors at risk");

@@ -117,7 +117,7 @@ def together(verdicts: Sequence[str]) -> str:
 
 
 def mean(values: Iterable[float], seed: int = 0) -> Interval:
-    """The mean of a value a seed, with a 95 % percentile bootstrap interval over the seeds.
+    """The mean of a value a seed, with a 95% percentile bootstrap interval over the seeds.
 
     (Efron & Tibshirani 1993, section 13.3.) Ends are nan for fewer than `FEWEST` seeds; all is nan for none.
     """
