@@ -52,14 +52,14 @@ audit:  ## look up known vulnerabilities of the pinned versions, which needs a n
 
 bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/
-	$(BIN)/python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md
-	$(BIN)/python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv
-	$(BIN)/python -m wmgp.experiments.benchmark_formats --out results/benchmark_formats.csv
-	$(BIN)/python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv
-	$(BIN)/python -m wmgp.experiments.benchmark_sizes --out results/benchmark_sizes.csv
+	$(BIN)/python -m wmgp.experiments.benchmarks.analyze --out results/benchmark.csv --readme README.md
+	$(BIN)/python -m wmgp.experiments.benchmarks.sweep --out results/benchmark_sweep.csv
+	$(BIN)/python -m wmgp.experiments.benchmarks.formats --out results/benchmark_formats.csv
+	$(BIN)/python -m wmgp.experiments.benchmarks.browser --out results/benchmark_browser.csv
+	$(BIN)/python -m wmgp.experiments.benchmarks.sizes --out results/benchmark_sizes.csv
 	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-		$(BIN)/python -m wmgp.experiments.benchmark_device --out results/benchmark_device.csv; fi
-	$(BIN)/python -m wmgp.experiments.regressions $(BEFORE) results
+		$(BIN)/python -m wmgp.experiments.benchmarks.device --out results/benchmark_device.csv; fi
+	$(BIN)/python -m wmgp.experiments.benchmarks.regressions $(BEFORE) results
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv

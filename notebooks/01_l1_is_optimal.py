@@ -33,8 +33,9 @@ from IPython.display import Markdown
 
 import wmgp
 from wmgp.closed_forms import equal
-from wmgp.experiments import inputs, models, pretrained
+from wmgp.experiments import inputs, models
 from wmgp.experiments.names import NETWORKS
+from wmgp.experiments.studies import pretrained
 from wmgp.experiments.training import choose_device
 from wmgp.figures.fronts import exchanges_figure, masks_figure, methods_figure
 

@@ -34,8 +34,9 @@ from IPython.display import Markdown
 
 import wmgp
 from wmgp import closed_forms
-from wmgp.experiments import inputs, models, pretrained, results
-from wmgp.experiments.coverage import ranges
+from wmgp.experiments import inputs, models, results
+from wmgp.experiments.claims.coverage import ranges
+from wmgp.experiments.studies import pretrained
 from wmgp.experiments.training import choose_device
 from wmgp.figures.fronts import distance_figure, front_of, fronts_figure, grid_figure, optima_figure
 

@@ -37,7 +37,8 @@ from pandas import DataFrame
 
 import wmgp
 from wmgp import closed_forms
-from wmgp.experiments import definitions, inputs, models, pretrained, results
+from wmgp.experiments import definitions, inputs, models, results
+from wmgp.experiments.studies import pretrained
 from wmgp.experiments.training import choose_device
 from wmgp.figures.fronts import front_of, fronts_figure, kurtosis_figure, lead_figure, modifier_figure, survival_figure
 from wmgp.pareto import safe_modifier

@@ -41,11 +41,12 @@ from IPython.display import Markdown, display
 
 import wmgp
 from wmgp import plotting
-from wmgp.experiments import inputs, reference, results
+from wmgp.experiments import inputs, results
 from wmgp.experiments.data import load
 from wmgp.experiments.descent import Recipe
 from wmgp.experiments.names import DATA
 from wmgp.experiments.provenance import provenance
+from wmgp.experiments.studies import reference
 from wmgp.experiments.training import choose_device
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
@@ -161,7 +162,7 @@ parent.plot()
 #
 # With `recompute` set, everything is done again here for one seed: training, front, both prunes, fine-tuning. A set
 # smaller than MNIST gets smaller batches, so that an epoch has as many steps. Nothing recorded is changed: the recorded
-# table is made by `python -m wmgp.experiments.reference`, which goes on where it was stopped.
+# table is made by `python -m wmgp.experiments.studies.reference`, which goes on where it was stopped.
 
 # %% tags=["hide-input"]
 MNIST_IMAGES = 60_000

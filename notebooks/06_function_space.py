@@ -39,13 +39,13 @@ import pandas as pd
 from IPython.display import Markdown
 
 from wmgp.experiments import collapse, inputs, results
-from wmgp.experiments import function_space as space
 from wmgp.experiments.data import load
 from wmgp.experiments.files import read_arrays
 from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.names import called, sweep_called
 from wmgp.experiments.presets import grid
 from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.studies import function_space as space
 from wmgp.figures.functions import distance_figure, map_figure
 from wmgp.figures.sweeps import METHODS, sweep_figure
 

@@ -36,12 +36,13 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import inputs, landscape, models, results
+from wmgp.experiments import inputs, models, results
 from wmgp.experiments.data import load
 from wmgp.experiments.files import read_arrays
 from wmgp.experiments.names import called
 from wmgp.experiments.parents import parent
 from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.studies import landscape
 from wmgp.figures.landscapes import lines_figure, planes_figure
 
 where = inputs.begin(preset, seed, device)

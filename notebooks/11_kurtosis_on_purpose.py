@@ -31,11 +31,12 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import inputs, kurtosis_on_purpose, results
-from wmgp.experiments import kurtosis_order as order
-from wmgp.experiments.heavy_tails import BASE, LAWS, VARIANTS
-from wmgp.experiments.kurtosis_order import CONFOUNDERS, NUMBERS, TARGETS
+from wmgp.experiments import inputs, results
 from wmgp.experiments.names import called
+from wmgp.experiments.studies import kurtosis_on_purpose
+from wmgp.experiments.studies import kurtosis_order as order
+from wmgp.experiments.studies.heavy_tails import BASE, LAWS, VARIANTS
+from wmgp.experiments.studies.kurtosis_order import CONFOUNDERS, NUMBERS, TARGETS
 from wmgp.figures.kurtosis import moved_figure, order_figure
 
 where = inputs.begin(preset, seed, device)

@@ -35,11 +35,12 @@ from IPython.display import Markdown
 from safetensors.torch import load_file
 
 import wmgp
-from wmgp.experiments import inputs, models, rescaled, rescaling, results
+from wmgp.experiments import inputs, models, results
 from wmgp.experiments.data import load
 from wmgp.experiments.names import called
 from wmgp.experiments.parents import parent
 from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.studies import rescaled, rescaling
 from wmgp.figures.rescaling import push_figure
 from wmgp.figures.sweeps import METHODS
 

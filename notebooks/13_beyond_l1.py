@@ -30,10 +30,11 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import beyond_l1, collapse, inputs, ordering, results, schedules
+from wmgp.experiments import collapse, inputs, results
 from wmgp.experiments.data import load
 from wmgp.experiments.names import called
 from wmgp.experiments.recipes import DIGITS, plan
+from wmgp.experiments.studies import beyond_l1, ordering, schedules
 from wmgp.experiments.training import evaluate
 from wmgp.figures.beyond_l1 import ways_figure
 

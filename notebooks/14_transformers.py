@@ -39,10 +39,11 @@ from IPython.display import Markdown, display
 
 import wmgp
 from wmgp.errors import InputError
-from wmgp.experiments import collapse, inputs, optimum, results, transformers
+from wmgp.experiments import collapse, inputs, optimum, results
 from wmgp.experiments.names import called
-from wmgp.experiments.transformers import POOLS
-from wmgp.experiments.vit import kind, kinds, split, vit
+from wmgp.experiments.studies import transformers
+from wmgp.experiments.studies.transformers import POOLS
+from wmgp.experiments.studies.vit import kind, kinds, split, vit
 from wmgp.figures.fronts import fronts_figure
 from wmgp.figures.sweeps import METHODS, networks_figure
 

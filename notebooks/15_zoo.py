@@ -36,7 +36,8 @@ from torch import nn
 
 from wmgp import closed_forms
 from wmgp.checkpoints import open_checkpoint
-from wmgp.experiments import inputs, results, zoo
+from wmgp.experiments import inputs, results
+from wmgp.experiments.studies import zoo
 from wmgp.figures.zoo import amounts_figure, kurtosis_figure
 
 where = inputs.begin(preset, seed, device)

@@ -30,13 +30,14 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import inputs, results, tuning_paths
-from wmgp.experiments.coverage import ranges
+from wmgp.experiments import inputs, results
+from wmgp.experiments.claims.coverage import ranges
 from wmgp.experiments.data import load, on_device
 from wmgp.experiments.names import SCRATCH, called
 from wmgp.experiments.parents import parent
 from wmgp.experiments.presets import LONGER
 from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.studies import tuning_paths
 from wmgp.experiments.training import evaluate
 from wmgp.figures.paths import changes_figure, paths_figure
 

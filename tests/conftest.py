@@ -8,13 +8,11 @@ from jaxtyping import install_import_hook
 
 # Every shape in the package's annotations is checked while the tests run; numba and Triton compile their kernels
 # undecorated.
-PACKAGE = Path(__file__).parent.parent / "wmgp"
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = [f"wmgp.experiments.{room}" for room in ("benchmarks", "claims", "studies")]
+ROOMS = ["wmgp", "wmgp.figures", "wmgp.experiments", *EXPERIMENTS]
 COMPILED = {"wmgp.kernels", "wmgp.device_kernels", "wmgp.experiments.pooling"}
-FOUND = [
-    found
-    for part in ("", "experiments.", "figures.")
-    for found in pkgutil.iter_modules([str(PACKAGE / part.rstrip("."))], f"wmgp.{part}")
-]
+FOUND = [found for room in ROOMS for found in pkgutil.iter_modules([str(ROOT / room.replace(".", "/"))], f"{room}.")]
 MODULES = [module.name for module in FOUND if not module.ispkg and module.name not in COMPILED]
 install_import_hook(MODULES, "shapes.check").__enter__()
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wmgp.experiments import benchmark, large_files, timing
+from wmgp.experiments.benchmarks import analyze as benchmark
+from wmgp.experiments.benchmarks import large_files, timing
 
 
 def test_rows_become_a_table():

@@ -10,7 +10,9 @@ import torch
 
 import wmgp
 from wmgp.errors import InputError
-from wmgp.experiments import benchmark_browser, large_files, provenance
+from wmgp.experiments import provenance
+from wmgp.experiments.benchmarks import browser as benchmark_browser
+from wmgp.experiments.benchmarks import large_files
 
 
 @pytest.mark.parametrize("dtype", large_files.DTYPES)

@@ -10,7 +10,10 @@ from drawings import ys
 from safetensors.torch import load_file
 
 import wmgp
-from wmgp.experiments import benchmark_device, benchmark_sizes, large_files, provenance, resident
+from wmgp.experiments import provenance
+from wmgp.experiments.benchmarks import device as benchmark_device
+from wmgp.experiments.benchmarks import large_files, resident
+from wmgp.experiments.benchmarks import sizes as benchmark_sizes
 from wmgp.figures.speed import speed_figure
 
 

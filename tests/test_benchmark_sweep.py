@@ -5,7 +5,9 @@ import csv
 import pytest
 import torch
 
-from wmgp.experiments import benchmark_formats, benchmark_sweep, data, models, provenance
+from wmgp.experiments import data, models, provenance
+from wmgp.experiments.benchmarks import formats as benchmark_formats
+from wmgp.experiments.benchmarks import sweep as benchmark_sweep
 
 
 def few(n):

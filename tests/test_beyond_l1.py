@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from wmgp import InputError, cosine_similarity
-from wmgp.experiments import beyond_l1, data, early, models, recipes, results
+from wmgp.experiments import data, models, recipes, results
 from wmgp.experiments.parents import parent
 from wmgp.experiments.provenance import provenance, weights_hash
+from wmgp.experiments.studies import beyond_l1, early
 from wmgp.experiments.training import evaluate, train
 
 PLAN = replace(recipes.DIGITS, epochs=3)
@@ -108,7 +109,7 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
 
 def test_the_command_finds_its_own_module_in_other_processes(tmp_path):
     """What is sent to them would else be of a module `__main__`, which is another one there."""
-    command = [sys.executable, "-m", "wmgp.experiments.beyond_l1", "--network", "lenet5", "--data", "digits"]
+    command = [sys.executable, "-m", "wmgp.experiments.studies.beyond_l1", "--network", "lenet5", "--data", "digits"]
     settings = ["--seeds", "0", "--amounts", "0.5", "--epochs", "3", "--jobs", "2", "--out", str(tmp_path / "x.csv")]
     done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

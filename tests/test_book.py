@@ -222,7 +222,7 @@ def test_the_status_of_sweeps(tmp_path):
         "--out results/both.csv" in text
     )
     assert "--recipe imagenet --tuning-epochs 10 --out results/both.csv" in text
-    assert "python -m wmgp.experiments.imagenet_sample --steps 1 --out results/both.csv" in text
+    assert "python -m wmgp.experiments.studies.imagenet_sample --steps 1 --out results/both.csv" in text
 
 
 def test_what_is_no_sweep_is_listed_too(tmp_path):

@@ -15,8 +15,9 @@ from test_formats import PACKED
 import wmgp
 from wmgp import closed_forms, plotting, report
 from wmgp.errors import InputError
-from wmgp.experiments import benchmark_browser, pretrained
-from wmgp.experiments.benchmark_browser import SCRIPTS
+from wmgp.experiments.benchmarks import browser as benchmark_browser
+from wmgp.experiments.benchmarks.browser import SCRIPTS
+from wmgp.experiments.studies import pretrained
 
 POOLS = ("weight_bias", "weights", "all")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wmgp.experiments.coverage import ranges, steps
+from wmgp.experiments.claims.coverage import ranges, steps
 from wmgp.experiments.sweep_cli import _amounts, _seeds
 
 TWENTIETHS = [round(0.05 * i, 10) for i in range(21)]

@@ -8,7 +8,7 @@ from torch import nn
 
 import wmgp
 from wmgp.experiments import data, graphs, job, models, recipes, results, sweep, training
-from wmgp.experiments.benchmark_sweep import noise
+from wmgp.experiments.benchmarks.sweep import noise
 from wmgp.experiments.descent import Recipe
 from wmgp.measurement import measure
 from wmgp.parameters import collect

@@ -21,8 +21,9 @@ from torch.nn.utils import prune as torch_prune
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import data, descent, models, parents, provenance, reference, results, training
+from wmgp.experiments import data, descent, models, parents, provenance, results, training
 from wmgp.experiments.descent import REFERENCE, Recipe
+from wmgp.experiments.studies import reference
 
 
 @pytest.fixture(scope="module")

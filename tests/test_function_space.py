@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from wmgp import InputError
-from wmgp.experiments import data, function_space, recipes, results, sweep, worker
+from wmgp.experiments import data, recipes, results, sweep, worker
 from wmgp.experiments.presets import PRESETS
+from wmgp.experiments.studies import function_space
 
 ONE_EPOCH = replace(recipes.DIGITS, epochs=1)
 

@@ -87,7 +87,7 @@ def imports(path: Path) -> set[str]:
     ("pattern", "extras"),
     [
         ("wmgp/*.py", ()),
-        ("wmgp/experiments/*.py", ("experiments", "distributed", "dev")),  # a benchmark drives a browser
+        ("wmgp/experiments/**/*.py", ("experiments", "distributed", "dev")),  # a benchmark drives a browser
         ("notebooks/*.py", ("book",)),
     ],
 )

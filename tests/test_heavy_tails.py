@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from wmgp import kurtosis
-from wmgp.experiments import data, heavy_tails, models, recipes
+from wmgp.experiments import data, models, recipes
 from wmgp.experiments.descent import Recipe
-from wmgp.experiments.heavy_tails import VARIANTS, Power, Variant
+from wmgp.experiments.studies import heavy_tails
+from wmgp.experiments.studies.heavy_tails import VARIANTS, Power, Variant
 from wmgp.experiments.training import train
 
 

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import nn
 
 from wmgp import InputError
-from wmgp.experiments import history, imagenet_sample, provenance, results, training
+from wmgp.experiments import history, provenance, results, training
 from wmgp.experiments.data import from_arrays
+from wmgp.experiments.studies import imagenet_sample
 from wmgp.pruning import METHODS
 
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from torch import nn
 
-from wmgp.experiments import data, kurtosis_on_purpose, recipes, results
-from wmgp.experiments import kurtosis_order as order
-from wmgp.experiments.heavy_tails import BASE, VARIANTS
+from wmgp.experiments import data, recipes, results
 from wmgp.experiments.provenance import provenance
+from wmgp.experiments.studies import kurtosis_on_purpose
+from wmgp.experiments.studies import kurtosis_order as order
+from wmgp.experiments.studies.heavy_tails import BASE, VARIANTS
 
 TABLE = Path(__file__).parent.parent / "results" / "kurtosis_on_purpose.csv"
 TWO = VARIANTS[:2]

@@ -8,7 +8,8 @@ import torch
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import data, files, history, landscape, models, recipes
+from wmgp.experiments import data, files, history, models, recipes
+from wmgp.experiments.studies import landscape
 
 TICKS = np.array([-1.0, 0.0, 0.5, 2.0])
 

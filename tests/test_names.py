@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from wmgp.experiments import data, models, names, presets, transformers
+from wmgp.experiments import data, models, names, presets
+from wmgp.experiments.studies import transformers
 
 
 def test_every_network_and_data_set_has_a_name():

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wmgp.experiments import collapse, ordering
+from wmgp.experiments import collapse
+from wmgp.experiments.studies import ordering
 
 METHODS = ["l1", "lamp", "snip", "random"]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from wmgp import report
-from wmgp.experiments import outcomes
+from wmgp.experiments.studies import outcomes
 
 NAN = float("nan")
 RESULTS = Path(__file__).parent.parent / "results"
@@ -40,7 +40,7 @@ def test_an_undefined_amount_is_not_the_smaller():
 
 
 def test_the_packages_file_is_what_is_recorded(tmp_path):
-    """Where this fails: `python -m wmgp.experiments.outcomes`, and record the README's output again."""
+    """Where this fails: `python -m wmgp.experiments.studies.outcomes`, and record the README's output again."""
     out = tmp_path / "outcomes.json"
     outcomes.main(["--results", str(RESULTS), "--out", str(out)])
     assert out.read_text(encoding="utf-8") == report.OUTCOMES.read_text(encoding="utf-8")

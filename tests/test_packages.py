@@ -6,8 +6,8 @@ import zipfile
 import pytest
 
 from wmgp import InputError
-from wmgp.experiments import packages
-from wmgp.experiments.packages import Shipped, fetch, taken
+from wmgp.experiments.studies import packages
+from wmgp.experiments.studies.packages import Shipped, fetch, taken
 
 INSIDE = "shipper/weights/net.pt"
 BYTES = b"some weights"

@@ -55,6 +55,92 @@ def test_nothing_is_wider_than_the_paper_and_every_link_leads_somewhere(page, pr
     assert len(ids) == len(set(ids)) and page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
+def test_no_table_is_too_small_to_be_read(page, printed):
+    sizes = """all => all.map(e => parseFloat(getComputedStyle(e).fontSize) * e.currentCSSZoom * 72 / 96)"""
+    cells = page.eval_on_selector_all("main :is(td, th)", sizes)
+    assert len(cells) > 50 and min(cells) > 7
+    assert min(page.eval_on_selector_all("main caption", sizes), default=8) > 7.5
+
+
+def fitted(page, body: str) -> None:
+    """Show something as it would be printed."""
+    page.set_viewport_size({"width": pdf.WIDTH, "height": 1000})
+    page.emulate_media(media="print")
+    page.set_content(f"<!doctype html><style>{pdf.STYLE.read_text()}</style><main class='bd-article'>{body}</main>")
+    page.evaluate(pdf.FIT)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kinds"),
+    [
+        ("12345", ["unwrapped"]),
+        ("1234567890123", ["unwrapped"]),
+        ("1.234 <span class='whole'>(1.2 to 1.3)</span>", ["wrapped"]),
+        ("1.234 <span class='whole'>(123456.2 to 12345678.3)</span>", ["wrapped", "broken"]),
+    ],
+)
+def test_a_wide_table_is_made_smaller_then_wrapped_then_broken(page, cell, kinds):
+    fitted(page, f"<div><table class='results'><caption>Words</caption><tr>{f'<td>{cell}</td>' * 7}</tr></table></div>")
+    table = "document.querySelector('table')"
+    assert page.evaluate(f"[...{table}.classList]")[1:] == kinds
+    left, right = page.evaluate(f"(box => [box.left, box.right])({table}.getBoundingClientRect())")
+    wide, scale = right - left, page.evaluate(f"{table}.currentCSSZoom")
+    assert wide < pdf.WIDTH + 0.5 and (scale == 1 or wide > 0.97 * pdf.WIDTH) and scale > 0.79
+    assert page.evaluate(f"{table}.caption.currentCSSZoom") == pytest.approx(1, abs=0.01)
+
+
+def test_what_is_long_may_go_on_over_the_page_and_figures_are_not_too_tall(page):
+    code = "<div class='highlight'><pre>{}</pre></div>"
+    row = "<tr><td>1</td></tr>"
+    drawing = "<figure><svg width='{0}' height='{1}' viewBox='0 0 {0} {1}'></svg></figure>"
+    sizes = ((500, 300), (500, 600), (500, 900), (500, 2000))
+    body = [*(code.format("line<br>" * n) for n in (5, 30)), *(f"<table>{row * n}</table>" for n in (5, 30))]
+    fitted(page, "".join([*body, *(drawing.format(*size) for size in sizes)]))
+    whole = "all => all.map(e => getComputedStyle(e).breakInside)"
+    assert page.eval_on_selector_all(".highlight, table", whole) == ["avoid", "auto"] * 2
+    tall = page.eval_on_selector_all("svg", "all => all.map(e => e.getBoundingClientRect().height)")
+    assert tall == pytest.approx([300, 453, 585, 926], abs=2)
+
+
+ARTICLE = """<article class="bd-article"><h1>A page</h1>
+<svg><defs><style>*{stroke-linejoin: round}</style><clipPath id="c"></clipPath><path id="m"></path></defs>
+<use xlink:href="#m"></use><use href="#m"></use><g clip-path="url(#c)" style="fill: url('#c')"></g></svg>
+<div role="img" aria-labelledby="m c"></div>
+<div class="cell tag_hide-input"><details class="hide above-input">code of words</details><p>words</p></div>
+<div class="cell tag_hide-input"><details class="hide above-input">imports</details></div>
+<div class="cell"><div><style scoped>th { color: red }</style><pre>run --points 3 a--b "-x" [--more]</pre></div></div>
+<table><tr><td>LeNet-5 since 2024-05-07: 1 (0 to 2), a_file_name <code>a_b</code>
+<span class="math">\\((a-1)\\)</span></td></tr></table></article>"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    """What is printed of a page that has all that a screen needs, and paper does not."""
+    (tmp_path / "page.html").write_text(ARTICLE)
+    return pdf.article(tmp_path, "page", {"page"})
+
+
+def test_a_drawing_in_a_page_keeps_what_it_refers_to(made):
+    ids = {tag["id"] for tag in made.find_all(id=True)}
+    referred = re.findall(r"""(?:href="|url\(['"]?)#([^"')]+)""", str(made))
+    assert ids == {"page--c", "page--m"} and referred == ["page--m", "page--m", "page--c", "page--c"]
+    assert made.find(role="img")["aria-labelledby"] == "page--m page--c"
+
+
+def test_styles_and_folded_code_are_left_out(made):
+    assert made.style is None and made.svg["style"] == "stroke-linejoin: round"
+    assert "code of words" not in str(made) and "imports" not in str(made)
+    assert len(made.select(".cell")) == 2
+
+
+def test_options_dates_and_intervals_are_whole_and_names_may_be_parted(made):
+    whole = [tag.get_text() for tag in made.select(".whole")]
+    assert whole == ["--points", "--more", "LeNet-5", "2024-05-07", "(0 to 2)"]
+    assert made.pre.get_text() == 'run --points 3 a--b "-x" [--more]'
+    assert "a_<wbr/>file_<wbr/>name <code>a_<wbr/>b</code>" in str(made.td)
+    assert made.select_one(".math").decode_contents() == r"\((a-1)\)"
+
+
 def test_the_whole_book_is_put_together(plain):
     text = pdf.whole(plain, [])
     names = [name for _, names in pdf.contents() for name in names]

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import wmgp
-from wmgp.experiments import inputs, pretrained
+from wmgp.experiments import inputs
 from wmgp.experiments.models import build
+from wmgp.experiments.studies import pretrained
 
 
 @pytest.fixture

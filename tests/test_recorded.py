@@ -14,7 +14,7 @@ from wmgp.experiments import files, results
 from wmgp.experiments.names import NETWORKS
 from wmgp.experiments.provenance import CORE, measured_by, provenance
 from wmgp.experiments.recipes import needed
-from wmgp.experiments.schedules import SALIENCY
+from wmgp.experiments.studies.schedules import SALIENCY
 from wmgp.pruning import METHODS
 
 FOLDER = Path(__file__).parent.parent / "results"

@@ -3,7 +3,7 @@
 import pytest
 
 from wmgp.errors import InputError
-from wmgp.experiments import regressions
+from wmgp.experiments.benchmarks import regressions
 
 BEFORE = "case,peer,ratio\na,p,100\nb,p,10\nc,p,5\nd,p,2\n"
 AFTER = "case,peer,ratio\na,p,80.1\nb,p,8\nd,p,7\n"

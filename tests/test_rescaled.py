@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from wmgp.experiments import data, models, recipes, rescaled
+from wmgp.experiments import data, models, recipes
 from wmgp.experiments.provenance import provenance
+from wmgp.experiments.studies import rescaled
 
 RESULTS = Path(__file__).parent.parent / "results"
 

@@ -9,7 +9,8 @@ from torch import nn
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import models, rescaling
+from wmgp.experiments import models
+from wmgp.experiments.studies import rescaling
 
 
 def lenet(seed=1):

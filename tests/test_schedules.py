@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from wmgp import InputError, apply_masks, global_masks
-from wmgp.experiments import beyond_l1, data, schedules
+from wmgp.experiments import data
 from wmgp.experiments.descent import REFERENCE, Recipe
 from wmgp.experiments.recipes import DIGITS, Plan
+from wmgp.experiments.studies import beyond_l1, schedules
 
 PLAN = replace(DIGITS, epochs=30)
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import wmgp
-from wmgp.experiments import data, results, transformers
+from wmgp.experiments import data, results
 from wmgp.experiments.descent import Recipe
 from wmgp.experiments.provenance import provenance
 from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments.studies import transformers
+from wmgp.experiments.studies.transformers import METHODS, POOLS, Study
+from wmgp.experiments.studies.vit import vit
 from wmgp.experiments.training import evaluate, train
-from wmgp.experiments.transformers import METHODS, POOLS, Study
-from wmgp.experiments.vit import vit
 from wmgp.pruning import apply_masks, global_masks
 
 RECORDED = Path(__file__).parent.parent / "results" / "vit_fashion_mnist.csv"

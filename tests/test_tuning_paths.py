@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from wmgp.experiments import data, job, models, recipes, results, training, tuning_paths, worker
+from wmgp.experiments import data, job, models, recipes, results, training, worker
 from wmgp.experiments.provenance import provenance
+from wmgp.experiments.studies import tuning_paths
 
 RESULTS = Path(__file__).parent.parent / "results"
 TUNING = recipes.DIGITS.tuning

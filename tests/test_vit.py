@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 import wmgp
-from wmgp.experiments.vit import kinds, split, vit
+from wmgp.experiments.studies.vit import kinds, split, vit
 
 # By hand: 17 tokens of 48 numbers, patches of 49 pixels, an MLP of 192, three layers.
 LAYER = {

@@ -15,10 +15,10 @@ from torch import nn
 
 import wmgp
 from wmgp import InputError
-from wmgp.experiments import zoo
-from wmgp.experiments.packages import Shipped
 from wmgp.experiments.provenance import provenance
-from wmgp.experiments.shipped import NETWORKS, Network
+from wmgp.experiments.studies import zoo
+from wmgp.experiments.studies.packages import Shipped
+from wmgp.experiments.studies.shipped import NETWORKS, Network
 from wmgp.rules import recommendations
 
 ROOT = Path(__file__).parent.parent

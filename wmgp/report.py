@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .analysis import Analysis
     from .pareto import Point
 
-OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by experiments.outcomes
+OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by experiments.studies.outcomes
 HEADINGS = ("", "amount", "cosine", "threshold", "pruned")
 TENSOR_HEADINGS = ("tensor", "shape", "dtype", "values", "kurtosis", "energy", "at optimal", "at safe")
 

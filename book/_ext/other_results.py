@@ -14,21 +14,21 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from wmgp.experiments import function_space, landscape
-from wmgp.experiments.coverage import ranges
+from wmgp.experiments.claims.coverage import ranges
 from wmgp.experiments.files import read_arrays
 from wmgp.experiments.names import DATA, NETWORKS
+from wmgp.experiments.studies import function_space, landscape
 
 HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
 PLAIN = {
-    "reference_run": "python -m wmgp.experiments.reference",
-    "mobilenet_v2": "python -m wmgp.experiments.pretrained",
-    "kurtosis_on_purpose": "python -m wmgp.experiments.kurtosis_on_purpose",
-    "rescaling": "python -m wmgp.experiments.rescaled",
-    "beyond_l1": "python -m wmgp.experiments.beyond_l1",
-    "tuning_paths": "python -m wmgp.experiments.tuning_paths",
-    "vit_fashion_mnist": "python -m wmgp.experiments.transformers",
-    "zoo": "python -m wmgp.experiments.zoo",
+    "reference_run": "python -m wmgp.experiments.studies.reference",
+    "mobilenet_v2": "python -m wmgp.experiments.studies.pretrained",
+    "kurtosis_on_purpose": "python -m wmgp.experiments.studies.kurtosis_on_purpose",
+    "rescaling": "python -m wmgp.experiments.studies.rescaled",
+    "beyond_l1": "python -m wmgp.experiments.studies.beyond_l1",
+    "tuning_paths": "python -m wmgp.experiments.studies.tuning_paths",
+    "vit_fashion_mnist": "python -m wmgp.experiments.studies.transformers",
+    "zoo": "python -m wmgp.experiments.studies.zoo",
 }
 
 

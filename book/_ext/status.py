@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from wmgp.experiments.coverage import command, ranges, share, steps
+from wmgp.experiments.claims.coverage import command, ranges, share, steps
 from wmgp.experiments.results import sweeps
 
 HEAD = ["result", "network", "data", "paper's grid", "methods", "amounts", "seeds", "epochs", "rows", "hours",

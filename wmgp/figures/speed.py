@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..experiments.benchmark_sizes import COLD, READ, TENSOR, WARM
+from ..experiments.benchmarks.sizes import COLD, READ, TENSOR, WARM
 from ..plotting import DASHES, MARKERS, PALETTE, figure
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .. import collapse, optimum
-from ..coverage import command, share
+from .coverage import command, share
 from .recorded import Recorded
 from .verdicts import FEWEST, Interval, Row, mean
 

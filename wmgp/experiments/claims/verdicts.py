@@ -26,7 +26,7 @@ class Limits:
     @property
     def testable(self) -> bool:
         """Whether there is a limit at all."""
-        return np.isfinite(self.low) or np.isfinite(self.high)
+        return bool(np.isfinite([self.low, self.high]).any())
 
     def words(self, form: str) -> str:
         """Such as "0.81 to 0.85" or "at least 0.9"; nothing where there is none."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import landscape
-from ..coverage import ranges
 from ..names import SCRATCH, called
+from ..studies import landscape
+from .coverage import ranges
 from .recorded import Recorded
 from .verdicts import Row, mean
 
@@ -32,7 +32,7 @@ def reference_run(of: Recorded) -> Iterator[Row]:
         rows = of.reference[of.reference["rule"] == rule]
         yield of.row(
             "R", f"reference_run.{path}", claim, ("lenet5", "mnist"), mean(rows[column].tolist()), len(rows), form,
-            "04_reference_run", "python -m wmgp.experiments.reference", ("reference_run.csv",),
+            "04_reference_run", "python -m wmgp.experiments.studies.reference", ("reference_run.csv",),
         )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def kurtoses_of_kurtoses(of: Recorded) -> Iterator[Row]:
     yield of.row(
         "C8", "kurtosis_of_kurtoses.mobilenet_v2", "Kurtosis of kurtoses", ("mobilenet_v2", "ImageNet"),
         (analysis["kurtosis_of_kurtoses"], np.nan, np.nan), 0, ".2f", notebook,
-        "python -m wmgp.experiments.pretrained", ("mobilenet_v2.json",), exact=True,
+        "python -m wmgp.experiments.studies.pretrained", ("mobilenet_v2.json",), exact=True,
     )  # fmt: skip
     for alike in families(of).values():
         if alike[0]["network"] != "mobilenet_v2":

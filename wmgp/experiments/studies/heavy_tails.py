@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .data import ImageData
-from .models import build
-from .recipes import Plan
+from ..data import ImageData
+from ..models import build
+from ..recipes import Plan
+from ..training import train
 from .rescaled import of_chains
-from .training import train
 
 Shape = tuple[int, ...]
 BASE = "nothing"  # is moved in the variant that all others are held against

@@ -6,9 +6,9 @@ Rows are those of `beyond_l1`, with a further column `way` (`named`).
 import numpy as np
 import pandas as pd
 
-from . import collapse
-from .ranks import spearman
-from .results import mean_interval
+from .. import collapse
+from ..ranks import spearman
+from ..results import mean_interval
 from .schedules import WAYS
 
 PLAIN = WAYS["l1", "one-shot"]

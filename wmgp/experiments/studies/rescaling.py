@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ..errors import InputError
-from .pooling import HalvingPool
+from ...errors import InputError
+from ..pooling import HalvingPool
 
 PASSED_ON = (nn.ReLU, nn.MaxPool2d, HalvingPool, nn.Flatten, nn.Identity, nn.Dropout)  # what factors pass through
 SWEEPS, ENOUGH = 1000, 1e-12  # of balancing: at most so many, and until no factor is farther from 1

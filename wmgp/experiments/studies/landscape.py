@@ -5,8 +5,8 @@ as the filter of the network. What they leave open is done like this: a filter i
 dimensions; biases and batch-norm's parameters stay where they are; and the planes of a parent and of its prunes have
 the same directions, the parent's, so that their surfaces can be subtracted.
 
-`python -m wmgp.experiments.landscape` records LeNet-5's parents on MNIST, or others', and what L1 and random pruning to
-a cosine of 0.99 make of them.
+`python -m wmgp.experiments.studies.landscape` records LeNet-5's parents on MNIST, or others', and what L1 and random
+pruning to a cosine of 0.99 make of them.
 """
 
 import argparse
@@ -21,28 +21,28 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from ..analysis import analyze
-from ..errors import InputError
-from ..pruning import prune
-from ..rules import ADVISED
-from ..similarity import cosine_similarity
-from .data import ImageData, load
-from .files import write_arrays
-from .job import MODULES as JOB
-from .models import NETWORKS as KNOWN
-from .models import build
-from .parents import parent as trained
-from .presets import LEARNT
-from .provenance import source_hash, surroundings, weights_hash
-from .recipes import plan
-from .training import evaluate
+from ...analysis import analyze
+from ...errors import InputError
+from ...pruning import prune
+from ...rules import ADVISED
+from ...similarity import cosine_similarity
+from ..data import ImageData, load
+from ..files import write_arrays
+from ..job import MODULES as JOB
+from ..models import NETWORKS as KNOWN
+from ..models import build
+from ..parents import parent as trained
+from ..presets import LEARNT
+from ..provenance import source_hash, surroundings, weights_hash
+from ..recipes import plan
+from ..training import evaluate
 
 Weights = dict[str, Tensor]
 NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
 LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
 PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
 IMAGES = 1000  # of the test set, the first ones
-MODULES = (*JOB, "experiments.landscape")
+MODULES = (*JOB, "experiments.studies.landscape")
 
 
 def weights_of(model: nn.Module) -> Weights:
@@ -171,12 +171,14 @@ def command(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
     """What records these arrays again."""
     seeds, points = " ".join(map(str, facts["seeds"])), f"{len(arrays['line_ticks'])} {len(arrays['plane_ticks'])}"
     named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seeds {seeds}"
-    return f"python -m wmgp.experiments.landscape {named} --images {facts['images']} --points {points}"
+    return f"python -m wmgp.experiments.studies.landscape {named} --images {facts['images']} --points {points}"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.landscape", description="Record loss landscapes.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.landscape", description="Record loss landscapes."
+    )
     parser.add_argument("--network", default="lenet5", choices=KNOWN, help="(default: %(default)s)")
     parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(LEARNT), help="(default: %(default)s)")

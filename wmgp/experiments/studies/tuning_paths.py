@@ -1,7 +1,7 @@
 """Fine-tuning watched epoch by epoch: how far a pruned network is from its parent, in parameters and in function.
 
-`python -m wmgp.experiments.tuning_paths` records it for prunes of several sizes. Its rows are those of a sweep, for
-every number of epochs from none: with a steady learning rate, ten epochs begin with the same one epoch.
+`python -m wmgp.experiments.studies.tuning_paths` records it for prunes of several sizes. Its rows are those of a sweep,
+for every number of epochs from none: with a steady learning rate, ten epochs begin with the same one epoch.
 """
 
 import argparse
@@ -14,25 +14,25 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..errors import InputError
-from .backends import cluster, spread
-from .collapse import Interval
-from .data import ImageData, load
-from .descent import REFERENCE, Recipe
-from .held_against import after_training, just_pruned
-from .job import MODULES as JOB
-from .job import pruned_copy
-from .models import NETWORKS
-from .parents import parent
-from .presets import LONGER
-from .provenance import record_run, source_hash, weights_hash
-from .recipes import plan
-from .results import SWEEP, Cell, append_row, has_row, mean_interval
-from .training import Outcome, evaluate, train
-from .worker import FINE_TUNING, one_thread
+from ...errors import InputError
+from ..backends import cluster, spread
+from ..collapse import Interval
+from ..data import ImageData, load
+from ..descent import REFERENCE, Recipe
+from ..held_against import after_training, just_pruned
+from ..job import MODULES as JOB
+from ..job import pruned_copy
+from ..models import NETWORKS
+from ..parents import parent
+from ..presets import LONGER
+from ..provenance import record_run, source_hash, weights_hash
+from ..recipes import plan
+from ..results import SWEEP, Cell, append_row, has_row, mean_interval
+from ..training import Outcome, evaluate, train
+from ..worker import FINE_TUNING, one_thread
 
 EPOCHS = 10
-MODULES = (*JOB, "experiments.held_against", "experiments.tuning_paths")
+MODULES = (*JOB, "experiments.held_against", "experiments.studies.tuning_paths")
 KEY = ("run", "method", "amount", "epochs")
 ROW = (*SWEEP, "distance")
 
@@ -129,7 +129,9 @@ def walk(network: str, data: str, seed: int, amount: float, epochs: int, out: Pa
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.tuning_paths", description="Watch fine-tuning.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.tuning_paths", description="Watch fine-tuning."
+    )
     parser.add_argument("--network", default="lenet_small", choices=NETWORKS, help="(default: %(default)s)")
     parser.add_argument("--data", default="cifar10", help="(default: %(default)s)")
     parser.add_argument("--amounts", type=float, nargs="+", default=LONGER, help="(default: %(default)s)")

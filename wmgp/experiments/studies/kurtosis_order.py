@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from ..optimum import COST, tolerated
 from .heavy_tails import BASE, VARIANTS
 from .kurtosis_on_purpose import OF_PARENT
-from .optimum import COST, tolerated
 
 # What might order the parents, in the book's words.
 NUMBERS = {

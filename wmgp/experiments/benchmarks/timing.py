@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from .files import write_aside
-from .provenance import keep_runs, record_run
+from ..files import write_aside
+from ..provenance import keep_runs, record_run
 
 CPU = torch.device("cpu")
 Row = dict[str, Any]  # of a benchmark's table, by columns

@@ -1,8 +1,8 @@
 """MobileNetV2 as it comes, pruned by every method, on a sample of ImageNet: what pruning does where nothing is tuned.
 
-`python -m wmgp.experiments.imagenet_sample` is a sweep without training: a row for each method and amount. The images
-are those of a parquet file (columns image and label, 224 x 224 pixels) in WMGP_DATA/imagenet-sample-224. Nobody knows
-whether the network was trained on them, so that an accuracy here says what is lost, not how good a network is.
+`python -m wmgp.experiments.studies.imagenet_sample` is a sweep without training: a row for each method and amount. The
+images are those of a parquet file (columns image and label, 224 x 224 pixels) in WMGP_DATA/imagenet-sample-224. Nobody
+knows whether the network was trained on them, so that an accuracy here says what is lost, not how good a network is.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from torch import nn
 
-from ..errors import InputError
-from .data import ImageData, folder_of, from_arrays, parquet
-from .descent import REFERENCE
-from .presets import EVERY, FINE, Sweep, grid
+from ...errors import InputError
+from ..data import ImageData, folder_of, from_arrays, parquet
+from ..descent import REFERENCE
+from ..presets import EVERY, FINE, Sweep, grid
+from ..recipes import Plan
+from ..sweep import run
 from .pretrained import mobilenet_v2
-from .recipes import Plan
-from .sweep import run
 
 NAME, FOLDER, CLASSES = "imagenet-sample", "imagenet-sample-224", 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights want it
@@ -52,7 +52,9 @@ def asked(amounts: Sequence[float] = FINE) -> Sweep:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.imagenet_sample", description="Prune MobileNetV2.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.imagenet_sample", description="Prune MobileNetV2."
+    )
     out = Path("results", "mobilenet_v2_imagenet-sample.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     parser.add_argument("--steps", type=int, default=100, help="from amount 0 to 1 (default: %(default)s)")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import open_checkpoint
-from ..errors import InputError
+from ...checkpoints import open_checkpoint
+from ...errors import InputError
 from .packages import Shipped, fetch
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from . import imagenet_sample
-from .names import SCRATCH
+from ..names import SCRATCH
+from ..studies import imagenet_sample
 
 PAPER = {"lenet_small", "resnet18", "vgg11_bn"}  # whose Figures 1 and 2 have the grid below
 GRID = {"l1": 101 * 10, "random": 101 * 10}  # amounts by seeds, by method
@@ -49,7 +49,7 @@ def command(rows: pd.DataFrame, name: str) -> str:
     """What measures these rows (`results.with_facts`) of the table `name` again."""
     out = f"--out {shlex.quote(f'results/{name}')}"
     if rows["data"].iloc[0] == imagenet_sample.NAME:
-        return f"python -m wmgp.experiments.imagenet_sample --steps {rows['amount'].nunique() - 1} {out}"
+        return f"python -m wmgp.experiments.studies.imagenet_sample --steps {rows['amount'].nunique() - 1} {out}"
     words = {
         "network": rows["network"].iloc[0],
         "data": rows["data"].iloc[0].removesuffix("-jpeg"),

@@ -8,7 +8,7 @@ at a time as there are cores, a process and a thread each; on a GPU as many proc
 many jobs side by side as a sweep trains. A job's seconds are then the harmonic mean of the processes', for who is done
 takes the next, over the number of jobs. The two ways share no process, so that what ours does to memory stays there.
 
-`python -m wmgp.experiments.benchmark_sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
+`python -m wmgp.experiments.benchmarks.sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
 the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
 way to noise of the same shape, and the row says so.
 """
@@ -30,17 +30,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import InputError
-from ..pruning import apply_masks, global_masks
-from .data import ImageData, from_arrays, load, on_device
-from .job import MODULES
-from .models import INPUTS, build
-from .provenance import source_hash
-from .published import pool
-from .recipes import plan
+from ...errors import InputError
+from ...pruning import apply_masks, global_masks
+from ..data import ImageData, from_arrays, load, on_device
+from ..job import MODULES
+from ..models import INPUTS, build
+from ..provenance import source_hash
+from ..published import pool
+from ..recipes import plan
+from ..training import choose_device, evaluate, train_together
+from ..worker import one_thread, together
 from .timing import Row, seconds, write_table
-from .training import choose_device, evaluate, train_together
-from .worker import one_thread, together
 
 COLUMNS = ("case", "data", "images", "device", "jobs", "seconds", "peer_seconds", "ratio", "repeats", "run")
 CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
@@ -178,7 +178,7 @@ def noise(shape: tuple[int, int, int], n: int) -> ImageData:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_sweep", description="One job, both ways.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.sweep", description="One job, both ways.")
     parser.add_argument("--out", type=Path, default=Path("results/benchmark_sweep.csv"), help="(default: %(default)s)")
     parser.add_argument("--networks", nargs="+", help="of " + ", ".join(n for n, _ in CASES), choices=dict(CASES))
     parser.add_argument("--data", help="digits, in place of each network's own (lenet5 only)")
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = {
         "benchmark": f"fastest of {chosen.repeats} or more, both ways in turn in one run",
         "workers": WORKERS,
-        "source_sha256": source_hash((*MODULES, "experiments.benchmark_sweep", "experiments.published")),
+        "source_sha256": source_hash((*MODULES, "experiments.benchmarks.sweep", "experiments.published")),
         "networks": [row["case"] for row in rows],
         "data": [row["data"] for row in rows],
         "images": [row["images"] for row in rows],

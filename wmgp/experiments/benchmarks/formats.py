@@ -1,6 +1,6 @@
 """Which memory format and which precision train fastest, network by network: what `recipes.BFLOAT16` rests on.
 
-`python -m wmgp.experiments.benchmark_formats --out results/benchmark_formats.csv` times an epoch of the
+`python -m wmgp.experiments.benchmarks.formats --out results/benchmark_formats.csv` times an epoch of the
 published recipe over a few batches of noise, each network in all four ways in turn, and keeps the fastest of a few.
 """
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from .benchmark_sweep import noise
-from .data import on_device
-from .descent import REFERENCE
-from .job import MODULES
-from .models import INPUTS, NETWORKS, build
-from .provenance import source_hash
+from ..data import on_device
+from ..descent import REFERENCE
+from ..job import MODULES
+from ..models import INPUTS, NETWORKS, build
+from ..provenance import source_hash
+from ..training import choose_device, train
+from .sweep import noise
 from .timing import Row, seconds, write_table
-from .training import choose_device, train
 
 COLUMNS = ("network", "memory", "precision", "images", "device", "images_per_second", "relative", "run")
 MEMORY = {"contiguous": False, "channels_last": True}
@@ -49,7 +49,7 @@ def speeds(network: str, images: int, repeats: int, device: torch.device) -> lis
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_formats", description="Formats, timed.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.formats", description="Formats, timed.")
     parser.add_argument(
         "--out", type=Path, default=Path("results/benchmark_formats.csv"), help="(default: %(default)s)"
     )
@@ -67,7 +67,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "benchmark": f"fastest of {chosen.repeats} epochs of {chosen.images} images each, all four ways in turn",
         "recipe": REFERENCE.settings(),
         "networks": chosen.networks,
-        "source_sha256": source_hash((*MODULES, "experiments.benchmark_formats")),
+        "source_sha256": source_hash((*MODULES, "experiments.benchmarks.formats")),
         "device": device.type,
     }
     write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)

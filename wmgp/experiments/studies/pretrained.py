@@ -1,8 +1,8 @@
 """Trained networks that are there without training: the recorded LeNet-5 parents, and MobileNetV2 on ImageNet.
 
 MobileNetV2 is analysed where torchvision's file of weights is, and read from results/mobilenet_v2.json where it is not.
-`python -m wmgp.experiments.pretrained` writes that record. Nothing is ever downloaded: the file is looked for where
-torch keeps such files (the environment variable `TORCH_HOME`).
+`python -m wmgp.experiments.studies.pretrained` writes that record. Nothing is ever downloaded: the file is looked for
+where torch keeps such files (the environment variable `TORCH_HOME`).
 """
 
 import argparse
@@ -16,22 +16,22 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..analysis import Analysis, analyze
-from ..errors import InputError
-from ..pruning import global_masks
-from ..rules import ADVISED
-from .definitions import kurtosis_definitions
-from .files import write_aside
-from .models import build
-from .provenance import CORE, source_hash, surroundings
-from .results import locate
+from ...analysis import Analysis, analyze
+from ...errors import InputError
+from ...pruning import global_masks
+from ...rules import ADVISED
+from ..definitions import kurtosis_definitions
+from ..files import write_aside
+from ..models import build
+from ..provenance import CORE, source_hash, surroundings
+from ..results import locate
 
 FILE = "mobilenet_v2-b0353104.pth"
 RECORD = "mobilenet_v2.json"
 PARENT = "parents/lenet5-{}-seed{}.safetensors"  # stage and seed
 MODULES = (
     *CORE,
-    *("experiments.definitions", "experiments.pretrained"),
+    *("experiments.definitions", "experiments.studies.pretrained"),
 )
 
 
@@ -114,7 +114,7 @@ def record(out: str | Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.pretrained", description="Record MobileNetV2.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.studies.pretrained", description="Record MobileNetV2.")
     parser.add_argument("--out", type=Path, default=Path("results", RECORD), help="(default: %(default)s)")
     record(parser.parse_args(arguments).out)
 

@@ -1,6 +1,7 @@
 """Networks that compute the same and are pruned differently: what rescaling does to the weights' numbers, and accuracy.
 
-`python -m wmgp.experiments.rescaled` records it for the LeNets' parents and for MobileNetV2 with its ImageNet weights.
+`python -m wmgp.experiments.studies.rescaled` records it for the LeNets' parents and for MobileNetV2 with its ImageNet
+weights.
 """
 
 import argparse
@@ -13,19 +14,19 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..analysis import analyze
-from ..errors import InputError
-from ..pruning import prune
+from ...analysis import analyze
+from ...errors import InputError
+from ...pruning import prune
+from ..data import ImageData, load
+from ..files import write_aside
+from ..models import build
+from ..parents import parent
+from ..provenance import CORE, record_run, source_hash, weights_hash
+from ..recipes import plan
+from ..training import Outcome, evaluate
 from . import imagenet_sample
-from .data import ImageData, load
-from .files import write_aside
-from .models import build
-from .parents import parent
 from .pretrained import mobilenet_v2
-from .provenance import CORE, record_run, source_hash, weights_hash
-from .recipes import plan
 from .rescaling import balanced, chain, folded, rescaled, rescaled_norms
-from .training import Outcome, evaluate
 
 SPREAD = 1.0  # of the logarithms of factors that are drawn by chance
 LAYER = 30.0  # a factor on one whole layer
@@ -37,7 +38,8 @@ COLUMNS = (
 )
 MODULES = (
     *CORE,
-    *("experiments.data", "experiments.models", "experiments.pooling", "experiments.rescaled", "experiments.rescaling"),
+    *("experiments.data", "experiments.models", "experiments.pooling"),
+    *("experiments.studies.rescaled", "experiments.studies.rescaling"),
     "experiments.training",
 )
 Change = Callable[[nn.Module], nn.Module]
@@ -113,7 +115,9 @@ def rows_of(network: str, data: str, seed: int, parents: Path) -> Iterator[tuple
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.rescaled", description="Record rescaled networks.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.rescaled", description="Record rescaled networks."
+    )
     parser.add_argument("--out", type=Path, default=Path("results", "rescaling.csv"), help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 3, 4, 5], help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)

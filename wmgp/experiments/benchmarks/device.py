@@ -1,6 +1,6 @@
 """The histogram of values on a GPU, and the whole of `analyze`, against a copy of the values on that device.
 
-`python -m wmgp.experiments.benchmark_device --out results/benchmark_device.csv` times float32 tensors of normal values
+`python -m wmgp.experiments.benchmarks.device --out results/benchmark_device.csv` times float32 tensors of normal values
 from a million values on. A copy reads and writes every value once: nothing that reads them takes less than half of it.
 """
 
@@ -15,17 +15,17 @@ from torch import Tensor
 
 import wmgp
 
-from ..errors import InputError
-from ..magnitudes import Histogram
-from ..measurement import measure
-from ..parameters import collect
-from .benchmark_sizes import COLUMNS, both, row
-from .provenance import CORE, source_hash
+from ...errors import InputError
+from ...magnitudes import Histogram
+from ...measurement import measure
+from ...parameters import collect
+from ..provenance import CORE, source_hash
+from ..training import choose_device
+from .sizes import COLUMNS, both, row
 from .timing import Row, write_table
-from .training import choose_device
 
 HISTOGRAM, ANALYZE, COPY = "the histogram on the device", "analyze, on the device", "a copy on the device"
-MODULES = (*CORE, "device_kernels", "experiments.benchmark_device", "experiments.benchmark_sizes", "experiments.timing")
+MODULES = (*CORE, "device_kernels", *(f"experiments.benchmarks.{name}" for name in ("device", "sizes", "timing")))
 
 
 def rows(largest: int, repeats: int, device: torch.device) -> Iterator[Row]:
@@ -52,7 +52,7 @@ def copy(weights: Tensor, target: Tensor) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_device", description="Speed on a GPU.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.device", description="Speed on a GPU.")
     out = Path("results/benchmark_device.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     parser.add_argument("--largest", type=int, default=10**9, help="values (default: %(default)s)")

@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..errors import InputError
-from ..pruning import METHODS, apply_masks, global_masks
-from .data import ImageData
-from .descent import Recipe
-from .recipes import Plan
-from .training import train
+from ...errors import InputError
+from ...pruning import METHODS, apply_masks, global_masks
+from ..data import ImageData
+from ..descent import Recipe
+from ..recipes import Plan
+from ..training import train
 
 Weights = dict[str, Float[Tensor, "..."]]
 Masks = dict[str, Bool[Tensor, "..."]]

@@ -8,13 +8,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..errors import InputError
-from .data import ImageData
-from .files import write_aside
-from .models import build
-from .provenance import weights_hash
-from .recipes import Plan
-from .training import train
+from ...errors import InputError
+from ..data import ImageData
+from ..files import write_aside
+from ..models import build
+from ..provenance import weights_hash
+from ..recipes import Plan
+from ..training import train
 
 Weights = dict[str, Float[Tensor, "..."]]
 

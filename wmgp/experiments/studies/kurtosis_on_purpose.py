@@ -1,7 +1,8 @@
 """Kurtosis moved on purpose, and what can then be pruned: each variant of `heavy_tails`, trained, pruned, fine-tuned.
 
-`python -m wmgp.experiments.kurtosis_on_purpose` records it, a row for each parent and amount, and measures what its
-table does not hold yet: it can be stopped and started again. A parent is trained anew where any of its rows is missing.
+`python -m wmgp.experiments.studies.kurtosis_on_purpose` records it, a row for each parent and amount, and measures what
+its table does not hold yet: it can be stopped and started again. A parent is trained anew where any of its rows is
+missing.
 """
 
 import argparse
@@ -18,19 +19,19 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..analysis import analyze
-from ..errors import InputError
-from ..rules import effective_number
-from .backends import cluster, spread
-from .data import ImageData, load
+from ...analysis import analyze
+from ...errors import InputError
+from ...rules import effective_number
+from ..backends import cluster, spread
+from ..data import ImageData, load
+from ..job import MODULES as JOB
+from ..job import pruned
+from ..provenance import provenance, record_run, source_hash, weights_hash
+from ..recipes import Plan, plan
+from ..results import COLUMNS, append_row, read
+from ..training import evaluate
+from ..worker import FINE_TUNING, one_thread
 from .heavy_tails import VARIANTS, Variant, spread_of_layers, trained
-from .job import MODULES as JOB
-from .job import pruned
-from .provenance import provenance, record_run, source_hash, weights_hash
-from .recipes import Plan, plan
-from .results import COLUMNS, append_row, read
-from .training import evaluate
-from .worker import FINE_TUNING, one_thread
 
 NETWORK, METHOD = "lenet5", "l1"
 EPOCHS = 5  # of a parent on real data: enough to be worth pruning, and few enough for many parents
@@ -44,8 +45,8 @@ OF_PARENT = (
 ROW = (*COLUMNS, "loss_parent", *OF_PARENT)
 KEY = ("run", "amount", "epochs")
 MODULES = (
-    *(*JOB, "rules", "experiments.heavy_tails", "experiments.kurtosis_on_purpose", "experiments.rescaled"),
-    "experiments.rescaling",
+    *(*JOB, "rules"),
+    *(f"experiments.studies.{name}" for name in ("heavy_tails", "kurtosis_on_purpose", "rescaled", "rescaling")),
 )
 Jobs = tuple[tuple[float, int], ...]  # amounts, each with its epochs of fine-tuning
 
@@ -161,7 +162,8 @@ def _name(variant: Variant, seed: int) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        "python -m wmgp.experiments.kurtosis_on_purpose", description="Record what becomes of networks of all kurtoses."
+        "python -m wmgp.experiments.studies.kurtosis_on_purpose",
+        description="Record what becomes of networks of all kurtoses.",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results", "kurtosis_on_purpose.csv"), help="(default: %(default)s)"

@@ -1,6 +1,6 @@
 """How fast the book's page analyses a checkpoint, against the package: the same files, one core, both in one run.
 
-`python -m wmgp.experiments.benchmark_browser --out results/benchmark_browser.csv` writes files of normal values, one
+`python -m wmgp.experiments.benchmarks.browser --out results/benchmark_browser.csv` writes files of normal values, one
 for each number format, and times the page's scripts in headless Chromium and `wmgp.analyze`, both on the same core.
 """
 
@@ -18,16 +18,16 @@ from typing import Any
 
 import wmgp
 
-from ..errors import InputError
+from ...errors import InputError
+from ..provenance import CORE, source_hash
 from .large_files import DTYPES, write_file
-from .provenance import CORE, source_hash
 from .timing import Row, fastest, write_table
 
 COLUMNS = (
     *("dtype", "parameters", "browser_seconds", "native_seconds", "browser_millions", "native_millions"),
     *("ratio", "run"),
 )
-SCRIPTS = Path(__file__).parents[2] / "book" / "_static" / "analyze"
+SCRIPTS = Path(__file__).parents[3] / "book" / "_static" / "analyze"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -114,7 +114,7 @@ def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_browser", description="The page, timed.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.browser", description="The page, timed.")
     out = Path("results/benchmark_browser.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, help="(default: all)")
@@ -135,7 +135,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "browser": f"Chromium {version}",
         "scripts_sha256": hashlib.sha256(b"\n".join(path.read_bytes() for path in scripts())).hexdigest(),
         "source_sha256": source_hash(
-            (*CORE, "checkpoints", "stored", "experiments.benchmark_browser", "experiments.large_files")
+            (*CORE, "checkpoints", "stored", "experiments.benchmarks.browser", "experiments.benchmarks.large_files")
         ),
         "device": "cpu",
         "seed": 0,

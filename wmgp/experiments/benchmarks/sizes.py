@@ -1,6 +1,6 @@
 """`analyze` from ten thousand values to two thousand million, against its peers and what memory and disk allow.
 
-`python -m wmgp.experiments.benchmark_sizes --out results/benchmark_sizes.csv` times, in turn and in one run, the whole
+`python -m wmgp.experiments.benchmarks.sizes --out results/benchmark_sizes.csv` times, in turn and in one run, the whole
 of `wmgp.analyze` on
 
 - a float32 tensor of normal values, against one `torch.sum` over it (its values have to be read once, at least),
@@ -27,10 +27,10 @@ from torch import Tensor, nn
 
 import wmgp
 
-from ..errors import InputError
-from . import published
+from ...errors import InputError
+from .. import published
+from ..provenance import CORE, source_hash
 from .large_files import forget, write_shards
-from .provenance import CORE, source_hash
 from .resident import peak
 from .timing import Row, seconds, write_table
 
@@ -40,8 +40,8 @@ TENSOR, WARM, COLD, SHARDS = "a tensor", "a file, warm", "a file, cold", "zeros 
 READ = "cat"
 ENOUGH = 10  # seconds of both sides together after which they are not timed again
 MODULES = (
-    *(*CORE, "checkpoints", "stored", "experiments.benchmark_sizes", "experiments.large_files"),
-    *("experiments.published", "experiments.timing"),
+    *(*CORE, "checkpoints", "stored", "experiments.benchmarks.sizes", "experiments.benchmarks.large_files"),
+    *("experiments.published", "experiments.benchmarks.timing"),
 )
 
 
@@ -153,7 +153,7 @@ def measure(largest: int, repeats: int) -> Iterator[Row]:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark_sizes", description="Speed against size.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.sizes", description="Speed against size.")
     out = Path("results/benchmark_sizes.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
     parser.add_argument("--largest", type=int, default=10**9, help="values of a tensor (default: %(default)s)")

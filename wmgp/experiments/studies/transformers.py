@@ -1,8 +1,8 @@
 """A vision transformer pruned in the paper's pool and in the whole one, by L1 and at random, then fine-tuned.
 
-`python -m wmgp.experiments.transformers` records it on Fashion-MNIST, a row a job, three parents. It measures what its
-table does not hold yet, so that it can be stopped at any moment and started again. Each job has one thread on a CPU.
-The parents lie in the folder `transformers` beside the table: `parents` is for the networks of the sweeps.
+`python -m wmgp.experiments.studies.transformers` records it on Fashion-MNIST, a row a job, three parents. It measures
+what its table does not hold yet, so that it can be stopped at any moment and started again. Each job has one thread on
+a CPU. The parents lie in the folder `transformers` beside the table: `parents` is for the networks of the sweeps.
 """
 
 import argparse
@@ -20,27 +20,27 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..pruning import apply_masks, global_masks
-from .backends import cluster, spread
-from .data import ImageData, load
-from .descent import Recipe
-from .held_against import after_training, just_pruned
-from .job import MODULES as JOB
-from .parents import parent
-from .provenance import record_run, source_hash, weights_hash
-from .recipes import DIGITS, Plan
-from .results import COLUMNS, Cell, append_row, keys, with_facts
-from .training import Outcome, evaluate, train
+from ...errors import InputError
+from ...pruning import apply_masks, global_masks
+from ..backends import cluster, spread
+from ..data import ImageData, load
+from ..descent import Recipe
+from ..held_against import after_training, just_pruned
+from ..job import MODULES as JOB
+from ..parents import parent
+from ..provenance import record_run, source_hash, weights_hash
+from ..recipes import DIGITS, Plan
+from ..results import COLUMNS, Cell, append_row, keys, with_facts
+from ..training import Outcome, evaluate, train
+from ..worker import FINE_TUNING, one_thread
 from .vit import vit
-from .worker import FINE_TUNING, one_thread
 
 NETWORK, FOLDER = "vit", "transformers"
 POOLS = {"weight_bias": "the paper's pool", "all": "the whole pool"}
 METHODS = ("l1", "random")
 ROW = (*COLUMNS[:3], "pool", *COLUMNS[3:], "loss_parent", "share")
 KEY = ("run", "method", "amount")
-MODULES = (*JOB, "experiments.held_against", "experiments.transformers", "experiments.vit")
+MODULES = (*JOB, "experiments.held_against", "experiments.studies.transformers", "experiments.studies.vit")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,9 @@ def _parent(study: Study, seed: int, folder: Path, test: ImageData | None = None
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.transformers", description="Record a pruned ViT.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.transformers", description="Record a pruned ViT."
+    )
     default = Path("results", "vit_fashion_mnist.csv")
     parser.add_argument("--out", type=Path, default=default, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=FASHION.seeds, help="(default: %(default)s)")

@@ -1,7 +1,7 @@
 """How fast and how small: both sides of every ratio in one run, written with their provenance.
 
-`python -m wmgp.experiments.benchmark --out results/benchmark.csv --readme README.md` writes the table, and its short
-form into the README. It measures
+`python -m wmgp.experiments.benchmarks.analyze --out results/benchmark.csv --readme README.md` writes the table, and its
+short form into the README. It measures
 
 - the whole of `wmgp.analyze` against the published 101 prunes, timed at a few amounts and scaled to 101;
 - the first call in a fresh process, compilation included, and the same call again;
@@ -25,11 +25,11 @@ from torch import nn
 
 import wmgp
 
-from ..errors import InputError
-from . import published
-from .files import write_aside
+from ...errors import InputError
+from .. import published
+from ..files import write_aside
+from ..provenance import CORE, source_hash
 from .large_files import write_file
-from .provenance import CORE, source_hash
 from .timing import Row, fastest, write_table
 
 COLUMNS = ("case", "parameters", "peer", "seconds", "peer_seconds", "ratio", "peak_mib", "run")
@@ -153,7 +153,9 @@ def measure() -> Iterator[Row]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmark", description="How fast and how small.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.benchmarks.analyze", description="How fast and how small."
+    )
     parser.add_argument("--out", type=Path, default=Path("results", "benchmark.csv"), help="(default: %(default)s)")
     parser.add_argument("--readme", type=Path, help="write the table into this README, between its marks, too")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Other ways to prune than one-shot L1, each trained for as many epochs (`schedules`): does the cosine order them?
 
-`python -m wmgp.experiments.beyond_l1` measures what its table does not hold yet: it can be stopped and started again.
-A row's `accuracy_pruned`, `loss_pruned` and `cosine_pruned` are those of the parent under the row's final masks,
+`python -m wmgp.experiments.studies.beyond_l1` measures what its table does not hold yet: it can be stopped and started
+again. A row's `accuracy_pruned`, `loss_pruned` and `cosine_pruned` are those of the parent under the row's final masks,
 whenever the masks came about, so that all ways have them.
 """
 
@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..pruning import apply_masks
-from .backends import cluster, spread
-from .data import ImageData, load
+from ...errors import InputError
+from ...pruning import apply_masks
+from ..backends import cluster, spread
+from ..data import ImageData, load
+from ..held_against import after_training, just_pruned
+from ..job import MODULES as JOB
+from ..models import NETWORKS
+from ..parents import parent
+from ..provenance import record_run, source_hash, weights_hash
+from ..recipes import Plan, plan
+from ..results import COLUMNS, Cell, append_row, keys
+from ..training import Outcome, evaluate
+from ..worker import FINE_TUNING, one_thread
 from .early import early_weights
-from .held_against import after_training, just_pruned
-from .job import MODULES as JOB
-from .models import NETWORKS
-from .parents import parent
-from .provenance import record_run, source_hash, weights_hash
-from .recipes import Plan, plan
-from .results import COLUMNS, Cell, append_row, keys
 from .schedules import ROUNDS, WAYS, Start, follow, looked_back
-from .training import Outcome, evaluate
-from .worker import FINE_TUNING, one_thread
 
 EPOCHS = 6  # of training after the parent
 AMOUNTS = (0.8, 0.9, 0.95, 0.98)
@@ -37,8 +37,8 @@ NOTHING = ("l1", "one-shot", 0.0)  # the control: nothing pruned, and trained on
 ROW = (*COLUMNS[:4], "rule", *COLUMNS[4:])
 KEY = ("run", "method", "rule", "amount")
 MODULES = (
-    *(*JOB, "experiments.beyond_l1", "experiments.early", "experiments.held_against"),
-    "experiments.schedules",
+    *(*JOB, "experiments.studies.beyond_l1", "experiments.studies.early", "experiments.held_against"),
+    "experiments.studies.schedules",
 )
 
 
@@ -138,7 +138,9 @@ def record(families: list[Family], amounts: list[float], out: Path, jobs: int = 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.beyond_l1", description="Record other ways to prune.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.beyond_l1", description="Record other ways to prune."
+    )
     parser.add_argument("--network", default="lenet_small", choices=NETWORKS, help="(default: %(default)s)")
     parser.add_argument("--data", default="cifar10", help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")

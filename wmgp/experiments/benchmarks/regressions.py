@@ -1,8 +1,8 @@
 """Which ratios of the benchmarks became worse: reported, and nothing fails by it.
 
-`python -m wmgp.experiments.regressions BEFORE AFTER` holds the tables of a benchmark in one folder against those in
-another, row by row: the same case, against the same peer. Machines differ, and so do ratios, so look at the hardware
-that either was measured on before you believe a line.
+`python -m wmgp.experiments.benchmarks.regressions BEFORE AFTER` holds the tables of a benchmark in one folder against
+those in another, row by row: the same case, against the same peer. Machines differ, and so do ratios, so look at the
+hardware that either was measured on before you believe a line.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import InputError
+from ...errors import InputError
 
 WORSE = 1.25  # times as bad as before: from here on it is told
 # Table -> what tells its rows apart, the ratio, and whether a larger one is better.
@@ -50,7 +50,9 @@ def _ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.regressions", description="Ratios, then and now.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.benchmarks.regressions", description="Ratios, then and now."
+    )
     parser.add_argument("before", type=Path, help="a folder of tables")
     parser.add_argument("after", type=Path, help="the folder of the same tables, measured again")
     chosen = parser.parse_args(arguments)

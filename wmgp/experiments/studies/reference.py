@@ -13,7 +13,8 @@ epoch more with the same SGD. What that leaves open, and what is done here:
 - Loss: the mean over the test images. The published one is divided by the number of batches less one.
 - Safe amount: optimal times the authors' modifier, which here may not exceed 1.
 
-`python -m wmgp.experiments.reference` measures what its table does not hold yet: it can be stopped and started again.
+`python -m wmgp.experiments.studies.reference` measures what its table does not hold yet: it can be stopped and started
+again.
 """
 
 import argparse
@@ -22,21 +23,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..analysis import analyze
-from ..errors import InputError
-from .data import ImageData, load
-from .descent import REFERENCE, Recipe
-from .job import MODULES as JOB
-from .job import pruned
-from .parents import parent
-from .provenance import record_run, source_hash, weights_hash
-from .results import append_row, has_row
-from .training import choose_device, evaluate
+from ...analysis import analyze
+from ...errors import InputError
+from ..data import ImageData, load
+from ..descent import REFERENCE, Recipe
+from ..job import MODULES as JOB
+from ..job import pruned
+from ..parents import parent
+from ..provenance import record_run, source_hash, weights_hash
+from ..results import append_row, has_row
+from ..training import choose_device, evaluate
 
 NETWORK, METHOD = "lenet5", "l1"
 EPOCHS = 25
 FINE_TUNING = 10_000
-MODULES = (*JOB, "experiments.reference")
+MODULES = (*JOB, "experiments.studies.reference")
 
 
 def measure(
@@ -80,7 +81,9 @@ def measure(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.reference", description="The authors' reference run.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.reference", description="The authors' reference run."
+    )
     parser.add_argument("--data", default="mnist", help="the data set (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds, from 0 (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of training the parent (default: %(default)s)")

@@ -1,7 +1,7 @@
 """What became of networks that were pruned as `wmgp analyze` recommends: the range that its last lines give.
 
-`python -m wmgp.experiments.outcomes` reads all sweeps of `results/` and writes it into the package, for whoever has
-installed that has no results.
+`python -m wmgp.experiments.studies.outcomes` reads all sweeps of `results/` and writes it into the package, for whoever
+has installed that has no results.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import report
-from ..errors import InputError
-from . import history, results, rule_errors
-from .files import write_aside
+from ... import report
+from ...errors import InputError
+from .. import history, results, rule_errors
+from ..files import write_aside
 
 # By words of the report, the rules behind them.
 LINES = {
@@ -68,7 +68,9 @@ def collected(folder: Path) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.outcomes", description="What the report ends with.")
+    parser = argparse.ArgumentParser(
+        "python -m wmgp.experiments.studies.outcomes", description="What the report ends with."
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, default=report.OUTCOMES, help="(default: in the package)")
     chosen = parser.parse_args(arguments)

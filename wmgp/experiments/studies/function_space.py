@@ -1,7 +1,7 @@
 """What networks say on the same images: a network on the way of its training, and the prunes of where that ends.
 
-`python -m wmgp.experiments.function_space` trains a parent once more, so that its outputs after every epoch are known,
-prunes it as a sweep does, and records the outputs of each prune after fine-tuning.
+`python -m wmgp.experiments.studies.function_space` trains a parent once more, so that its outputs after every epoch are
+known, prunes it as a sweep does, and records the outputs of each prune after fine-tuning.
 """
 
 import argparse
@@ -15,24 +15,24 @@ import numpy as np
 from jaxtyping import Float
 from torch import nn
 
-from ..errors import InputError
-from ..similarity import cosine_similarity, js_divergence
-from .data import ImageData, load
-from .files import write_arrays
-from .history import WATCHED
-from .job import MODULES as JOB
-from .job import pruned_copy
-from .models import NETWORKS
-from .parents import parent
-from .presets import grid
-from .provenance import source_hash, surroundings, weights_hash
-from .recipes import Plan, plan
-from .training import evaluate, train
-from .worker import FINE_TUNING, one_thread
+from ...errors import InputError
+from ...similarity import cosine_similarity, js_divergence
+from ..data import ImageData, load
+from ..files import write_arrays
+from ..history import WATCHED
+from ..job import MODULES as JOB
+from ..job import pruned_copy
+from ..models import NETWORKS
+from ..parents import parent
+from ..presets import grid
+from ..provenance import source_hash, surroundings, weights_hash
+from ..recipes import Plan, plan
+from ..training import evaluate, train
+from ..worker import FINE_TUNING, one_thread
 
 WAY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
 METHODS = ("l1", "random")
-MODULES = (*JOB, "experiments.function_space", "experiments.history", "experiments.parents")
+MODULES = (*JOB, "experiments.studies.function_space", "experiments.history", "experiments.parents")
 Arrays = dict[str, np.ndarray]
 
 
@@ -127,12 +127,12 @@ def record(out: Path, network: str, data: str, seed: int, recipe: str | None, am
 def command(facts: Mapping[str, Any]) -> str:
     """What records these outputs again."""
     named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seed {facts['seed']}"
-    return f"python -m wmgp.experiments.function_space {named}"
+    return f"python -m wmgp.experiments.studies.function_space {named}"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m wmgp.experiments.function_space", description="Record outputs.")
+    parser = argparse.ArgumentParser("python -m wmgp.experiments.studies.function_space", description="Record outputs.")
     parser.add_argument("--network", default="lenet5", choices=NETWORKS, help="(default: %(default)s)")
     parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--recipe", help="of the parent (default: the network's usual one)")

@@ -1,0 +1,1 @@
+"""How fast it is: both sides of every ratio in one run, a table of `results/` a module."""
