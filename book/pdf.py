@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import yaml
 from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString
 
 from wmgp.errors import InputError
-from wmgp.experiments.benchmark_browser import chromium
+from wmgp.experiments.benchmarks.browser import chromium
 from wmgp.experiments.files import write_aside
 
 if TYPE_CHECKING:
@@ -27,8 +28,15 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "wmgp.pdf"
 PLACE = '<p class="whole-book"></p>'  # of a link to the PDF, on a page that wants one outside its menu
 STYLE = Path(__file__).with_name("pdf.css")
-LEFT_OUT = "a.headerlink, script, noscript, link, div.analyzer, .only-dark"
-WIDTH = 658  # pixels between A4's margins, at 96 to the inch
+LEFT_OUT = "a.headerlink, script, noscript, link, style, div.analyzer, .tag_hide-input > details.hide, .only-dark"
+ANALYZER = "(On the web, this is where a file is dropped: the page in the browser computes the answer.)"
+REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls")  # they hold ids, as some links do
+WHOLE = {  # what no line should part, and where: options as `--points`; names and dates with numbers, and intervals
+    ("pre", "code"): re.compile(r"(?<![^\s\[(|])(-[^\s\])|]{1,40})(?![^\s\])|])"),
+    ("td", "th"): re.compile(r"(\b\w+(?:-\d+)+\b|(?<!\\)\([^()\\]{1,30}\))"),
+}
+UNDERSCORE = re.compile("(?<=_)(?=.)")
+WIDTH = 657  # whole pixels between A4's margins, at 96 to the inch
 FOOTER = """<div style="width: 100%; font: 8px sans-serif; text-align: center; color: #555">
 <span class="pageNumber"></span></div>"""
 HEADING = "<p role='heading' aria-level='1' class='top {}'>{}</p>"  # the theme's h1 stands in the outline twice
@@ -43,13 +51,32 @@ PAPER: dict[str, Any] = {
 NUMBER = """numbers => {
     for (const place of document.querySelectorAll("[data-of]")) place.textContent = numbers[place.dataset.of] ?? "";
 }"""
-# What is wider than the paper is made smaller until it fits: tables and formulas as a whole, code is broken into lines.
+# What is wider than the paper is made smaller until it fits: formulas and tables as a whole, code is broken into lines.
+# A table of numbers that would get too small has its cells wrapped before, and whole words in them parted if need be;
+# its caption keeps its size. A tall figure, which easily leaves a page half empty, is made smaller too. What is long
+# after all that may go on over the end of a page.
 FIT = """() => {
+    const small = 0.8, page = 985;
+    const share = box => {
+        const around = box.parentElement, style = getComputedStyle(around);
+        const room = around.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+        const number = around.querySelector(".eqno")?.offsetWidth ?? 0;
+        return (room - number) / (box.matches("table") ? box.offsetWidth : box.scrollWidth);
+    };
+    const height = box => box.getBoundingClientRect().height;
     for (const box of document.querySelectorAll("table, mjx-container[display]")) {
-        const room = box.parentElement.clientWidth - (box.parentElement.querySelector(".eqno")?.offsetWidth ?? 0);
-        const wide = box.matches("table") ? box.offsetWidth : box.scrollWidth;
-        if (wide > room) box.style.zoom = Math.max(0.4, 0.995 * room / wide);
+        if (box.matches(".results, .dataframe")) box.classList.add("unwrapped");
+        if (share(box) < small) box.classList.replace("unwrapped", "wrapped");
+        if (share(box) < small) box.classList.add("broken");
+        const scale = 0.998 * Math.min(box.matches(".wrapped") ? small : 1, share(box));
+        if (scale > 0.997) continue;
+        box.style.zoom = scale;
+        if (box.caption) box.caption.style.zoom = 1 / scale;
     }
+    for (const box of document.querySelectorAll(".cell_output img, figure img, figure svg"))
+        box.style.maxHeight = `${Math.min(Math.max(0.46 * page, 0.63 * height(box)), 0.94 * page)}px`;
+    for (const [boxes, most] of [["table", 0.4 * page], ["div.cell_input, div.highlight, .output", 0.15 * page]])
+        for (const box of document.querySelectorAll(boxes)) if (height(box) > most) box.classList.add("long");
 }"""
 
 
@@ -72,9 +99,9 @@ def article(pages: Path, name: str, among: set[str]) -> Tag:
     if not isinstance(found, Tag):
         raise InputError(f"{pages / name}.html: expected a page of the book, with an article in it")
     if analyzer := found.find("div", class_="analyzer"):
-        analyzer.insert_before(soup.new_tag("p", string="(In the browser, the page computes here.)"))
-    for tag in found.select(LEFT_OUT):
-        tag.decompose()
+        analyzer.insert_before(soup.new_tag("p", string=ANALYZER))
+    leave_out(found)
+    hold_words(found, soup)
     for tag in found.find_all("details"):
         tag["open"] = ""
     for tag in found.find_all(re.compile("h[1-5]")):
@@ -84,13 +111,58 @@ def article(pages: Path, name: str, among: set[str]) -> Tag:
     return found
 
 
+def leave_out(found: Tag) -> None:
+    """Take away what paper has no use for, folded code too, and cells of which nothing is left."""
+    hand_down_styles(found)
+    for tag in found.select(LEFT_OUT):
+        tag.decompose()
+    for tag in found.select("div.tag_hide-input"):
+        if not tag.get_text(strip=True) and not tag.find(["img", "svg"]):
+            tag.decompose()
+
+
+def hand_down_styles(found: Tag) -> None:
+    """Give drawings what their styles say of all: as part of one page, it would be said of that page's all."""
+    for style in found.select("svg > defs > style, svg > style"):
+        drawing = style.find_parent("svg")
+        said = re.fullmatch(r"\s*\*\s*{([^}]*)}\s*", style.get_text())
+        if drawing and said:
+            drawing["style"] = "; ".join(filter(None, [said[1].strip(), str(drawing.get("style", ""))]))
+
+
+def hold_words(found: Tag, soup: BeautifulSoup) -> None:
+    """Say where a line may end: within none of some words, but after the underscores of a name in a table."""
+    for places, words in WHOLE.items():
+        for text in texts(found, places, words):
+            parts = words.split(text)
+            parts[1::2] = [soup.new_tag("span", string=word, attrs={"class": "whole"}) for word in parts[1::2]]
+            text.replace_with(*parts)
+    for text in texts(found, ("td",), UNDERSCORE):
+        for part in UNDERSCORE.split(text)[:-1]:
+            text.insert_before(part, soup.new_tag("wbr"))
+        text.replace_with(UNDERSCORE.split(text)[-1])
+
+
+def texts(found: Tag, places: tuple[str, ...], words: re.Pattern[str]) -> list[NavigableString]:
+    """What is said in some places with such words in it, formulas and what is whole already left aside."""
+    said = [text for text in found.find_all(string=words) if text.find_parent(places)]
+    return [text for text in said if not text.find_parent(class_=["math", "whole"])]
+
+
 def rename(found: Tag, pages: Path, name: str, among: set[str]) -> None:
     """Prefix the ids with the page's own; lead links to pages `among` these there, and drop those to other files."""
     here = (pages / name).parent
+    prefix = f"{slug(name)}--"
     for tag in found.find_all(True):
-        for key in ("id", "for", "aria-labelledby", "aria-describedby"):
-            if tag.get(key):
-                tag[key] = f"{slug(name)}--{tag[key]}"
+        if tag.get("id"):
+            tag["id"] = prefix + str(tag["id"])
+        for key, value in tag.attrs.items():
+            if key in REFERENCES:
+                tag[key] = " ".join(prefix + one for one in str(value).split())
+            elif key in ("href", "xlink:href") and tag.name != "a":
+                tag[key] = re.sub("^#", f"#{prefix}", str(value))
+            elif "url(" in str(value):
+                tag[key] = re.sub(r"url\((['\"]?)#", rf"url(\1#{prefix}", str(value))
         if tag.get("src"):
             tag["src"] = (here / str(tag["src"])).resolve().relative_to(pages).as_posix()
     for tag in found.find_all("a", href=True):
