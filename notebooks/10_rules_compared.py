@@ -58,8 +58,8 @@ Markdown("Parents: " + "; ".join(f"{name} ({number})" for name, number in parent
 #
 # With the source of each formula. Three of them are one family: with scores $|w|^s$, the *effective number* of weights
 # is $(\sum |w|^s)^2 / \sum |w|^{2s}$, and so many are kept. The PQ index {cite:p}`diao2023pruning` has $s = \tfrac12$,
-# Effective Model Pruning {cite:p}`wang2025effective` $s = 1$, and $s = 2$ is the inverse of the kurtosis about zero. Two
-# come from elsewhere: the knee of a curve {cite:p}`satopaa2011finding`, and the threshold that parts a histogram
+# Effective Model Pruning {cite:p}`wang2025effective` $s = 1$, and $s = 2$ is the inverse of the kurtosis about zero.
+# Two come from elsewhere: the knee of a curve {cite:p}`satopaa2011finding`, and the threshold that parts a histogram
 # {cite:p}`otsu1979threshold`.
 
 # %% tags=["hide-input"]
