@@ -193,7 +193,8 @@ def worded(value: float, low: float, high: float, form: str = ".3f") -> str:
     """A value and its interval as a table shows them; without an interval where its ends are nan, "" for nan."""
     if np.isnan(value):
         return ""
-    form = f"+z{form[1:]}" if form.startswith("+") else f"z{form}"  # z: what is rounded to zero has no minus
+    sign, form = ("+", form[1:]) if form.startswith("+") else ("", form)
+    form = f"{sign}z{form.removeprefix('z')}"  # what is rounded to zero has no minus
     return f"{value:{form}}" + (f" ({low:{form}} to {high:{form}})" if not np.isnan(low) else "")
 
 
