@@ -31,11 +31,11 @@ cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one per
 
 # %% tags=["hide-input"]
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 from wmgp.experiments import history, inputs, optimum, results, rule_errors
 from wmgp.experiments.fresh import small_sweep
-from wmgp.experiments.names import called
+from wmgp.experiments.names import SCRATCH, called
 from wmgp.experiments.presets import EVERY
 from wmgp.experiments.provenance import provenance
 from wmgp.figures.sweeps import METHODS, sweep_figure
@@ -46,24 +46,32 @@ inputs.check_between("cost", cost, 0, 1)
 ADVICE, Y = f"cosine {ADVISED}", "accuracy_pruned"
 
 
-def recorded(name: str) -> tuple[pd.DataFrame, str]:
-    """The rows of a table, and what they are of."""
-    path = results.locate(name)
-    rows, runs = results.with_facts(path), provenance(path)
+def recorded(name: str) -> dict[str, pd.DataFrame]:
+    """The rows of a table, by what the network's training began from."""
+    return dict(list(results.with_facts(results.locate(name)).groupby("start", sort=False)))
+
+
+def of(rows: pd.DataFrame, name: str) -> str:
+    """What recorded rows are of."""
+    runs = provenance(results.locate(name))
     facts = [runs[run] for run in dict.fromkeys(rows["run"])]
     where_run = ", ".join(dict.fromkeys(f"{f['device']} ({f['cpu']}), {f['date']}" for f in facts))
-    return rows, f"{len(rows)} rows, {called(facts[0]['network'], facts[0]['data'], facts[0]['start'])}; {where_run}"
+    return f"{len(rows)} rows, {called(facts[0]['network'], facts[0]['data'], facts[0]['start'])}; {where_run}"
 
 
 if preset == "default":
-    (bare, bare_said), (tuned, tuned_said) = recorded(sample), recorded(table)
+    [bare], kinds = recorded(sample).values(), recorded(table)
+    fresh = kinds.pop(SCRATCH, None)
+    [tuned] = kinds.values()
     parents = history.records(results.locate(table).parent / "parents")
+    said = f"Without fine-tuning: {of(bare, sample)}. With it: {of(tuned, table)}"
+    said += f"; {of(fresh, table)}." if fresh is not None else "."
 else:
     found = small_sweep(preset, str(where), (seed,), methods=EVERY)
-    bare, tuned, parents = found.rows, found.rows, found.parents
-    bare_said = tuned_said = f"{called('lenet5', 'digits')}, run here on {where.type}"
+    bare, tuned, fresh, parents = found.rows, found.rows, found.rows, found.parents
+    said = f"{called('lenet5', 'digits')}, run here on {where.type}."
 names = {method: METHODS[method] for method in METHODS if method in set(bare["method"])}
-Markdown(f"Without fine-tuning: {bare_said}. With it: {tuned_said}.")
+Markdown(said)
 
 # %% [markdown]
 # ## Whose layers differ
@@ -127,7 +135,7 @@ def outcome(rows: pd.DataFrame, y: str) -> pd.DataFrame:
         lost = 100 * optimum.cost_at(part, list(asked.values()), y)
         cells = dict(zip(heads, [f"{points:+z.1f}" for points in lost], strict=True))
         table[names[method]] = cells | {f"most at a cost of {cost:.1%}": f"{most[method]:.0%}"}
-    return pd.DataFrame(table).T.reindex(names.values())
+    return pd.DataFrame(table).T.reindex([name for name in names.values() if name in table])
 
 
 # %%
@@ -146,6 +154,19 @@ sweep_figure(tuned, ["amount", "cosine_pruned"], ["accuracy_pruned", "accuracy"]
 
 # %%
 outcome(tuned, "accuracy")
+
+# %% [markdown]
+# ## From scratch
+#
+# Is it the architecture, or what ImageNet made of it? The same network trained on CIFAR-10 from random weights, by L1
+# and at random, with one epoch again.
+
+# %% mystnb={"image": {"alt": "MobileNetV2 from scratch: accuracy before and after fine-tuning, two methods."}}
+if fresh is not None:
+    display(sweep_figure(fresh, ["amount", "cosine_pruned"], ["accuracy_pruned", "accuracy"], {"accuracy": 0}))
+
+# %%
+outcome(fresh, "accuracy") if fresh is not None else Markdown("There are no such rows.")
 
 # %% [markdown]
 # ## Is any layer cut off?
@@ -194,6 +215,16 @@ def way_out(rows: pd.DataFrame, y: str) -> str:
     return f"{' and '.join(best)} ({max(most.values()):.0%}; global L1 {most['l1']:.0%})"
 
 
+def from_scratch() -> str:
+    """What the weights of a network trained from scratch recommend, and what is left there after an epoch."""
+    if fresh is None:
+        return ""
+    amount, whole = recommendations(fresh)["optimal"], f"{fresh['accuracy_parent'].iloc[0]:.1%}"
+    record = next(each for each in parents if each["parent_sha256"] == fresh["parent_sha256"].iloc[0])
+    tails, there = results.spread([k2(record)], ".2f"), left(fresh, "l1", amount, "accuracy")
+    return f"- **From scratch** $k_2$ is {tails}, and the optimal {amount:.0%} leaves {there} of {whole}.\n"
+
+
 at, tuned_at = recommendations(bare), recommendations(tuned)
 whole, tuned_whole = (f"{rows['accuracy_parent'].iloc[0]:.1%}" for rows in (bare, tuned))
 gone, then, _ = first_loss(tuned)[names["l1"]].values()
@@ -203,8 +234,8 @@ Markdown(f"""
 - **The optimal amount destroys it.** Global L1 at {at["optimal"]:.0%} leaves {left(bare, "l1", at["optimal"], Y)} of
   {whole} where nothing is tuned. With one epoch of fine-tuning, {tuned_at["optimal"]:.0%} leaves
   {left(tuned, "l1", tuned_at["optimal"], "accuracy")} of {tuned_whole}.
-- **The safe amount.** At {at["safe"]:.1%} global L1 leaves {left(bare, "l1", at["safe"], Y)} untuned, and at
-  {tuned_at["safe"]:.1%} it leaves {left(tuned, "l1", tuned_at["safe"], "accuracy")} with one epoch.
+{from_scratch()}- **The safe amount.** At {at["safe"]:.1%} global L1 leaves {left(bare, "l1", at["safe"], Y)} untuned,
+  and at {tuned_at["safe"]:.1%} it leaves {left(tuned, "l1", tuned_at["safe"], "accuracy")} with one epoch.
 - **A cosine of {ADVISED} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
   {at[ADVICE]:.0%} and leaves {left(bare, "l1", at[ADVICE], Y)}.
 - **A lost tensor is no alarm by itself.** Under global L1, before any
