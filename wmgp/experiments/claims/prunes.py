@@ -71,6 +71,7 @@ def one_curve(of: Recorded) -> Iterator[Row]:
     for name, rows in tuned_once(of):
         left = collapse.over_seeds(rows, collapse.shares, draws=DRAWS)
         there = collapse.at_cosine(rows, (CLOSE,)).pivot_table(index="seed", columns="method", values="accuracy")
+        there = there.reindex(columns=list(PAIR))  # a coarse grid may have no prune as far from the parent
         gap = mean((POINTS * (there["l1"] - there["random"])).tolist())
         for key, claim, found, form in (
             ("C2.amount", "Variance of the accuracy that one curve over the amount leaves", left["amount"], ".3f"),
