@@ -422,6 +422,17 @@ def test_seconds_of_a_training_that_went_on_are_those_of_both_parts(digits, tmp_
         assert float(file.metadata()["seconds"]) > 1
 
 
+def test_the_state_of_another_network_of_the_same_name_is_no_use(digits, tmp_path):
+    def of(width):
+        return lambda seed: nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, 10))
+
+    with pytest.raises(Stopped):
+        parents.parent("mine", digits[0], 1, 2, folder=tmp_path, initial=of(4), after_epoch=stopping_at(2))
+    done = []
+    parents.parent("mine", digits[0], 1, 2, folder=tmp_path, initial=of(5), after_epoch=done.append)
+    assert done == [1, 2]
+
+
 @pytest.mark.parametrize("what", ["recipe", "seed's images", "version", "bytes", "history"])
 def test_the_state_of_another_training_is_no_use(digits, tmp_path, monkeypatch, what):
     """Nor is one that is damaged; the training begins anew, and its result is as of one that was never stopped."""

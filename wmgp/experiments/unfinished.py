@@ -12,17 +12,20 @@ from torch import Generator, Tensor, nn
 
 from .descent import Descent
 from .files import write_aside
-from .provenance import source_hash
+from .provenance import source_hash, weights_hash
 
-MODULES = tuple(f"experiments.{name}" for name in ("augment", "data", "descent", "graphs", "training", "unfinished"))
+MODULES = tuple(
+    f"experiments.{name}"
+    for name in ("augment", "data", "descent", "graphs", "models", "pooling", "training", "unfinished")
+)
 MOMENTUM = "momentum_buffer"  # torch.optim.SGD's name for it
 
 
 class Unfinished:
     """The file `path`: weights, momentum and random states of networks in training, and what was seen on the way.
 
-    `settings` name all that decides the training. A file of another training, version or kind of device is of no use
-    and is written over. `seen` grows by an array an epoch, all of one shape and dtype; it is kept too.
+    `settings` and the untrained weights say which training it is. A file of another one, of another version or kind of
+    device is of no use and is written over. `seen` grows by an array an epoch, all of one shape and dtype.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, str], seen: list[np.ndarray]):
@@ -36,6 +39,7 @@ class Unfinished:
 
     def restore(self, descent: Descent, batches: Generator) -> int:
         """Set a descent that has not begun, and the random numbers, to the file's state; return the epochs done."""
+        self.settings["initial_sha256"] = weights_hash(dict(_weights(descent)))
         facts, kept = self._read()
         expected = self._facts(descent)
         if {name: facts.get(name) for name in expected} != expected:
