@@ -33,17 +33,18 @@ cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one per
 import pandas as pd
 from IPython.display import Markdown, display
 
-from wmgp.experiments import history, inputs, optimum, results, rule_errors
+from wmgp.experiments import history, inputs, results
 from wmgp.experiments.fresh import small_sweep
 from wmgp.experiments.names import SCRATCH, called
 from wmgp.experiments.presets import EVERY
 from wmgp.experiments.provenance import provenance
+from wmgp.experiments.studies import advice
 from wmgp.figures.sweeps import METHODS, sweep_figure
 from wmgp.rules import ADVISED
 
 where = inputs.begin(preset, seed, device)
 inputs.check_between("cost", cost, 0, 1)
-ADVICE, Y = f"cosine {ADVISED}", "accuracy_pruned"
+Y = "accuracy_pruned"
 
 
 def recorded(name: str) -> dict[str, pd.DataFrame]:
@@ -110,31 +111,19 @@ sweep_figure(bare, ["amount", "cosine_pruned"], ["accuracy_pruned"], {"accuracy_
 
 
 # %% tags=["hide-input"]
-def possible(rows: pd.DataFrame, y: str) -> dict[str, float]:
-    """The largest measured amount at the allowed cost, by method."""
-    return {
-        method: optimum.largest_amount(part, cost, y)
-        for method, part in rows[rows["seed"] == rows["seed"].min()].groupby("method")
-    }
-
-
-def recommendations(rows: pd.DataFrame) -> dict[str, float]:
-    """The amounts that the weights of the first parent recommend."""
-    record = next(each for each in parents if each["parent_sha256"] == rows["parent_sha256"].iloc[0])
-    asked = rule_errors.of_front(record["trained"]["analysis"])
-    return {"optimal": asked["utopia"], "safe": asked["safe"], ADVICE: asked["cosine 0.99"]}
+def of_parent(rows: pd.DataFrame) -> dict:
+    """The record of the first parent of these rows."""
+    return next(each for each in parents if each["parent_sha256"] == rows["parent_sha256"].iloc[0])
 
 
 def outcome(rows: pd.DataFrame, y: str) -> pd.DataFrame:
     """Accuracy lost (points) at each recommended amount, by method, and the largest amount that was cheap enough."""
-    first = rows[rows["parent_sha256"] == rows["parent_sha256"].iloc[0]]
-    asked = recommendations(rows)
-    heads = [f"{rule}: {amount:.1%}" for rule, amount in asked.items()]
-    table, most = {}, possible(first, y)
-    for method, part in first.groupby("method"):
-        lost = 100 * optimum.cost_at(part, list(asked.values()), y)
-        cells = dict(zip(heads, [f"{points:+z.1f}" for points in lost], strict=True))
-        table[names[method]] = cells | {f"most at a cost of {cost:.1%}": f"{most[method]:.0%}"}
+    asked, most = advice.recommended(of_parent(rows)), advice.most(rows, cost, y)
+    table = {
+        names[method]: {f"{rule}: {asked[rule]:.1%}": f"{100 * share:+z.1f}" for rule, share in lost.items()}
+        | {f"most at a cost of {cost:.1%}": f"{most[method]:.0%}"}
+        for method, lost in advice.lost(rows, asked, y).items()
+    }
     return pd.DataFrame(table).T.reindex([name for name in names.values() if name in table])
 
 
@@ -179,21 +168,17 @@ sweep_figure(tuned, ["amount"], ["min_survival"], {"min_survival": 0})
 
 
 # %% tags=["hide-input"]
-def first_loss(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """The smallest measured amount at which some tensor has nothing left, and the accuracy there, by method."""
-    found = {}
-    for method, part in rows[rows["parent_sha256"] == rows["parent_sha256"].iloc[0]].groupby("method"):
-        gone = part[part["min_survival"] == 0].sort_values("amount")
-        found[names[method]] = {
-            "a tensor is gone at": f"{gone['amount'].iloc[0]:.0%}" if len(gone) else "never",
-            "accuracy just after": f"{gone['accuracy_pruned'].iloc[0]:.1%}" if len(gone) else "",
-            "accuracy an epoch later": f"{gone['accuracy'].iloc[0]:.1%}" if len(gone) else "",
-        }
-    return found
-
+gone = {
+    names[method]: {
+        "a tensor is gone at": "never" if row is None else f"{row['amount']:.0%}",
+        "accuracy just after": "" if row is None else f"{row['accuracy_pruned']:.1%}",
+        "accuracy an epoch later": "" if row is None else f"{row['accuracy']:.1%}",
+    }
+    for method, row in advice.first_loss(tuned).items()
+}
 
 # %%
-pd.DataFrame(first_loss(tuned)).T.reindex(names.values())
+pd.DataFrame(gone).T.reindex(names.values())
 
 # %% [markdown]
 # ## What to conclude
@@ -203,14 +188,13 @@ SMALL = 0.1  # an amount at which nothing should happen yet
 
 
 def left(rows: pd.DataFrame, method: str, amount: float, y: str) -> str:
-    """Accuracy of the first parent's prunes at an amount, linear between the measured ones."""
-    part = rows[(rows["method"] == method) & (rows["parent_sha256"] == rows["parent_sha256"].iloc[0])]
-    return f"{part['accuracy_parent'].iloc[0] - optimum.cost_at(part, [amount], y)[0]:.1%}"
+    """The accuracy left at an amount, as the text says it."""
+    return f"{advice.left(rows, method, amount, y):.1%}"
 
 
 def way_out(rows: pd.DataFrame, y: str) -> str:
     """The methods with the largest amount at the allowed cost, and that of global L1."""
-    most = possible(rows, y)
+    most = advice.most(rows, cost, y)
     best = [names[method] for method, amount in most.items() if amount == max(most.values())]
     return f"{' and '.join(best)} ({max(most.values()):.0%}; global L1 {most['l1']:.0%})"
 
@@ -219,16 +203,16 @@ def from_scratch() -> str:
     """What the weights of a network trained from scratch recommend, and what is left there after an epoch."""
     if fresh is None:
         return ""
-    amount, whole = recommendations(fresh)["optimal"], f"{fresh['accuracy_parent'].iloc[0]:.1%}"
-    record = next(each for each in parents if each["parent_sha256"] == fresh["parent_sha256"].iloc[0])
+    record, whole = of_parent(fresh), f"{fresh['accuracy_parent'].iloc[0]:.1%}"
+    amount = advice.recommended(record)["optimal"]
     tails, there = results.spread([k2(record)], ".2f"), left(fresh, "l1", amount, "accuracy")
     return f"- **From scratch** $k_2$ is {tails}, and the optimal {amount:.0%} leaves {there} of {whole}.\n"
 
 
-at, tuned_at = recommendations(bare), recommendations(tuned)
+at, tuned_at = (advice.recommended(of_parent(rows)) for rows in (bare, tuned))
 whole, tuned_whole = (f"{rows['accuracy_parent'].iloc[0]:.1%}" for rows in (bare, tuned))
-gone, then, _ = first_loss(tuned)[names["l1"]].values()
-alarm = f"the first tensor is gone at {gone}, where {then} are left of {tuned_whole}" if then else "none is lost"
+when, then, _ = gone[names["l1"]].values()
+alarm = f"the first tensor is gone at {when}, where {then} are left of {tuned_whole}" if then else "none is lost"
 
 Markdown(f"""
 - **The optimal amount destroys it.** Global L1 at {at["optimal"]:.0%} leaves {left(bare, "l1", at["optimal"], Y)} of
@@ -237,7 +221,7 @@ Markdown(f"""
 {from_scratch()}- **The safe amount.** At {at["safe"]:.1%} global L1 leaves {left(bare, "l1", at["safe"], Y)} untuned,
   and at {tuned_at["safe"]:.1%} it leaves {left(tuned, "l1", tuned_at["safe"], "accuracy")} with one epoch.
 - **A cosine of {ADVISED} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
-  {at[ADVICE]:.0%} and leaves {left(bare, "l1", at[ADVICE], Y)}.
+  {at[advice.AT_COSINE]:.0%} and leaves {left(bare, "l1", at[advice.AT_COSINE], Y)}.
 - **A lost tensor is no alarm by itself.** Under global L1, before any
   fine-tuning, {alarm}. [Shifts of batch normalisation that were as good as
   zero before](03_kurtosis.ipynb) go first.
