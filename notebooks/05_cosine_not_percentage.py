@@ -159,7 +159,7 @@ pd.DataFrame(
         f"cosine {c}": {
             "L1": mean_at(c, "l1"),
             "random": mean_at(c, "random"),
-            "L1 less random (points)": results.worded(*gaps[c], "+z.2f"),
+            "L1 less random (points)": results.worded(*gaps[c], "+.2f"),
         }
         for c in COSINES
     }
@@ -222,7 +222,7 @@ def summary(name: str) -> dict[str, str]:
     return {
         **counts,
         **left,
-        **{f"L1 less random at {c} (points)": results.worded(*apart[name][c], "+z.1f") for c in AT},
+        **{f"L1 less random at {c} (points)": results.worded(*apart[name][c], "+.1f") for c in AT},
     }
 
 
@@ -248,7 +248,7 @@ Markdown(f"""
 - **Cosine says far more than percentage.** One curve over the amount leaves {by_amount[0]:.1%} of the variance of the
   accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {fewer:.0%} less.
 - **It does not say all.** A curve a method would leave {own[0]:.1%}. Where the cosine is the same, {better}. The
-  widest gap among these is {results.worded(*widest, "+z.2f")}\N{NO-BREAK SPACE}points.
+  widest gap among these is {results.worded(*widest, "+.2f")}\N{NO-BREAK SPACE}points.
 - **In every network?** In {closer} of {len(shares)} sweeps the cosine leaves less unexplained than the amount. At a
   cosine of 0.9 L1 is ahead of random pruning in {ahead} of the {len(there)} that reach it, and clear of chance in
   {surely}{f"; it is behind, clear of chance, in {behind}" if behind else ""}. The table above has the numbers.

@@ -154,7 +154,7 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["agreement", "js", "cka"], {"ag
 # with replacement.
 
 # %%
-signed = partial(results.worded, form="+z.3f")
+signed = partial(results.worded, form="+.3f")
 MEASURES = {"agreement": "agreement", "js": "divergence", "cka": "linear CKA", "accuracy": "accuracy"}
 NEAR = 0.9
 parts = {"all rows": rows, f"cosine {NEAR} and more": rows[rows["cosine_pruned"] >= NEAR]}
@@ -196,7 +196,7 @@ def gap(y: str, cosine: float, factor: float) -> tuple[float, float, float]:
 COSINES = (0.99, 0.95, 0.9, 0.8, 0.7)
 gaps = {c: {y: gap(y, c, 100 if y == "agreement" else 1) for y in ("agreement", "js", "cka")} for c in COSINES}
 heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "linear CKA"}
-forms = {"agreement": "+z.2f", "js": "+z.4f", "cka": "+z.3f"}
+forms = {"agreement": "+.2f", "js": "+.4f", "cka": "+.3f"}
 pd.DataFrame(
     {f"cosine {c}": {heads[y]: results.worded(*found[y], forms[y]) for y in heads} for c, found in gaps.items()}
 ).T

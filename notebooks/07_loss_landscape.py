@@ -147,7 +147,7 @@ def measures(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def form(what: str) -> str:
     """How a row's numbers are shown."""
-    return ".3f" if what.startswith("amount") else "z.4f" if what.startswith("loss") else ".2f"
+    return ".3f" if what.startswith("amount") else ".4f" if what.startswith("loss") else ".2f"
 
 
 # %%

@@ -161,7 +161,7 @@ correlations = {
     if all(kurtoses[each][name] is not None for each in alike.index)
 }
 pd.DataFrame(
-    {name: {"rank correlation (95%)": results.worded(*found, "+z.2f")} for name, found in correlations.items()}
+    {name: {"rank correlation (95%)": results.worded(*found, "+.2f")} for name, found in correlations.items()}
 ).T
 
 # %% [markdown]
@@ -223,7 +223,7 @@ between = {
     name: optimum.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist(), seed)
     for name in (*KURTOSES, "optimal amount")
 }
-pd.DataFrame({name: {"rank correlation (95%)": results.worded(*found, "+z.2f")} for name, found in between.items()}).T
+pd.DataFrame({name: {"rank correlation (95%)": results.worded(*found, "+.2f")} for name, found in between.items()}).T
 
 # %% [markdown]
 # ## What to conclude
@@ -238,7 +238,7 @@ at_optimum = 100 * costs[:, int(np.argmin(np.abs(OFFSETS)))]
 knee = "It is not where accuracy gives way." if low_gap > 0 or high_gap < 0 else "It may be where accuracy gives way."
 lost_there = ordered["lost at the optimum (points)"]
 at_the_optimum = "\n".join(f"  - {name}: {points:z.1f}" for name, points in lost_there.items())
-apart = [results.worded(*between[name], "+z.2f") or "undefined" for name in KURTOSES]
+apart = [results.worded(*between[name], "+.2f") or "undefined" for name in KURTOSES]
 clear = "orders" if low > 0 or high < 0 else "is not seen to order"
 
 Markdown(f"""
@@ -250,7 +250,7 @@ Markdown(f"""
 - **{knee}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f}\N{NO-BREAK SPACE}points of
   amount from the optimum ({low_gap:+.1f} to {high_gap:+.1f}).
 - **Kurtosis** of the pooled weights {clear} these parents by what they could lose: rank correlation
-  {results.worded(value, low, high, "+z.2f")}, {len(possible)}\N{NO-BREAK SPACE}parents.
+  {results.worded(value, low, high, "+.2f")}, {len(possible)}\N{NO-BREAK SPACE}parents.
   Between {len(ordered)}\N{NO-BREAK SPACE}networks it is {apart[0]}, that of the weight matrices' kurtosis {apart[1]}.
 - **From network to network** the price differs. After an epoch, the optimal amount costs, in points of accuracy:
 {at_the_optimum}

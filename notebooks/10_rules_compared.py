@@ -113,7 +113,7 @@ points = {
 }
 pd.DataFrame(
     {
-        words: {rule: results.worded(*found, "+z.1f") for rule, found in points[t].items()}
+        words: {rule: results.worded(*found, "+.1f") for rule, found in points[t].items()}
         for t, words in TARGETS.items()
     }
 )
@@ -142,7 +142,7 @@ Markdown(f"""
 - **After an epoch of fine-tuning** the constant is off by {off:.1f}\N{NO-BREAK SPACE}points of amount, on
   the mean over {len(parents)}\N{NO-BREAK SPACE}networks. Rules that are closer, clear of chance: {better("most")}.
 - **The paper's rule** {stands} the constant: its error less the constant's is
-  {results.worded(*utopia, "+z.1f")}\N{NO-BREAK SPACE}points.
+  {results.worded(*utopia, "+.1f")}\N{NO-BREAK SPACE}points.
 - **Where nothing is tuned** the rules that are closer than eighty percent, clear of chance, are:
   {better("most_untuned")}.
 """)

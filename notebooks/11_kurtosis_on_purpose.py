@@ -155,8 +155,8 @@ plain = over(order.orders, trained)
 leads = over(order.leads, parents)
 table = {
     words: {
-        **{f"{TARGETS[target]}": results.worded(*found[target][name], "+z.2f") for target in PANELS},
-        **{f"{TARGETS[target]}, as trained": results.worded(*plain[target][name], "+z.2f") for target in PANELS},
+        **{f"{TARGETS[target]}": results.worded(*found[target][name], "+.2f") for target in PANELS},
+        **{f"{TARGETS[target]}, as trained": results.worded(*plain[target][name], "+.2f") for target in PANELS},
     }
     for name, words in NUMBERS.items()
 }
@@ -179,7 +179,7 @@ pd.DataFrame(
                 f"with {words}": f"{order.correlation(columns[name], columns[other]):+z.2f}" if name in columns else ""
                 for other, words in (("kurtosis", "kurtosis"), ("most", "the most after an epoch"))
             },
-            **{f"kept, {words}": results.worded(*held[target][name], "+z.2f") for target, words in PANELS.items()},
+            **{f"kept, {words}": results.worded(*held[target][name], "+.2f") for target, words in PANELS.items()},
         }
         for name in ("nothing", *CONFOUNDERS, "all")
     }
@@ -225,7 +225,7 @@ def best(target: str) -> str:
     lead = leads[target].get(name)
     clear = lead is not None and lead[1] > 0
     beside = "" if lead is None else f", {'clearly' if clear else 'not clearly'} better than kurtosis"
-    return f"{NUMBERS[name]}, {results.worded(*found[target][name], '+z.2f')}{beside}"
+    return f"{NUMBERS[name]}, {results.worded(*found[target][name], '+.2f')}{beside}"
 
 
 within = over(order.within_seeds, parents)
@@ -237,7 +237,7 @@ def concluded(target: str, words: str) -> str:
     alone, fixed = found[target]["kurtosis"], held[target]["all"]
     worded = {"alone": alone, "within": within[target]["kurtosis"], "fixed": fixed}
     worded["trained"] = plain[target]["kurtosis"]
-    said = {name: results.worded(*each, "+z.2f") or "undefined" for name, each in worded.items()}
+    said = {name: results.worded(*each, "+.2f") or "undefined" for name, each in worded.items()}
     return f"""
 - **{words.capitalize()}** the most to prune {follows(*alone)} kurtosis: rank correlation {said["alone"]}, over the
   variants of one seed {said["within"]}.

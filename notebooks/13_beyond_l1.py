@@ -150,7 +150,7 @@ by_amount(ordering.means(rows), ".1f")
 
 # %%
 gains = ordering.gains(rows)
-by_amount(gains, "+z.1f")
+by_amount(gains, "+.1f")
 
 # %% [markdown]
 # ## Does the cosine order them?
@@ -172,7 +172,7 @@ ranks = {
 }
 pd.DataFrame(
     {
-        f"{which}, {COSINES[x]}": {head: results.worded(*each, "+z.2f") for head, each in found.items()}
+        f"{which}, {COSINES[x]}": {head: results.worded(*each, "+.2f") for head, each in found.items()}
         for (which, x), found in ranks.items()
     }
 ).T
@@ -212,7 +212,7 @@ def clear(sign: int) -> str:
 
 def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
     """A rank correlation with its interval; "undefined" where there is none."""
-    return results.worded(*ranks[which, x][head], "+z.2f") or "undefined"
+    return results.worded(*ranks[which, x][head], "+.2f") or "undefined"
 
 
 ORDERS = 0.5  # the least rank correlation at an equal amount, its interval included, that is called an order
@@ -227,7 +227,7 @@ def orders(which: str) -> bool:
 table = ordering.means(rows)
 best = table.loc[table.groupby("amount")["mean"].idxmax()]
 bests = "; ".join(f"at {row.amount:.0%}, {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
-on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+z.1f")
+on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f")
 shares = {
     which: f"{found['cosine'][0]:.1%}, {found['amount'][0]:.1%} and {found['own'][0]:.1%}"
     for which, found in left.items()

@@ -226,7 +226,7 @@ pd.DataFrame(
 # %%
 pd.DataFrame(
     {
-        (name, when): {f"cosine {c}": results.worded(*gaps[name, y, c], "+z.1f") for c in COSINES}
+        (name, when): {f"cosine {c}": results.worded(*gaps[name, y, c], "+.1f") for c in COSINES}
         for name in PAIRS
         for y, when in Y.items()
     }
@@ -283,7 +283,7 @@ def afforded(pool: str, way: str) -> dict[str, list[float]]:
 
 # %%
 affordable = {POOLS[pool]: afforded(pool, way) for pool, way in ASKED.items()}
-pd.DataFrame({name: {what: results.spread(v, "z.2f") for what, v in each.items()} for name, each in affordable.items()})
+pd.DataFrame({name: {what: results.spread(v, ".2f") for what, v in each.items()} for name, each in affordable.items()})
 
 # %% [markdown]
 # ## A network that is in use

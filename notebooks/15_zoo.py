@@ -149,7 +149,7 @@ ranks = {
 }
 Markdown(
     "\n".join(
-        f"- {words}; {title.lower()}: {results.worded(*found, 'z.2f') or 'undefined'}"
+        f"- {words}; {title.lower()}: {results.worded(*found, '.2f') or 'undefined'}"
         for words, each in ranks.items()
         for title, found in each.items()
     )
@@ -221,7 +221,7 @@ matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
 
 def found(words: str) -> str:
     """The two rank correlations with an amount."""
-    return " and ".join(results.worded(*each, "z.2f") or "undefined" for each in ranks[words].values())
+    return " and ".join(results.worded(*each, ".2f") or "undefined" for each in ranks[words].values())
 
 
 def named(names: list[str]) -> str:

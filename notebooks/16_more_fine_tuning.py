@@ -120,7 +120,7 @@ changes_figure({QUANTITIES[y]: moved[y] for y in QUANTITIES})
 
 # %%
 tables = {
-    (name, f"{amount:.0%}"): {QUANTITIES[y]: results.worded(*moved[y][name][amount], "+z.4f") for y in QUANTITIES}
+    (name, f"{amount:.0%}"): {QUANTITIES[y]: results.worded(*moved[y][name][amount], "+.4f") for y in QUANTITIES}
     for name in networks
     for amount in moved["js"][name]
 }
@@ -154,10 +154,10 @@ def way(found: tuple[float, float, float], closer: int) -> str:
 def told(name: str, amount: float) -> str:
     """What became of one prune."""
     js, cosine = moved["js"][name][amount], moved["cosine"][name][amount]
-    nats = f"{results.worded(*js, '+z.4f')}\N{NO-BREAK SPACE}nats"
+    nats = f"{results.worded(*js, '+.4f')}\N{NO-BREAK SPACE}nats"
     return (
         f"{name}, {amount:.0%} pruned: in function {way(js, -1)}, {nats}; "
-        f"in parameters {way(cosine, 1)}, {results.worded(*cosine, '+z.4f')} of cosine."
+        f"in parameters {way(cosine, 1)}, {results.worded(*cosine, '+.4f')} of cosine."
     )
 
 
@@ -183,7 +183,7 @@ for name in networks:
         mostly = abs(moved["js"][name][pruned[0]][0] - drift[0]) < abs(drift[0]) / 2
         lines.append(
             f"{name}, nothing pruned: trained on, the parent itself moves by "
-            f"{results.worded(*drift, '+z.4f')}\N{NO-BREAK SPACE}nats."
+            f"{results.worded(*drift, '+.4f')}\N{NO-BREAK SPACE}nats."
             + (" The smallest prune's way is mostly this drift." if mostly else "")
         )
     gain = [amount for amount in pruned if moved["accuracy"][name][amount][1] > 0]

@@ -255,7 +255,7 @@ def test_figures_in_words():
     assert results.worded(0.12345, 0.1, 0.2) == "0.123 (0.100 to 0.200)"
     assert results.worded(1.0, nan, nan, "+.2f") == "+1.00" and results.worded(nan, nan, nan) == ""
     assert results.worded(-0.001, -0.2, 0.001, "+.2f") == "+0.00 (-0.20 to +0.00)"
-    assert results.worded(-0.001, -0.2, 0.001, "z.2f") == "0.00 (-0.20 to 0.00)"
+    assert results.worded(-0.001, -0.2, 0.001, ".2f") == "0.00 (-0.20 to 0.00)"
     assert results.spread([1.0, None, 2.0], ".1f") == "1.5 (1.0 to 2.0)"
     assert results.spread([0.791, 0.789], ".2f") == "0.79"
     assert (results.spread([1.0], ".2f"), results.spread([None], ".2f")) == ("1.00", "undefined")

@@ -193,8 +193,7 @@ def worded(value: float, low: float, high: float, form: str = ".3f") -> str:
     """A value and its interval as a table shows them; without an interval where its ends are nan, "" for nan."""
     if np.isnan(value):
         return ""
-    sign, form = ("+", form[1:]) if form.startswith("+") else ("", form)
-    form = f"{sign}z{form.removeprefix('z')}"  # what is rounded to zero has no minus
+    form = _without_minus_zero(form)
     return f"{value:{form}}" + (f" ({low:{form}} to {high:{form}})" if not np.isnan(low) else "")
 
 
@@ -203,5 +202,11 @@ def spread(values: Iterable[float | None], form: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "undefined"
-    several = f"{min(known):{form}}" != f"{max(known):{form}}"
+    shown = _without_minus_zero(form)
+    several = f"{min(known):{shown}}" != f"{max(known):{shown}}"
     return worded(float(np.mean(known)), *((min(known), max(known)) if several else (np.nan, np.nan)), form)
+
+
+def _without_minus_zero(form: str) -> str:
+    """The format in which what is rounded to zero has no minus."""
+    return f"+z{form[1:]}" if form.startswith("+") else f"z{form}"
