@@ -151,15 +151,21 @@ def _progress() -> Generator[Callable[[str, int, int], None], None, None]:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = *Progress.get_default_columns(), TextColumn("left,"), MofNCompleteColumn(), TextColumn("in")
     console, bars = Console(stderr=True), {}
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:  # where some versions of rich end even a disabled bar with an empty line
+        yield _tell_the_end
+        return
+    columns = *Progress.get_default_columns(), TextColumn("left,"), MofNCompleteColumn(), TextColumn("in")
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in bars:
                 bars[what] = progress.add_task(what, total=total)
             progress.update(bars[what], completed=done)
-            if not console.is_terminal and done == total:
-                print(f"{what}: {total} done", file=sys.stderr)
 
         yield tell
+
+
+def _tell_the_end(what: str, done: int, total: int) -> None:
+    if done == total:
+        print(f"{what}: {total} done", file=sys.stderr)
