@@ -6,6 +6,7 @@ is compressed, which its mapped reading would take for weights.
 
 import pickletools
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -88,14 +89,16 @@ def _checksum(file: BinaryIO, length: int) -> int:
 def _check_storages(path: Path, data: tuple[str, bytes], sizes: dict[str, int]) -> None:
     """Raise InputError where the pickle promises a storage that its record does not hold to the byte."""
     folder = data[0].removesuffix("data.pkl")
-    for promised in _persistent(path, data[1]):
-        match promised:
-            case ("storage", str(kind), str(key), _, int(n)):
-                item = ITEM_BYTES.get(kind.rpartition(" ")[2], 1)
-                if sizes.get(f"{folder}data/{key}") != n * item:
-                    raise InputError(f"{path}: the storage {key!r} is not {n} values long; the file may be damaged")
-            case _:
-                raise InputError(f"{path}: {DAMAGED}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's advice on how a damaged string should have been written
+        for promised in _persistent(path, data[1]):
+            match promised:
+                case ("storage", str(kind), str(key), _, int(n)):
+                    item = ITEM_BYTES.get(kind.rpartition(" ")[2], 1)
+                    if sizes.get(f"{folder}data/{key}") != n * item:
+                        raise InputError(f"{path}: the storage {key!r} is not {n} values long; the file may be damaged")
+                case _:
+                    raise InputError(f"{path}: {DAMAGED}")
 
 
 def _persistent(path: Path, data: bytes) -> Iterator[Any]:
