@@ -177,6 +177,7 @@ def check_torch(scratch: Path, content: bytes) -> None:
 @budget(300)
 @given(st.sampled_from(sorted(TORCH)), edits())
 @example("legacy", [(0.0, "insert", 0), (0.0, "insert", 128)])  # of a protocol that torch warns of
+@example("nested legacy", [(0.865234375, "flip", 6)])  # a signalling NaN
 def test_edited_torch_files(scratch, kind, wanted):
     check_torch(scratch, edited(TORCH[kind], wanted))
 

@@ -243,3 +243,16 @@ def test_what_is_not_finite_is_refused_by_name(bad, size, dtype, rng):
         wmgp.analyze({"first.weight": good, "layer.weight": wrong})
     with pytest.raises(wmgp.InputError, match=r"^token: "):  # also where it could not be pruned
         wmgp.analyze({"first.weight": good, "token": wrong})
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+@pytest.mark.parametrize(("dtype", "bits"), [("float32", 0x7FA00000), ("bfloat16", 0x7FA0), ("float16", 0x7D00)])
+def test_a_signalling_nan_is_refused_without_a_warning(dtype, bits, size):
+    weight = torch.ones(size, dtype=getattr(torch, dtype))
+    weight.view(torch.int32 if dtype == "float32" else torch.int16)[size // 2] = bits
+    for asked in (wmgp.analyze, wmgp.kurtosis_of_kurtoses, lambda source: wmgp.prune(source, 0.5)):
+        with pytest.raises(wmgp.InputError, match=r"^w\.weight: .*NaN or infinity$"):
+            asked({"w.weight": weight})
+    with pytest.raises(wmgp.InputError, match="NaN or infinity$"):
+        wmgp.kurtosis(weight)
+    assert np.isnan(wmgp.cosine_similarity({"w.weight": weight}, {"w.weight": weight}))

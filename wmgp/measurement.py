@@ -20,7 +20,7 @@ from .counters import Counter, by_value
 from .errors import InputError
 from .magnitudes import Histogram, Magnitudes
 from .moments import Moments, kurtosis_of, moments
-from .parameters import Parameter, Pool, collect
+from .parameters import Parameter, Pool, collect, to_float64
 
 SORTED_BELOW = 100_000  # values: sorting so few takes a millisecond, and needs nothing compiled
 CHUNK, DEVICE_CHUNK = 1 << 20, 3 << 22  # values a task reads; fixed, so that sums never depend on the threads
@@ -123,7 +123,7 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
 
     counters = _share(work, chunks, parameters)
     firsts = np.flatnonzero([start == 0 for _, start, _ in chunks])
-    magnitude = np.maximum.reduceat(largest, firsts).view(np.float32).astype(np.float64)
+    magnitude = to_float64(np.maximum.reduceat(largest, firsts).view(np.float32))
     _refuse_unfinite(parameters, magnitude)
     histogram = Histogram.merged([counter.histogram() for counter in counters])
     blocks = {place: counts for counter in counters for place, counts in counter.halves.blocks.items()}
@@ -224,7 +224,7 @@ def _share(
 
 def _float64(p: Parameter) -> Float[np.ndarray, " n"]:
     block = p.block(0, p.n)
-    return (block if isinstance(block, np.ndarray) else block.cpu().numpy()).astype(np.float64)
+    return to_float64(block if isinstance(block, np.ndarray) else block.cpu().numpy())
 
 
 def _refuse_unfinite(parameters: Sequence[Parameter], largest: np.ndarray) -> None:

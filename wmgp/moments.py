@@ -91,9 +91,9 @@ def kurtosis(x: Any) -> float:
     them equal. Raises `InputError` where a value is not finite.
     """
     from .errors import InputError
-    from .parameters import to_numpy
+    from .parameters import to_float64, to_numpy
 
-    values = np.ravel(to_numpy(x)).astype(np.float64)
+    values = to_float64(np.ravel(to_numpy(x)))
     if not np.isfinite(values).all():
         raise InputError("kurtosis: expected finite values, found NaN or infinity")
     largest = np.abs(values).max(initial=0)

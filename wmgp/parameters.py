@@ -127,6 +127,12 @@ def to_numpy(x: Any) -> np.ndarray:
     return x.astype(np.float32) if dtype_name(x) == "bfloat16" else x
 
 
+def to_float64(values: np.ndarray) -> np.ndarray:
+    """A copy in float64, exactly; a signalling NaN, of which numpy would warn, becomes a NaN like any other."""
+    with np.errstate(invalid="ignore"):
+        return values.astype(np.float64)
+
+
 def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> list[Parameter]:
     """The floating-point parameters of a source in its own order: buffers left out, tied tensors once.
 

@@ -7,14 +7,14 @@ from jaxtyping import Float
 
 from .errors import InputError
 from .measurement import CHUNK
-from .parameters import Parameter, collect, is_torch, label
+from .parameters import Parameter, collect, is_torch, label, to_float64
 
 
 def cosine_similarity(a: Any, b: Any) -> float:
     """Cosine similarity in [-1, 1] of all the parameters of two sources (see `wmgp.analyze`), matched by name.
 
-    Sums run in float64, tensor by tensor; nan where either is all zeros. Raises `InputError` naming the tensor where
-    the two do not have the same names and shapes.
+    Sums run in float64, tensor by tensor; nan where either is all zeros or has a NaN. Raises `InputError` naming the
+    tensor where the two do not have the same names and shapes.
     """
     left = {p.name: p for p in collect(a, "all")}
     right = {p.name: p for p in collect(b, "all")}
@@ -45,7 +45,7 @@ def _float64(*blocks: Any) -> list[Any]:
     """Blocks in float64: on the accelerator where all lie on one, else as arrays."""
     if all(is_torch(block) for block in blocks):
         return [block.to(blocks[0].device).double() for block in blocks]
-    return [(block.cpu().numpy() if is_torch(block) else block).astype(np.float64) for block in blocks]
+    return [to_float64(block.cpu().numpy() if is_torch(block) else block) for block in blocks]
 
 
 def agreement(a: Float[np.ndarray, "n classes"], b: Float[np.ndarray, "n classes"]) -> float:
