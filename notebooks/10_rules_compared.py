@@ -112,10 +112,7 @@ points = {
     target: {rule: tuple(100 * x for x in found) for rule, found in each.items()} for target, each in gains.items()
 }
 pd.DataFrame(
-    {
-        words: {rule: results.worded(*found, "+.1f") for rule, found in points[t].items()}
-        for t, words in TARGETS.items()
-    }
+    {words: {rule: results.worded(*found, "+.1f") for rule, found in points[t].items()} for t, words in TARGETS.items()}
 )
 
 # %% [markdown]
