@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt
 
 from .magnitudes import Histogram
+from .parameters import to_float64
 
 DTYPES = ("bfloat16", "float16")
 FROM = 1 << 16  # values: in a smaller tensor there is more to look up than to count
@@ -21,10 +22,9 @@ Counts = tuple[UInt[np.ndarray, " levels"], UInt[np.ndarray, " levels"]]  # magn
 def magnitudes(dtype: str) -> Float[np.ndarray, " patterns"]:
     """The magnitude that each pattern of 15 bits stands for; ascending, infinity and not-a-numbers last."""
     bits = np.arange(1 << 15, dtype=np.uint16)
-    with np.errstate(invalid="ignore"):  # of a signalling not-a-number
-        if dtype == "float16":
-            return bits.view(np.float16).astype(np.float64)
-        return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32).astype(np.float64)
+    if dtype == "float16":
+        return to_float64(bits.view(np.float16))
+    return to_float64(np.left_shift(bits, 16, dtype=np.uint32).view(np.float32))
 
 
 @functools.cache
