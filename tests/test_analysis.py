@@ -4,6 +4,8 @@ import json
 import math
 import subprocess
 import sys
+import threading
+import time
 from typing import Any
 
 import ml_dtypes
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 import wmgp
+from wmgp import measurement
 
 
 @pytest.fixture
@@ -139,7 +142,7 @@ def test_empty_and_single_tensors(rng):
         ({"token": np.ones(4)}, "no prunable tensor in pool 'weight_bias'"),
         ({"a.weight": np.zeros(9)}, "all weights are zero"),
         ({"a.weight": np.ones(4, dtype=np.complex64)}, r"^a\.weight: complex64 cannot be analysed"),
-        ({"a.weight": torch.ones(4).to(torch.float8_e4m3fn)}, r"^a\.weight: float8_e4m3fn cannot be analysed"),
+        ({"a.weight": torch.ones(4).to(torch.float8_e4m3fn)}, "'a.weight' is float8_e4m3fn, which cannot be"),
         ({"a.weight": torch.ones(4, device="meta")}, r"^a\.weight: expected a dense tensor with values, found meta"),
         ({"a.weight": torch.eye(4).to_sparse()}, r"^a\.weight: expected a dense tensor"),
         (nn.LazyLinear(3), r"^weight: expected values, found a lazy parameter"),
@@ -154,10 +157,34 @@ def test_bad_sources_are_one_clear_line(source, match):
     assert "\n" not in str(error.value)
 
 
+def test_counts_of_tensors_add_up_whatever_their_dtypes():
+    """Thresholds are float64's where one tensor's values are, and must not be rounded to another's."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        narrow = rng.standard_normal(50).astype(np.float32)
+        report = wmgp.analyze({"a.weight": narrow, "b.weight": narrow.astype(np.float64)[::2] * (1 + 1e-9)})
+        assert report.tensors.pruned_at_optimal.sum() == report.optimal.n_pruned
+
+
 def test_progress_reaches_the_end(rng):
     seen = []
     wmgp.analyze({"a.weight": rng.random(200_000).astype(np.float32)}, progress=lambda done, n: seen.append((done, n)))
     assert seen[-1] == (200_000, 200_000)
+
+
+def test_progress_is_told_by_one_thread_at_a_time(rng, monkeypatch):
+    monkeypatch.setattr(measurement, "CHUNK", 1 << 16)
+    inside, seen = threading.Lock(), []
+
+    def tell(done, n):
+        assert inside.acquire(blocking=False)  # a bar is not made for two at once
+        time.sleep(0.001)
+        seen.append(done)
+        inside.release()
+
+    monkeypatch.setattr(measurement.os, "sched_getaffinity", lambda _: set(range(8)))
+    wmgp.analyze({"a.weight": rng.random(1 << 21).astype(np.float32)}, progress=tell)
+    assert seen == [(i + 1) << 16 for i in range(32)]
 
 
 def test_importing_is_cheap():

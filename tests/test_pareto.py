@@ -171,6 +171,20 @@ def test_the_last_threshold_where_everything_is_even():
     assert math.isnan(front.threshold[0]) and front.distance.tolist() == pytest.approx([1.0, math.hypot(0.5, 0.2), 1.0])
 
 
+def test_a_cosine_of_one_still_prunes_every_zero():
+    """Beside weights that cannot be pruned the energy to keep is a difference: not to be rounded past what is there."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        weights = np.concatenate([np.zeros(50), rng.standard_normal(50)])
+        report = wmgp.analyze({"a.weight": weights, "token": rng.standard_normal(30)})
+        assert report.at_cosine(1.0).amount == 0.5
+
+
+@pytest.mark.parametrize("amounts", [(a / 4 for a in range(5)), {0, 0.25, 0.5, 0.75, 1}, np.linspace(0, 1, 5), 5])
+def test_amounts_are_any_iterable_or_a_number(amounts):
+    assert wmgp.pareto_front({"w.weight": np.ones(4)}, amounts).n_pruned.tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("cosine", [-0.01, 1.01, math.nan])
 def test_no_amount_for_a_cosine_that_no_prune_has(cosine):
     magnitudes = wmgp.analyze({"weight": np.ones(3, dtype=np.float32)}).magnitudes

@@ -1,7 +1,8 @@
-"""The kernels' work for values on an accelerator, on the device they lie on.
+"""The kernels' work for values on a CUDA device, on the device they lie on.
 
-The histogram comes out equal to the CPU's to the bit: it is made of integers. On a CUDA device a kernel of its own adds
-them up (see `device_kernels`); elsewhere torch operations do, and the float64 sums they pass through stay below 2**53.
+The histogram comes out equal to the CPU's to the bit: it is made of integers. A kernel of its own adds them up (see
+`device_kernels`); where there is no Triton, torch operations do, and the float64 sums they pass through stay below
+2**53.
 """
 
 import functools

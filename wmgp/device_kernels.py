@@ -43,7 +43,7 @@ def _read(bits, centre, packed, powers, found, n, one: tl.constexpr, counted: tl
 
 
 def first_pass(values: Tensor, centre: Tensor, packed: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Count float32 values [n] in the packed counters [bins, 2], if any; the four powers' sums, the largest's bits.
+    """Count contiguous float32 values [n] in the packed counters [bins, 2], if any; sums of four powers, largest bits.
 
     The powers are about `centre`, float64, and summed in a fixed order.
     """
@@ -51,10 +51,11 @@ def first_pass(values: Tensor, centre: Tensor, packed: Tensor | None) -> tuple[T
     powers = torch.empty((programs, 4), dtype=torch.float64, device=values.device)
     found = torch.empty((programs, 2), dtype=torch.int32, device=values.device)
     run: Any = _read[(programs,)]
-    run(
-        values.view(torch.int32), centre, found if packed is None else packed, powers, found, values.numel(),
-        one=1 << _SHIFT, counted=packed is not None, size=_SIZE,
-    )  # fmt: skip
+    with torch.cuda.device_of(values):  # Triton launches on the current device, wherever its arguments lie
+        run(
+            values.view(torch.int32), centre, found if packed is None else packed, powers, found, values.numel(),
+            one=1 << _SHIFT, counted=packed is not None, size=_SIZE,
+        )  # fmt: skip
     if packed is not None:
         packed[0, 0] += (values.numel() - found[:, 1].sum()) << _SHIFT
     return powers.sum(0), found[:, 0].max()

@@ -104,14 +104,14 @@ def _varint(some: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def refuse_packed(path: Path, tensors: Mapping[str, Any]) -> None:
+def refuse_packed(where: Path | str, tensors: Mapping[str, Any]) -> None:
     """Raise InputError where weights are packed: what is left beside them in floating point is not the network."""
     for name, tensor in tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype.startswith(("float8", "float4", "F4", "F6", "F8")):
-            raise InputError(f"{path}: the tensor {name!r} is {dtype}, which cannot be analysed; {FLOAT8}")
+            raise InputError(f"{where}: the tensor {name!r} is {dtype}, which cannot be analysed; {FLOAT8}")
         if dtype.startswith(("q", "int", "uint", "bits")) and _is_weight(name, dtype, len(tensor.shape)):
-            raise InputError(f"{path}: the tensor {name!r} holds {_scheme(name, dtype, tensors)}; {UNPACK}")
+            raise InputError(f"{where}: the tensor {name!r} holds {_scheme(name, dtype, tensors)}; {UNPACK}")
 
 
 def _is_weight(name: str, dtype: str, dimensions: int) -> bool:

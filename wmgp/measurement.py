@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,14 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
         return _measure_sorted(parameters)
     chunks = list(_chunks(parameters, range(len(parameters))))
     rows, largest = np.zeros((len(chunks), 6)), np.zeros(len(chunks), dtype=np.uint32)
-    done = [0]
+    done, telling = 0, Lock()
+
+    def tell(values: int) -> None:
+        nonlocal done
+        with telling:
+            done += values
+            if progress:
+                progress(done, n)
 
     def work(mine: range) -> Counter:
         counter = Counter(halves.ROOM * len(mine) // len(chunks))
@@ -116,9 +124,7 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
             i, start, stop = chunks[c]
             largest[c] = counter.count(i, parameters[i], start, stop, rows[c])
             parameters[i].release()
-            done[0] += stop - start
-            if progress:
-                progress(done[0], n)
+            tell(stop - start)
         return counter
 
     counters = _share(work, chunks, parameters)
@@ -191,7 +197,7 @@ def _count_below(block: Any, thresholds: np.ndarray, in_float64: bool) -> np.nda
         from .kernels import count_below
 
         return count_below(block.view(np.uint32), thresholds.astype(np.float32).view(np.uint32))
-    magnitude = abs(block)
+    magnitude = abs(_widened(block)) if in_float64 else abs(block)
     return np.array([[int(found.sum()) for found in (magnitude < t, magnitude == t)] for t in thresholds.tolist()]).T
 
 
@@ -209,7 +215,7 @@ def _share(
 ) -> list[Any]:
     """Run the chunks on all cores, a run of neighbours each; what is small is not worth a second thread.
 
-    Nor does an accelerator gain from one.
+    Nor does a CUDA device gain from one.
     """
     n = sum(stop - start for _, start, stop in chunks)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -223,8 +229,13 @@ def _share(
 
 
 def _float64(p: Parameter) -> Float[np.ndarray, " n"]:
-    block = p.block(0, p.n)
-    return to_float64(block if isinstance(block, np.ndarray) else block.cpu().numpy())
+    block = _widened(p.block(0, p.n))
+    return block if isinstance(block, np.ndarray) else block.cpu().numpy()
+
+
+def _widened(block: Any) -> Any:
+    """A copy in float64, where it lies."""
+    return to_float64(block) if isinstance(block, np.ndarray) else block.double()
 
 
 def _refuse_unfinite(parameters: Sequence[Parameter], largest: np.ndarray) -> None:

@@ -88,12 +88,15 @@ def kurtosis(x: Any) -> float:
     """Pearson kurtosis of all the values of an array or tensor: population, float64, 3 for a normal; at least 1.
 
     `x` has any shape and any floating or integer dtype. The result is nan where it is undefined: no values, or all of
-    them equal. Raises `InputError` where a value is not finite.
+    them equal. Raises `InputError` where a value is no real number or not finite.
     """
     from .errors import InputError
     from .parameters import to_float64, to_numpy
 
-    values = to_float64(np.ravel(to_numpy(x)))
+    values = np.ravel(to_numpy(x))
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"kurtosis: expected real numbers, found {values.dtype}")
+    values = to_float64(values)
     if not np.isfinite(values).all():
         raise InputError("kurtosis: expected finite values, found NaN or infinity")
     largest = np.abs(values).max(initial=0)

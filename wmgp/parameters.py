@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
+from .formats import refuse_packed
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
@@ -49,8 +50,8 @@ class Parameter:
 
     @property
     def on_device(self) -> bool:
-        """Whether the values lie on an accelerator, and are to be worked on there."""
-        return is_torch(self.values) and self.values.device.type != "cpu"
+        """Whether the values lie on a CUDA device, and are to be worked on there: elsewhere float64 may be lacking."""
+        return is_torch(self.values) and self.values.device.type == "cuda"
 
     def tensor(self) -> Any:
         """The values as a torch tensor of the parameter's shape and dtype."""
@@ -58,7 +59,7 @@ class Parameter:
 
         values = self.values
         if isinstance(values, np.ndarray):
-            bits = values.view(np.int16) if self.dtype == "bfloat16" else values
+            bits = values.view(np.int16) if self.dtype == "bfloat16" else _native(values)
             values = torch.from_numpy(np.ascontiguousarray(bits)).reshape(self.shape)
             values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
         elif not is_torch(values):
@@ -67,15 +68,15 @@ class Parameter:
 
     @cached_property
     def _flat(self) -> Any:
-        """All values in a row: a torch tensor on its device, or an array of floats or of bfloat16's bits."""
+        """All values in a row: a torch tensor on its CUDA device, or an array of floats or of bfloat16's bits."""
         values = self.values if self.mask is None else self.tensor()
         if not is_torch(values):
-            return values.reshape(-1).view(np.uint16) if self.dtype == "bfloat16" else values.reshape(-1)
+            return values.reshape(-1).view(np.uint16) if self.dtype == "bfloat16" else _native(values.reshape(-1))
         flat = values.detach().reshape(-1)
-        return flat if self.on_device else torch_to_numpy(flat)
+        return flat if self.on_device else torch_to_numpy(flat.cpu())
 
     def stored(self, start: int, stop: int) -> Any:
-        """Values start to stop as they are: bfloat16 as its bits in uint16, on an accelerator a torch tensor there."""
+        """Values start to stop as they are: bfloat16 as its bits in uint16, on a CUDA device a torch tensor there."""
         if isinstance(self.values, np.ndarray) or self.mask is not None or is_torch(self.values):
             return self._flat[start:stop]
         block = self.values.bits(start, stop)
@@ -84,11 +85,11 @@ class Parameter:
     def block(self, start: int, stop: int) -> Any:
         """Values start to stop, in the order of the flattened tensor: float64 for float64, else float32, exactly.
 
-        An array, contiguous, perhaps a read-only view; for values on an accelerator a torch tensor there.
+        An array, contiguous, perhaps a read-only view; for values on a CUDA device a contiguous torch tensor there.
         """
         block = self.stored(start, stop)
         if self.on_device:
-            return block.double() if self.dtype == "float64" else block.float()
+            return (block.double() if self.dtype == "float64" else block.float()).contiguous()
         if self.dtype == "bfloat16":
             return np.left_shift(block, 16, dtype=np.uint32).view(np.float32)
         return np.ascontiguousarray(block, dtype=np.float64 if self.dtype == "float64" else np.float32)
@@ -103,6 +104,11 @@ def is_torch(x: Any) -> bool:
     """Whether x is a torch tensor, without importing torch to find out."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """The array in this machine's order of bytes, which compiled code and torch ask for."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def dtype_name(x: Any) -> str:
@@ -139,7 +145,7 @@ def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> 
     Raises `InputError` naming the tensor or file where there is nothing to read, where a dtype or layout cannot be
     analysed, and for an unknown pool.
     """
-    if isinstance(pool, str) and pool not in POOLS:
+    if not callable(pool) and pool not in POOLS:
         raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
     if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
         return source
@@ -158,14 +164,19 @@ def _tensors(source: Any, key: str | None) -> Mapping[str, Any]:
         from .checkpoints import open_checkpoint
 
         return open_checkpoint(source, key).tensors
+    if key is not None:
+        raise InputError(f"key {key!r}: it chooses a state dict in a torch file, and the source is none")
     if isinstance(source, Mapping):
-        return {str(name): value for name, value in source.items()}
-    if hasattr(source, "named_parameters"):
-        masks = {name: values for name, values in source.named_buffers() if name.endswith("_mask")}
-        return {**dict(source.named_parameters()), **masks}
-    raise InputError(
-        f"source {type(source).__name__}: expected a module, a mapping of names to tensors, or a checkpoint's path"
-    )
+        tensors = {str(name): np.asarray(v) if isinstance(v, np.generic) else v for name, v in source.items()}
+    elif hasattr(source, "named_parameters") and not isinstance(source, type):
+        parameters = dict(source.named_parameters())
+        pruned = {name.removesuffix("_orig") + "_mask" for name in parameters if name.endswith("_orig")}
+        tensors = {**parameters, **{name: values for name, values in source.named_buffers() if name in pruned}}
+    else:
+        found = source.__name__ if isinstance(source, type) else type(source).__name__
+        raise InputError(f"source {found}: expected a module, a mapping of names to tensors, or a checkpoint's path")
+    refuse_packed(label(source), {name: values for name, values in tensors.items() if _is_array(values)})
+    return tensors
 
 
 def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
@@ -174,8 +185,11 @@ def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
     for name, values in tensors.items():
         if is_torch(values) and type(values).__name__ == "UninitializedParameter":
             raise InputError(f"{name}: expected values, found a lazy parameter that is not initialised yet")
-        if not hasattr(values, "dtype") or not hasattr(values, "shape"):
-            raise InputError(f"{name}: expected a tensor, found {type(values).__name__}")
+        if not _is_array(values):
+            if name.endswith("_extra_state"):  # what a module keeps beside its tensors
+                continue
+            nested = "; pass that itself if it is the state dict" if isinstance(values, Mapping) else ""
+            raise InputError(f"{name}: expected a tensor, found {type(values).__name__}{nested}")
         stem = name.removesuffix("_orig")
         if name.endswith("_mask") and name.removesuffix("_mask") + "_orig" in tensors or _is_buffer(name, values):
             continue
@@ -184,15 +198,25 @@ def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
         found = True
         _check(name, values)
         if stem != name and stem + "_mask" in tensors:
-            yield Parameter(stem, _as_tensor(values), mask=_as_tensor(tensors[stem + "_mask"]))
+            yield _masked(stem, values, tensors[stem + "_mask"])
         else:
             yield Parameter(name, values)
     if not found:
         raise InputError(f"{where}: no floating-point parameters, expected some of {', '.join(FLOATS)}")
 
 
-def _as_tensor(values: Any) -> Any:
-    return Parameter("", values).tensor()
+def _masked(name: str, values: Any, mask: Any) -> Parameter:
+    """The parameter that torch's prune holds at zero where its mask is."""
+    values, mask = (Parameter("", each).tensor() for each in (values, mask))
+    if mask.shape != values.shape:
+        raise InputError(
+            f"{name}_mask: expected the shape {tuple(values.shape)} of its weight, found {tuple(mask.shape)}"
+        )
+    return Parameter(name, values, mask=mask)
+
+
+def _is_array(values: Any) -> bool:
+    return is_torch(values) or (hasattr(values, "dtype") and hasattr(values, "shape"))
 
 
 def _is_buffer(name: str, values: Any) -> bool:
@@ -221,9 +245,17 @@ def _untied(parameters: Iterator[Parameter]) -> Iterator[Parameter]:
 
 
 def _memory(values: Any) -> tuple[Any, ...] | None:
+    """Where the values begin, and how far they reach: slices of one array may begin together."""
     if is_torch(values):
-        return str(values.device), values.data_ptr()
-    return ("cpu", values.__array_interface__["data"][0]) if isinstance(values, np.ndarray) else None
+        return str(values.device), values.data_ptr(), _reach(values.shape, values.stride()) * values.element_size()
+    if not isinstance(values, np.ndarray):
+        return None
+    return "cpu", values.__array_interface__["data"][0], _reach(values.shape, values.strides)
+
+
+def _reach(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """From the first value to the last, in the unit of the strides; a transposed tensor reaches as far."""
+    return sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
 
 
 def _is_prunable(p: Parameter, pool: Pool) -> bool:

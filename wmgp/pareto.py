@@ -65,7 +65,11 @@ def grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
         if amounts < 2:
             raise InputError(f"amounts {amounts}: expected at least 2 grid points")
         return np.arange(amounts) / (amounts - 1)
-    values = np.sort(np.atleast_1d(np.asarray(amounts, dtype=np.float64)).ravel())
+    try:
+        some = list(amounts) if isinstance(amounts, Iterable) and not isinstance(amounts, str) else [amounts]
+        values = np.sort(np.asarray(some, dtype=np.float64).ravel())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"amounts {amounts!r}: expected a number of grid points, or amounts in [0, 1]") from error
     if values.size == 0:
         raise InputError("amounts: expected at least one amount in [0, 1], found none")
     for value in values:
@@ -100,7 +104,8 @@ def most_amount(magnitudes: Magnitudes, cosine: float, frozen_energy: float = 0.
     if not 0 <= cosine <= 1:
         raise InputError(f"cosine {cosine}: expected a value in [0, 1]")
     energy = magnitudes.above[0] + frozen_energy
-    return magnitudes.most_pruned(max(cosine**2 * energy - frozen_energy, 0.0)) / magnitudes.n
+    kept = min(max(cosine**2 * energy - frozen_energy, 0.0), float(magnitudes.above[0]))  # despite rounding
+    return magnitudes.most_pruned(kept) / magnitudes.n
 
 
 def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:

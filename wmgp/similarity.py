@@ -42,7 +42,7 @@ def _dots(a: Parameter, b: Parameter) -> np.ndarray:
 
 
 def _float64(*blocks: Any) -> list[Any]:
-    """Blocks in float64: on the accelerator where all lie on one, else as arrays."""
+    """Blocks in float64: on the CUDA device where all lie on one, else as arrays."""
     if all(is_torch(block) for block in blocks):
         return [block.to(blocks[0].device).double() for block in blocks]
     return [to_float64(block.cpu().numpy() if is_torch(block) else block) for block in blocks]
