@@ -102,6 +102,18 @@ def test_a_sweep_has_every_row_and_each_is_that_job(whole):
         assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
 
+def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
+    """Settings name neither amounts nor methods: the same parents serve both."""
+    asked = few(METHODS)
+    halves = [replace(asked, amounts=asked.amounts[:3]), replace(asked, amounts=asked.amounts[2:], seeds=(0,))]
+    told = []
+    rows = sweep.run(halves, tmp_path / "sweep.csv", device="cpu", progress=lambda *what: told.append(what))
+    assert rows == 2 * 2 * 3 + 2 * 5 and ("parents", 3, 3) in told
+    expected = cells(whole)
+    expected = expected[(expected["seed"] == 0) | (expected["amount"] <= asked.amounts[2])].reset_index(drop=True)
+    assert cells(tmp_path / "sweep.csv").equals(expected)
+
+
 def test_a_run_names_all_that_decides_it(whole):
     for run, recorded in results.provenance(whole).items():
         rows = results.read(whole)
@@ -423,6 +435,19 @@ def test_masked_steps_are_torch_s_pruned_steps(recipe):
         for name, mask in masks.items():
             torch.testing.assert_close(mine[name], theirs[f"{name}_orig"] * mask, rtol=1e-4, atol=1e-6)
             assert not mine[name][~mask].any() and not torch.signbit(mine[name][~mask]).any()
+
+
+def test_evaluating_on_the_way_brings_no_pruned_weight_back():
+    """A training that goes on holds the storage of its weights: evaluation must leave it where it is."""
+    images = data.load("digits", True)
+    images = data.from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
+    model = Small()
+    masks = wmgp.global_masks(model, 0.6)
+    wmgp.apply_masks(model, masks)
+    recipe = Recipe(0.05, 0.9, 0.01, 64, channels_last=False)
+    training.train(model, images, 2, 0, recipe, masks, after_epoch=lambda _: training.evaluate(model, images))
+    weights = dict(model.named_parameters())
+    assert not any(weights[name][~mask].any() for name, mask in masks.items())
 
 
 def test_dropout_is_decided_by_the_seed():

@@ -39,7 +39,7 @@ def side_by_side(steps: Sequence[Step], device: torch.device) -> Step:
 def record(step: Step, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
     """The step on these very tensors as a graph (torch.cuda.graph); recording it does not run it."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.Stream(inputs[0].device)):  # by itself it takes the first device's
         step(*inputs)
     return graph.replay
 

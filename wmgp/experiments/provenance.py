@@ -45,8 +45,9 @@ def record_run(table: str | Path, settings: Mapping[str, Any], seconds: float | 
 
 def keep_runs(table: str | Path, runs: Iterable[str]) -> None:
     """Forget the runs recorded beside `table` but these: the ones of which it still has rows."""
+    asked = set(runs)
     with locked(table):
-        kept = {run: facts for run, facts in provenance(table).items() if run in set(runs)}
+        kept = {run: facts for run, facts in provenance(table).items() if run in asked}
         write_aside(_record(table), json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n")
 
 

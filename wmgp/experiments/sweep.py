@@ -6,7 +6,8 @@ has one thread, so that the rows are the same whatever the number of processes a
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
@@ -62,14 +63,17 @@ def run(
     return len(missing)
 
 
-def _parents(families: list[Family], site: Site, out: Path, tell: Tell) -> dict[str, Family]:
-    """Every parent trained or read, and its run recorded beside the table: run -> family."""
-    ready = {}
+def _parents(families: list[Family], site: Site, out: Path, tell: Tell) -> dict[str, list[Family]]:
+    """Every parent trained or read, and its run recorded beside the table: run -> the families that ask for it.
+
+    Sweeps that differ in nothing but amounts, methods or seeds have runs in common.
+    """
+    ready = defaultdict(list)
     tell("parents", 0, len(families))
     with closing(spread(worker.settings, [(family, site) for family in families])) as parents:
-        for family, settings in parents:
-            ready[record_run(out, settings)] = family
-            tell("parents", len(ready), len(families))
+        for done, (family, settings) in enumerate(parents, 1):
+            ready[record_run(out, settings)].append(family)
+            tell("parents", done, len(families))
     return ready
 
 
@@ -138,19 +142,19 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
     return [Family(sweep, chosen, seed, training.name, hashes) for seed in sweep.seeds]
 
 
-def _missing(ready: dict[str, Family], there: set[Job]) -> Iterator[Job]:
-    """The jobs that the table has no row of, those of one parent together: run, method and amount."""
-    for run, family in ready.items():
-        for method in dict.fromkeys(family.sweep.methods):
-            for amount in map(float, dict.fromkeys(family.sweep.amounts)):
-                if (run, method, amount) not in there:
-                    yield run, method, amount
+def _missing(ready: Mapping[str, list[Family]], there: set[Job]) -> Iterator[Job]:
+    """The jobs that the table has no row of, those of one parent together and each once: run, method and amount."""
+    for run, families in ready.items():
+        sweeps = [family.sweep for family in families]
+        asked = ((m, float(amount)) for sweep in sweeps for m in sweep.methods for amount in sweep.amounts)
+        yield from ((run, *prune) for prune in dict.fromkeys(asked) if (run, *prune) not in there)
 
 
-def _tasks(ready: dict[str, Family], missing: list[Job], site: Site) -> Iterator[Task]:
+def _tasks(ready: Mapping[str, list[Family]], missing: list[Job], site: Site) -> Iterator[Task]:
     """What a worker is given at a time: jobs of one parent, as many as are trained together."""
     for run, jobs in groupby(missing, key=lambda job: job[0]):
-        sweep, prunes = ready[run].sweep, [job[1:] for job in jobs]
-        size = 1 if sweep.build else worker.together(sweep.network, torch.device(site.device).type)
+        family, prunes = ready[run][0], [job[1:] for job in jobs]
+        alone = family.sweep.build is not None
+        size = 1 if alone else worker.together(family.sweep.network, torch.device(site.device).type)
         for start in range(0, len(prunes), size):
-            yield ready[run], run, prunes[start : start + size], site
+            yield family, run, prunes[start : start + size], site

@@ -131,7 +131,7 @@ def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outco
     Batches of large images are smaller than `batch_size`.
     """
     batch_size = max(1, min(batch_size, PIXELS // data.images[0, 0].numel()))
-    model.eval().to(data.images.device).to(memory_format=torch.channels_last)
+    model.eval().to(data.images.device)  # and no other format in memory: a training that goes on holds its weights
     with torch.inference_mode():
         indices = torch.arange(len(data), device=data.images.device).split(batch_size)
         images = (data.batch(index)[0].contiguous(memory_format=torch.channels_last) for index in indices)
