@@ -18,8 +18,8 @@ from pathlib import Path
 
 import yaml
 
-from wmgp.errors import InputError
-from wmgp.experiments.files import write_aside
+from wmgp.aside import write_aside
+from wmgp.errors import InputError, program
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "book" / "external-links.csv"
@@ -126,6 +126,7 @@ def own_addresses() -> tuple[str, ...]:
     return (address, address.replace("github.com", "mybinder.org/v2/gh")) if address else ()
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m book.links", description="The book's links to other hosts.")
@@ -133,15 +134,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pages", type=Path, default=ROOT / "_build" / "html", help="the built book")
     parser.add_argument("--list", type=Path, default=LIST, help="the list")
     told = parser.parse_args(arguments)
-    try:
-        if told.what == "look":
-            return 1 if look_all(told.list) else 0
-        if not (told.pages / "index.html").is_file():
-            raise InputError(f"{told.pages}: expected a built book: run `make book`")
-        write(told.list, renew(told.list, external(told.pages, ROOT / "README.md", own_addresses())))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if told.what == "look":
+        return 1 if look_all(told.list) else 0
+    if not (told.pages / "index.html").is_file():
+        raise InputError(f"{told.pages}: expected a built book: run `make book`")
+    write(told.list, renew(told.list, external(told.pages, ROOT / "README.md", own_addresses())))
     return 0
 
 

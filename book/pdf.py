@@ -17,9 +17,9 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
 
-from wmgp.errors import InputError
+from wmgp.aside import write_aside
+from wmgp.errors import InputError, program
 from wmgp.experiments.benchmarks.browser import chromium
-from wmgp.experiments.files import write_aside
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -240,6 +240,7 @@ def offer(pages: Path) -> None:
             page.write_text(text.replace(PLACE, PLACE.replace("></", f'><a href="{href}">The whole book as PDF</a></')))
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m book.pdf", description="Print the built book to a PDF.")
@@ -247,18 +248,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="PAGE", help="these alone, as _toc.yml names them")
     told = parser.parse_args(arguments)
     pages = told.pages.resolve()
-    try:
-        known = [name for _, names in contents() for name in names]
-        if unknown := [name for name in told.only if name not in known]:
-            raise InputError(f"--only {unknown[0]}: expected one of {', '.join(known)}")
-        if not (pages / f"{known[0]}.html").is_file():
-            raise InputError(f"{told.pages}: expected a built book: run `make book`")
-        with chromium() as browser:
-            make(browser.new_page(), pages, pages / NAME, told.only)
-        offer(pages)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    known = [name for _, names in contents() for name in names]
+    if unknown := [name for name in told.only if name not in known]:
+        raise InputError(f"--only {unknown[0]}: expected one of {', '.join(known)}")
+    if not (pages / f"{known[0]}.html").is_file():
+        raise InputError(f"{told.pages}: expected a built book: run `make book`")
+    with chromium() as browser:
+        make(browser.new_page(), pages, pages / NAME, told.only)
+    offer(pages)
     print(f"The book as PDF: {(pages / NAME).as_uri()}")
     return 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from wmgp.experiments.files import write_aside
+from wmgp.aside import write_aside
 from wmgp.experiments.provenance import keep_runs, record_run
 
 from .run import run, sources

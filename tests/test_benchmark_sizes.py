@@ -114,8 +114,10 @@ def test_a_devices_histogram_is_timed_against_a_copy(tmp_path, capsys):
     ]
     assert provenance.provenance(out)[rows[0]["run"]]["device"] == "cpu"
     assert "a copy on the device" in capsys.readouterr().out
-    with pytest.raises(wmgp.InputError, match="device 'cuda:99'"):
+    with pytest.raises(SystemExit, match="2"):
         benchmark_device.main(["--device", "cuda:99", "--out", str(out)])
+    error = capsys.readouterr().err
+    assert error.startswith("device 'cuda:99'") and error.count("\n") == 1
 
 
 def test_the_copy_arrives():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 import wmgp
 from wmgp import cli, saving
-from wmgp.aside import folder_aside
+from wmgp.aside import folder_aside, write_aside
 from wmgp.checkpoints import open_checkpoint
 from wmgp.saving import save_pruned
 
@@ -123,6 +124,23 @@ def test_a_run_beside_another_leaves_its_folder_alone(tmp_path):
             assert first.is_dir() and second.is_dir() and first != second
         assert list(tmp_path.iterdir()) == [first]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    write_aside(path, b"old")
+    monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(OSError("no")))
+    with pytest.raises(OSError, match="no"):
+        write_aside(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_threads_that_write_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "file.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: write_aside(path, bytes([i]) * 100), range(200)))
+    found = path.read_bytes()
+    assert len(found) == 100 and len(set(found)) == 1 and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.fixture

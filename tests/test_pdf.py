@@ -166,7 +166,8 @@ def test_every_page_offers_the_pdf_once(tmp_path):
 
 def test_no_book_and_an_unknown_page_are_said_in_one_line(tmp_path, capsys):
     for told, said in (([], "run `make book`"), (["--only", "gone"], "--only gone: expected one of book/index, ")):
-        assert pdf.main(["--pages", str(tmp_path), *told]) == 2
+        with pytest.raises(SystemExit, match="2"):
+            pdf.main(["--pages", str(tmp_path), *told])
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

@@ -70,9 +70,10 @@ def test_kurtosis_of_kurtoses_is_near_the_published_one(real):
     assert real["analysis"]["kurtosis_of_kurtoses"] == pytest.approx(published, rel=0.1)
 
 
-def test_record_is_written_whole_or_not_at_all(nowhere):
-    with pytest.raises(wmgp.InputError):
+def test_record_is_written_whole_or_not_at_all(nowhere, capsys):
+    with pytest.raises(SystemExit, match="2"):
         pretrained.main(["--out", str(nowhere / "out.json")])
+    assert capsys.readouterr().err.count("\n") == 1
     assert not (nowhere / "out.json").exists()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import subprocess
 import sys
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from wmgp import InputError
-from wmgp.experiments import files, provenance, results
+from wmgp.experiments import provenance, results
 
 
 def row(run, seed=0, **cells):
@@ -195,15 +194,6 @@ def test_weights_hash_sees_names_shapes_types_and_values():
     laid_out = torch.arange(16.0).reshape(1, 2, 2, 4)
     channels_last = laid_out.to(memory_format=torch.channels_last)
     assert provenance.weights_hash({"a": laid_out}) == provenance.weights_hash({"a": channels_last})
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file.json"
-    files.write_aside(path, b"old")
-    monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(OSError("no")))
-    with pytest.raises(OSError, match="no"):
-        files.write_aside(path, b"new")
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_intervals_on_hand_worked_values():

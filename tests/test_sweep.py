@@ -444,8 +444,11 @@ def test_evaluating_on_the_way_brings_no_pruned_weight_back():
     model = Small()
     masks = wmgp.global_masks(model, 0.6)
     wmgp.apply_masks(model, masks)
-    recipe = Recipe(0.05, 0.9, 0.01, 64, channels_last=False)
-    training.train(model, images, 2, 0, recipe, masks, after_epoch=lambda _: training.evaluate(model, images))
+
+    def look(epoch):
+        training.evaluate(model, images)
+
+    training.train(model, images, 2, 0, Recipe(0.05, 0.9, 0.01, 64, channels_last=False), masks, after_epoch=look)
     weights = dict(model.named_parameters())
     assert not any(weights[name][~mask].any() for name, mask in masks.items())
 

@@ -99,7 +99,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(SystemExit):
         zoo.main(["--out", str(tmp_path / "zoo.csv"), "--folder", str(tmp_path)])
-    assert "error: maker==1.0: pip cannot download it" in capsys.readouterr().err.splitlines()[-1]
+    assert capsys.readouterr().err.startswith("maker==1.0: pip cannot download it")
     assert list(tmp_path.iterdir()) == []
 
 

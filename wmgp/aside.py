@@ -1,4 +1,4 @@
-"""A folder to write in, beside what is to be written: gone when all is over, however it ends."""
+"""Files that are whole or absent: a folder to write in, beside what is to be written, gone when all is over."""
 
 import os
 import shutil
@@ -31,6 +31,16 @@ def folder_aside(parent: Path) -> Generator[Path, None, None]:
             yield used
         finally:
             shutil.rmtree(used, ignore_errors=True)
+
+
+def write_aside(path: str | Path, data: bytes) -> None:
+    """Write `path` whole or not at all, whoever else writes it meanwhile; its folder is made where there is none."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with folder_aside(path.parent) as aside:
+        new = aside / path.name
+        new.write_bytes(data)
+        os.replace(new, path)
 
 
 @contextmanager

@@ -1,7 +1,13 @@
 """The one error a caller is meant to read."""
 
-from collections.abc import Generator
+import functools
+import sys
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class InputError(ValueError):
@@ -23,3 +29,17 @@ def needing(extra: str, what: str = "") -> Generator[None, None, None]:
         yield
     except ModuleNotFoundError as error:
         raise InputError(f"{what}{error.name} is missing: pip install 'wmgp[{extra}]'") from error
+
+
+def program(main: Callable[P, R]) -> Callable[P, R]:
+    """The `main` of a program that an `InputError` ends: its line on stderr, and exit status 2."""
+
+    @functools.wraps(main)
+    def run(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return main(*arguments, **named)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(2) from None
+
+    return run

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .aside import folder_aside
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -107,13 +108,9 @@ def save(drawn: "Figure", path: str | Path) -> None:
     if kind not in drawn.canvas.get_supported_filetypes():
         raise InputError(f"{path}: expected a name that ends in .svg, .pdf or .png")
     metadata = {"svg": REPRODUCIBLE, "pdf": {"CreationDate": None}, "png": {"Software": None}}.get(kind)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with rc_context(style()):
-            drawn.savefig(aside, format=kind, dpi=200, metadata=metadata)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with folder_aside(path.parent) as aside, rc_context(style()):
+        drawn.savefig(aside / path.name, format=kind, dpi=200, metadata=metadata)
+        os.replace(aside / path.name, path)
 
 
 def band(axes: "Axes", x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) -> None:

@@ -1,9 +1,8 @@
-"""Files that are whole or absent, and files that one process at a time may change."""
+"""Arrays with how they came about beside them, and files that one process at a time may change."""
 
 import fcntl
 import io
 import json
-import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +11,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from ..aside import write_aside
 from ..errors import InputError
-
-
-def write_aside(path: str | Path, data: bytes) -> None:
-    """Write `path` whole or not at all: under another name beside it, then renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(data)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

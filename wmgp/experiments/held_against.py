@@ -1,8 +1,4 @@
-"""A pruned network held against its parent, with the columns of a sweep's rows.
-
-For experiments that are no sweeps. `job` says the same of a sweep's jobs in its own words, by which recorded rows are
-known.
-"""
+"""A pruned network held against its parent: those columns of a row that sweeps and studies have in common."""
 
 from jaxtyping import Bool
 from torch import Tensor, nn

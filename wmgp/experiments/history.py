@@ -13,11 +13,12 @@ import numpy as np
 from torch import nn
 
 from ..analysis import analyze
+from ..aside import write_aside
 from ..errors import InputError
 from ..rules import recommendations
 from .data import ImageData
 from .definitions import kurtosis_definitions
-from .files import write_arrays, write_aside
+from .files import write_arrays
 from .provenance import CORE, source_hash, surroundings, weights_hash
 from .training import evaluate
 

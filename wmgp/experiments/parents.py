@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from ..aside import write_aside
 from ..errors import InputError
 from .data import ImageData
 from .descent import REFERENCE, Recipe
-from .files import write_aside
 from .history import History
 from .models import build
 from .training import train

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..aside import write_aside
 from ..errors import InputError
-from .files import locked, write_aside
+from .files import locked
 
 # What an analysis or a prune executes: part of every source hash.
 CORE = (

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
+from ..aside import write_aside
 from .descent import Descent
-from .files import write_aside
 from .provenance import source_hash, weights_hash
 
 MODULES = tuple(

@@ -25,9 +25,9 @@ from torch import nn
 
 import wmgp
 
-from ...errors import InputError
+from ...aside import write_aside
+from ...errors import InputError, program
 from .. import published
-from ..files import write_aside
 from ..provenance import CORE, source_hash
 from .large_files import write_file
 from .timing import Row, fastest, write_table
@@ -151,6 +151,7 @@ def measure() -> Iterator[Row]:
     yield against_published("vgg11_bn")
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

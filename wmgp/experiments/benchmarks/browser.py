@@ -18,7 +18,7 @@ from typing import Any
 
 import wmgp
 
-from ...errors import InputError
+from ...errors import InputError, program
 from ..provenance import CORE, source_hash
 from .large_files import DTYPES, write_file
 from .timing import Row, fastest, write_table
@@ -112,6 +112,7 @@ def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
     }  # fmt: skip
 
 
+@program
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.browser", description="The page, timed.")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import wmgp
 
-from ...errors import InputError
+from ...errors import InputError, program
 from ...magnitudes import Histogram
 from ...measurement import measure
 from ...parameters import collect
@@ -25,7 +25,7 @@ from .sizes import COLUMNS, both, row
 from .timing import Row, write_table
 
 HISTOGRAM, ANALYZE, COPY = "the histogram on the device", "analyze, on the device", "a copy on the device"
-MODULES = (*CORE, "device_kernels", *(f"experiments.benchmarks.{name}" for name in ("device", "sizes", "timing")))
+MODULES = (*CORE, *(f"experiments.benchmarks.{name}" for name in ("device", "sizes", "timing")))
 
 
 def rows(largest: int, repeats: int, device: torch.device) -> Iterator[Row]:
@@ -50,6 +50,7 @@ def copy(weights: Tensor, target: Tensor) -> None:
         torch.cuda.synchronize(target.device)
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.device", description="Speed on a GPU.")

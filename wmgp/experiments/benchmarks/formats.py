@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ...errors import program
 from ..data import on_device
 from ..descent import REFERENCE
 from ..job import MODULES
@@ -47,6 +48,7 @@ def speeds(network: str, images: int, repeats: int, device: torch.device) -> lis
     ]  # fmt: skip
 
 
+@program
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.formats", description="Formats, timed.")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, program
 
 WORSE = 1.25  # times as bad as before: from here on it is told
 # Table -> what tells its rows apart, the ratio, and whether a larger one is better.
@@ -48,6 +48,7 @@ def _ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...
     return found
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

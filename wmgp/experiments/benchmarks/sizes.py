@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import wmgp
 
-from ...errors import InputError
+from ...errors import InputError, program
 from .. import published
 from ..provenance import CORE, source_hash
 from .large_files import forget, write_shards
@@ -151,6 +151,7 @@ def measure(largest: int, repeats: int) -> Iterator[Row]:
         yield shards(10 * largest, 20, Path(name))
 
 
+@program
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.sizes", description="Speed against size.")

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ...errors import InputError
+from ...errors import InputError, program
 from ...pruning import apply_masks, global_masks
 from ..data import ImageData, from_arrays, load, on_device
 from ..job import MODULES
@@ -176,6 +176,7 @@ def noise(shape: tuple[int, int, int], n: int) -> ImageData:
     return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.benchmarks.sweep", description="One job, both ways.")

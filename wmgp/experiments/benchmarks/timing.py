@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..files import write_aside
+from ...aside import write_aside
 from ..provenance import keep_runs, record_run
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...errors import program
 from ...pruning import apply_masks
 from ..backends import cluster, spread
 from ..data import ImageData, load
@@ -37,7 +37,7 @@ NOTHING = ("l1", "one-shot", 0.0)  # the control: nothing pruned, and trained on
 ROW = (*COLUMNS[:4], "rule", *COLUMNS[4:])
 KEY = ("run", "method", "rule", "amount")
 MODULES = (
-    *(*JOB, "experiments.studies.beyond_l1", "experiments.studies.early", "experiments.held_against"),
+    *(*JOB, "experiments.studies.beyond_l1", "experiments.studies.early"),
     "experiments.studies.schedules",
 )
 
@@ -136,6 +136,7 @@ def record(families: list[Family], amounts: list[float], out: Path, jobs: int = 
     return len(tasks)
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -151,10 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     out, folder = chosen.out.absolute(), chosen.out.absolute().parent / "parents"
     families = [Family(chosen.network, chosen.data, seed, chosen.epochs, folder) for seed in chosen.seeds]
-    try:
-        record(families, chosen.amounts, out, chosen.jobs)
-    except InputError as error:
-        parser.error(str(error))
+    record(families, chosen.amounts, out, chosen.jobs)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ...aside import write_aside
 from ...errors import InputError
 from ..data import ImageData
-from ..files import write_aside
 from ..models import build
 from ..provenance import weights_hash
 from ..recipes import Plan

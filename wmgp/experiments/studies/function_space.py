@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import nn
 
-from ...errors import InputError
+from ...errors import InputError, program
 from ...similarity import cosine_similarity, js_divergence
 from ..data import ImageData, load
 from ..files import write_arrays
@@ -130,6 +130,7 @@ def command(facts: Mapping[str, Any]) -> str:
     return f"python -m wmgp.experiments.studies.function_space {named}"
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.studies.function_space", description="Record outputs.")
@@ -141,10 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="(default: results/functions_NETWORK_DATA.npz)")
     chosen = parser.parse_args(arguments)
     out = chosen.out or Path("results", f"functions_{chosen.network}_{chosen.data}.npz")
-    try:
-        record(out, chosen.network, chosen.data, chosen.seed, chosen.recipe, grid(chosen.steps))
-    except InputError as error:
-        parser.error(str(error))
+    record(out, chosen.network, chosen.data, chosen.seed, chosen.recipe, grid(chosen.steps))
 
 
 if __name__ == "__main__":

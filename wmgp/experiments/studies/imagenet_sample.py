@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ...errors import InputError
+from ...errors import InputError, program
 from ..data import ImageData, folder_of, from_arrays, parquet
 from ..descent import REFERENCE
 from ..presets import EVERY, FINE, Sweep, grid
@@ -50,6 +50,7 @@ def asked(amounts: Sequence[float] = FINE) -> Sweep:
     )  # fmt: skip
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -60,10 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=100, help="from amount 0 to 1 (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    try:
-        print(run([asked(grid(chosen.steps))], chosen.out, chosen.jobs, "cpu"), "rows added")
-    except InputError as error:
-        parser.error(str(error))
+    print(run([asked(grid(chosen.steps))], chosen.out, chosen.jobs, "cpu"), "rows added")
 
 
 if __name__ == "__main__":

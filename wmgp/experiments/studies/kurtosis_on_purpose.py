@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ...analysis import analyze
-from ...errors import InputError
+from ...errors import program
 from ...rules import effective_number
 from ..backends import cluster, spread
 from ..data import ImageData, load
@@ -159,6 +159,7 @@ def _name(variant: Variant, seed: int) -> str:
     return f"{variant.name}, seed {seed}"
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -173,12 +174,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes, of a thread each (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     tasks = [(chosen.out, chosen.data, variant, seed) for seed in chosen.seeds for variant in VARIANTS]
-    try:
-        with cluster("loky", chosen.jobs), closing(spread(record, tasks)) as done:
-            for number, rows in enumerate(done, 1):
-                print(f"{number} of {len(tasks)} parents, {rows} new rows", flush=True)
-    except InputError as error:
-        parser.error(str(error))
+    with cluster("loky", chosen.jobs), closing(spread(record, tasks)) as done:
+        for number, rows in enumerate(done, 1):
+            print(f"{number} of {len(tasks)} parents, {rows} new rows", flush=True)
 
 
 if __name__ == "__main__":

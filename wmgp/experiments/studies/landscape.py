@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from ...analysis import analyze
-from ...errors import InputError
+from ...errors import InputError, program
 from ...pruning import prune
 from ...rules import ADVISED
 from ...similarity import cosine_similarity
@@ -174,6 +174,7 @@ def command(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
     return f"python -m wmgp.experiments.studies.landscape {named} --images {facts['images']} --points {points}"
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -189,14 +190,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     out = chosen.out or Path("results", f"landscape_{chosen.network}_{chosen.data}.npz")
     ticks = tuple(np.linspace(a[0], a[-1], n) for a, n in zip((LINE, PLANE), chosen.points, strict=True))
-    try:
-        if chosen.points[1] % 2 == 0:
-            raise InputError(
-                f"points {chosen.points[1]}: expected an odd number on the plane, for a network in its middle"
-            )
-        record(out, chosen.network, chosen.data, chosen.seeds, chosen.images, (ticks[0], ticks[1]))
-    except InputError as error:
-        parser.error(str(error))
+    if chosen.points[1] % 2 == 0:
+        raise InputError(f"points {chosen.points[1]}: expected an odd number on the plane, for a network in its middle")
+    record(out, chosen.network, chosen.data, chosen.seeds, chosen.images, (ticks[0], ticks[1]))
 
 
 if __name__ == "__main__":

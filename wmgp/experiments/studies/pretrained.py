@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ...analysis import Analysis, analyze
-from ...errors import InputError
+from ...aside import write_aside
+from ...errors import InputError, program
 from ...pruning import global_masks
 from ...rules import ADVISED
 from ..definitions import kurtosis_definitions
-from ..files import write_aside
 from ..models import build
 from ..provenance import CORE, source_hash, surroundings
 from ..results import locate
@@ -112,6 +112,7 @@ def record(out: str | Path) -> None:
     write_aside(out, json.dumps({"provenance": provenance, **measured}, indent=1, allow_nan=False).encode() + b"\n")
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m wmgp.experiments.studies.pretrained", description="Record MobileNetV2.")

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...analysis import analyze
-from ...errors import InputError
+from ...errors import program
 from ..data import ImageData, load
 from ..descent import REFERENCE, Recipe
 from ..job import MODULES as JOB
@@ -79,6 +79,7 @@ def measure(
             record_run(table, settings, time.perf_counter() - began)
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -90,15 +91,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results/reference_run.csv"), help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    try:
-        device = choose_device(chosen.device)
-        training, test = load(chosen.data, True, device), load(chosen.data, False, device)
-        for seed in range(chosen.seeds):
-            say = functools.partial(print, f"seed {seed}, epoch", flush=True)
-            folder = chosen.out.parent / "parents"
-            measure(chosen.out, seed, training, test, chosen.epochs, parents=folder, after_epoch=say)
-    except InputError as error:
-        parser.error(str(error))
+    device = choose_device(chosen.device)
+    training, test = load(chosen.data, True, device), load(chosen.data, False, device)
+    for seed in range(chosen.seeds):
+        say = functools.partial(print, f"seed {seed}, epoch", flush=True)
+        folder = chosen.out.parent / "parents"
+        measure(chosen.out, seed, training, test, chosen.epochs, parents=folder, after_epoch=say)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from ...analysis import analyze
-from ...errors import InputError
+from ...aside import write_aside
+from ...errors import program
 from ...pruning import prune
 from ..data import ImageData, load
-from ..files import write_aside
 from ..models import build
 from ..parents import parent
 from ..provenance import CORE, record_run, source_hash, weights_hash
@@ -113,6 +113,7 @@ def rows_of(network: str, data: str, seed: int, parents: Path) -> Iterator[tuple
         yield {"network": network, "data": test.name, "seed": seed, **row}, settings
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -124,13 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
     asked = [(network, data, seed) for network, data in (("lenet5", "mnist"), ("lenet_small", "cifar10"))
              for seed in chosen.seeds]  # fmt: skip
     table = []
-    try:
-        for network, data, seed in (*asked, ("mobilenet_v2", imagenet_sample.NAME, 0)):
-            for row, settings in rows_of(network, data, seed, chosen.out.parent / "parents"):
-                table.append({**row, "run": record_run(chosen.out, settings)})
-            print(network, data, seed, flush=True)
-    except InputError as error:
-        parser.error(str(error))
+    for network, data, seed in (*asked, ("mobilenet_v2", imagenet_sample.NAME, 0)):
+        for row, settings in rows_of(network, data, seed, chosen.out.parent / "parents"):
+            table.append({**row, "run": record_run(chosen.out, settings)})
+        print(network, data, seed, flush=True)
     text = pd.DataFrame(table, columns=pd.Index(COLUMNS)).to_csv(index=False)
     write_aside(chosen.out, text.encode())
 

@@ -20,7 +20,7 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...errors import program
 from ...pruning import apply_masks, global_masks
 from ..backends import cluster, spread
 from ..data import ImageData, load
@@ -40,7 +40,7 @@ POOLS = {"weight_bias": "the paper's pool", "all": "the whole pool"}
 METHODS = ("l1", "random")
 ROW = (*COLUMNS[:3], "pool", *COLUMNS[3:], "loss_parent", "share")
 KEY = ("run", "method", "amount")
-MODULES = (*JOB, "experiments.held_against", "experiments.studies.transformers", "experiments.studies.vit")
+MODULES = (*JOB, "experiments.studies.transformers", "experiments.studies.vit")
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,7 @@ def _parent(study: Study, seed: int, folder: Path, test: ImageData | None = None
     return parent(NETWORK, training, seed, chosen.epochs, chosen.recipe, folder, initial=vit, test=test)
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -205,11 +206,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=FASHION.seeds, help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    try:
-        say = functools.partial(print, flush=True)
-        run(replace(FASHION, seeds=tuple(chosen.seeds)), chosen.out, chosen.jobs, say)
-    except InputError as error:
-        parser.error(str(error))
+    say = functools.partial(print, flush=True)
+    run(replace(FASHION, seeds=tuple(chosen.seeds)), chosen.out, chosen.jobs, say)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ...errors import InputError
+from ...errors import program
 from ..backends import cluster, spread
 from ..collapse import Interval
 from ..data import ImageData, load
@@ -32,7 +32,7 @@ from ..training import Outcome, evaluate, train
 from ..worker import FINE_TUNING, one_thread
 
 EPOCHS = 10
-MODULES = (*JOB, "experiments.held_against", "experiments.studies.tuning_paths")
+MODULES = (*JOB, "experiments.studies.tuning_paths")
 KEY = ("run", "method", "amount", "epochs")
 ROW = (*SWEEP, "distance")
 
@@ -127,6 +127,7 @@ def walk(network: str, data: str, seed: int, amount: float, epochs: int, out: Pa
     return amount, seed
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -142,12 +143,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     tasks = [(chosen.network, chosen.data, seed, amount, chosen.epochs, chosen.out.absolute())
              for seed in chosen.seeds for amount in chosen.amounts]  # fmt: skip
-    try:
-        with cluster("loky", chosen.jobs):
-            for amount, seed in spread(walk, tasks):
-                print(f"amount {amount:g}, seed {seed}", flush=True)
-    except InputError as error:
-        parser.error(str(error))
+    with cluster("loky", chosen.jobs):
+        for amount, seed in spread(walk, tasks):
+            print(f"amount {amount:g}, seed {seed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ...analysis import analyze
-from ...errors import InputError
+from ...aside import write_aside
+from ...errors import program
 from ...parameters import Parameter, collect
 from ...pareto import safe_modifier
 from ...rules import ADVISED, RULES, recommendations
-from ..files import write_aside
 from ..provenance import CORE, keep_runs, record_run, source_hash
 from ..ranks import spearman
 from .shipped import NETWORKS, Network
@@ -109,6 +109,7 @@ def nearest(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
     return measured.iloc[found].set_axis(pd.Index(known), axis=0)
 
 
+@program
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -118,10 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="of the files taken from packages (default: WMGP_DATA/packages)")
     chosen = parser.parse_args(arguments)
     started = time.perf_counter()
-    try:
-        table = measure(NETWORKS, chosen.folder)
-    except InputError as error:
-        parser.error(str(error))
+    table = measure(NETWORKS, chosen.folder)
     packages = {network.shipped.package for network in NETWORKS}
     settings = {
         "network": f"{len(NETWORKS)} networks", "data": f"{len(packages)} packages", "device": "cpu",
