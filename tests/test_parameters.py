@@ -61,6 +61,12 @@ def test_packed_weights_in_memory_are_refused_as_in_files(source):
         wmgp.analyze(source)
 
 
+@pytest.mark.parametrize("normalised", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_spectral_norm_s_vectors_are_state(normalised):
+    model = nn.Sequential(normalised(nn.Linear(6, 5)), nn.Linear(5, 2))
+    assert names(model) == names(model.state_dict()) and sum(names(model).values()) == 35 + 12
+
+
 def test_numpy_scalars_are_tensors_and_extra_states_are_none():
     assert names({"w": np.ones(3), "scale": np.float32(4.6), "w._extra_state": None}) == {"w": 3, "scale": 1}
 

@@ -191,7 +191,7 @@ def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
             nested = "; pass that itself if it is the state dict" if isinstance(values, Mapping) else ""
             raise InputError(f"{name}: expected a tensor, found {type(values).__name__}{nested}")
         stem = name.removesuffix("_orig")
-        if name.endswith("_mask") and name.removesuffix("_mask") + "_orig" in tensors or _is_buffer(name, values):
+        if _is_buffer(name, values, tensors):
             continue
         if not dtype_name(values).startswith(("float", "bfloat", "complex")):
             continue
@@ -219,12 +219,13 @@ def _is_array(values: Any) -> bool:
     return is_torch(values) or (hasattr(values, "dtype") and hasattr(values, "shape"))
 
 
-def _is_buffer(name: str, values: Any) -> bool:
-    """Whether a checkpoint's entry is a buffer: by its name, or because it is the causal mask that old GPTs store."""
-    last = name.rpartition(".")[2]
+def _is_buffer(name: str, values: Any, among: Mapping[str, Any]) -> bool:
+    """Whether an entry is a buffer: by its name, a mask of torch's prune, old GPTs' causal mask, a spectral norm's."""
     shape = tuple(values.shape)
     causal = name.endswith("attn.bias") and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
-    return last in BUFFERS or causal
+    vector = name.endswith(("_u", "_v")) and (f"{name[:-2]}_orig" in among or "parametrizations." in name)
+    mask = name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in among
+    return name.rpartition(".")[2] in BUFFERS or causal or vector or mask
 
 
 def _check(name: str, values: Any) -> None:
