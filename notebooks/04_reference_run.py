@@ -50,6 +50,7 @@ from wmgp.experiments.studies import reference
 from wmgp.experiments.training import choose_device
 
 inputs.check_choice("preset", preset, inputs.PRESETS)
+inputs.check_flag("recompute", recompute)
 inputs.check_choice("data", data, ("mnist", "fashion_mnist", "digits"))
 inputs.check_whole("seed", seed, 0, 2**31)
 inputs.check_whole("epochs", epochs, 1, 1000)

@@ -45,7 +45,7 @@ def files() -> list[Path]:
 def test_conda_environment_installs_what_pyproject_says_and_nothing_of_its_own():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, from_pip = environment["dependencies"]
-    assert python == f"python{PROJECT['requires-python']}" and pip == "pip"
+    assert python == f"python{PROJECT['requires-python']},<3.14" and pip == "pip"  # what is pinned has wheels for these
     constraint, project = from_pip["pip"]
     assert (ROOT / constraint.removeprefix("-c ")).is_file()
     named = re.fullmatch(r"-e \.\[(.+)\]", project)

@@ -106,6 +106,8 @@ def test_dead_filters_by_hand():
         (lambda: inputs.check_whole("seed", True, 0, 9), "seed True"),
         (lambda: inputs.check_whole("seed", -1, 0, 9), "seed -1"),
         (lambda: inputs.check_whole("seed", "3", 0, 9), "seed '3'"),
+        (lambda: inputs.check_flag("recompute", "false"), "recompute 'false': expected true or false"),
+        (lambda: inputs.check_flag("recompute", 1), "recompute 1"),
         (lambda: inputs.check_between("cosine", 1, 0, 1), "cosine 1: expected a number between 0 and 1"),
         (lambda: inputs.check_between("cosine", float("nan"), 0, 1), "cosine nan"),
         (lambda: inputs.check_between("cosine", "0.9", 0, 1), "cosine '0.9'"),
@@ -119,4 +121,5 @@ def test_a_wrong_parameter_is_one_clear_line(check, said):
 def test_right_parameters_are_handed_back():
     assert inputs.check_choice("preset", "tiny", inputs.PRESETS) == "tiny"
     assert inputs.check_whole("n", 3, 3, 3) == 3
+    assert inputs.check_flag("recompute", False) is False
     assert inputs.check_between("cosine", np.float64(0.5), 0, 1) == 0.5

@@ -3,6 +3,7 @@
 import copy
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,6 +176,19 @@ def test_two_sweeps_share_a_table(whole, tmp_path):
     for process in both:
         finish(process, 150)
     assert same(whole, table)
+
+
+def test_threads_of_a_process_give_the_same_rows(tmp_path):
+    """Dropout draws from the random state that all threads share: one job at a time."""
+
+    def build(seed):
+        return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 20), nn.Dropout(0.5), nn.ReLU(), nn.Linear(20, 10))
+
+    asked = replace(few(METHODS), amounts=(0.5, 0.9), seeds=(0, 1, 2, 3), build=build)
+    for backend in ("sequential", "threading"):
+        assert sweep.run([asked], tmp_path / f"{backend}.csv", 4, "cpu", backend) == 16
+        shutil.rmtree(tmp_path / "parents")
+    assert same(tmp_path / "sequential.csv", tmp_path / "threading.csv")
 
 
 def test_a_row_is_added_once(whole, tmp_path):

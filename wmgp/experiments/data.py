@@ -182,6 +182,8 @@ def folder_of(name: str, inside: str) -> Path:
     """The folder of WMGP_DATA, or the one line that says how to supply it."""
     if not (folder := os.environ.get("WMGP_DATA")):
         raise InputError(f"data {name!r}: set WMGP_DATA to a folder that holds {inside}, in torchvision's layout")
+    if not Path(folder).is_dir():
+        raise InputError(f"data {name!r}: WMGP_DATA is {folder}, expected an existing folder")
     return Path(folder)
 
 

@@ -38,6 +38,13 @@ def check_whole(name: str, value: Any, low: int, high: int) -> int:
     return value
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """The value, or an `InputError` where it is neither True nor False, as papermill's `-p NAME false` is not."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} {value!r}: expected true or false, which papermill's -y passes as such")
+    return value
+
+
 def check_between(name: str, value: Any, low: float, high: float) -> float:
     """The value as a float, or an `InputError` where it is no number in (low, high), ends excluded."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

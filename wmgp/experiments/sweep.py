@@ -128,6 +128,8 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
         raise InputError(f"network {sweep.network!r}: expected one of {', '.join(INPUTS)}")
     if sweep.build is not None and sweep.plan is None:
         raise InputError(f"network {sweep.network!r}: a network of your own needs a plan of its own")
+    if sweep.plan is not None and sweep.recipe is not None:
+        raise InputError(f"recipe {sweep.recipe!r}: this sweep has a plan of its own, expected no recipe")
     chosen = sweep.plan or plan(sweep.network, sweep.data, sweep.recipe, torch.device(site.device).type)
     if sweep.tuning_epochs is not None:
         chosen = replace(chosen, tuning_epochs=sweep.tuning_epochs)

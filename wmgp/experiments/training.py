@@ -4,13 +4,14 @@ The whole data set lies on the device as uint8, and a batch is an indexing of it
 DataLoader costs more than the network.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from ..errors import InputError
@@ -131,10 +132,17 @@ def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outco
     Batches of large images are smaller than `batch_size`.
     """
     batch_size = max(1, min(batch_size, PIXELS // data.images[0, 0].numel()))
-    model.eval().to(data.images.device)  # and no other format in memory: a training that goes on holds its weights
+    model.eval().to(data.images.device)
     with torch.inference_mode():
+        weights = dict(_channels_last(model))
         indices = torch.arange(len(data), device=data.images.device).split(batch_size)
         images = (data.batch(index)[0].contiguous(memory_format=torch.channels_last) for index in indices)
-        logits = torch.cat([model(batch) for batch in images])  # [n, classes]
+        logits = torch.cat([functional_call(model, weights, batch) for batch in images])  # [n, classes]
         accuracy = (logits.argmax(1) == data.labels).double().mean().item()
         return Outcome(accuracy, cross_entropy(logits.double(), data.labels).item(), logits)
+
+
+def _channels_last(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters by name, convolutions' weights in that order in memory: copies, as a training holds its own."""
+    for name, p in model.named_parameters():
+        yield name, p.to(memory_format=torch.channels_last) if p.dim() == 4 else p

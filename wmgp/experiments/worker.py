@@ -1,6 +1,7 @@
 """What the processes of a sweep do: settings of a run, which name its parent, and rows.
 
-On a CPU all of it has one thread. A worker keeps one data set and one parent from one job to the next.
+On a CPU all of it has one thread. A worker keeps one data set and one parent from one job to the next. One job at a
+time: the threads of a process, which some clusters give several jobs, share torch's random state and number of threads.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -29,6 +31,7 @@ from .training import Outcome, evaluate
 FINE_TUNING = 10_000  # plus the seed: the order of batches in fine-tuning is not that of the parent's training
 SIDE_BY_SIDE = 8  # jobs of a process on a GPU
 Hashes = dict[str, str]  # of the training and of the test images
+_alone = Lock()
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,18 @@ class Family:
 
 def settings(family: Family, site: Site) -> tuple[Family, dict[str, Any]]:
     """The settings of a family's run, which name its parent by the hash of its weights."""
-    with one_thread():
+    with _alone, one_thread():
         model = _parent(family, site, _data(family, site)[1])
-    return family, {
-        "network": family.sweep.network,
-        "data": family.data,
-        "data_sha256": family.hashes,
-        "seed": family.seed,
-        **family.plan.settings(),
-        "parent_sha256": weights_hash(model.state_dict()),
-        "source_sha256": source_hash(MODULES),
-        "device": torch.device(site.device).type,
-    }
+        return family, {
+            "network": family.sweep.network,
+            "data": family.data,
+            "data_sha256": family.hashes,
+            "seed": family.seed,
+            **family.plan.settings(),
+            "parent_sha256": weights_hash(model.state_dict()),
+            "source_sha256": source_hash(MODULES),
+            "device": torch.device(site.device).type,
+        }
 
 
 def together(network: str, device: str) -> int:
@@ -76,7 +79,7 @@ def together(network: str, device: str) -> int:
 
 def rows(family: Family, run: str, prunes: Sequence[tuple[str, float]], site: Site) -> list[dict[str, Cell]]:
     """A row of the table for each method and amount, its columns in the order of `results.SWEEP`."""
-    with one_thread():
+    with _alone, one_thread():
         model, before = _held_parent(family, run, site)
         tuning, epochs = family.plan.tuning, family.plan.tuning_epochs
         images = _data(family, site)
