@@ -209,8 +209,8 @@ compared = pd.DataFrame({sweep_called(part): across(part) for part in pruned})
 pd.DataFrame({name: {row: shown(row, cell) for row, cell in cells.items()} for name, cells in compared.items()})
 
 # %% [markdown]
-# *Most* is the largest measured amount within the allowed cost. What is lost at the optimum and beside it is after
-# fine-tuning where there is any, and linear between the measured amounts.
+# *Most* is the largest amount within the allowed cost. What is lost at the optimum and beside it is after fine-tuning
+# where there is any. Both are linear between the measured amounts.
 #
 # Which of the numbers that weights alone give orders the networks by what they could lose after fine-tuning? Rank
 # correlations over the columns of the table, which are few, and which differ in much more than kurtosis. Each network

@@ -20,9 +20,10 @@ def rows():
     return pd.DataFrame(cells, columns=columns).assign(accuracy_parent=0.9, run="one")
 
 
-def test_most_is_the_last_amount_before_the_first_that_costs_too_much(rows):
-    assert advice.most(rows, 0.01, "accuracy") == {"l1": 0.5, "lamp": 0.5}
-    assert advice.most(rows, 0.01, "accuracy_pruned") == {"l1": 0.0, "lamp": 0.5}
+def test_most_lies_where_the_cost_is_first_reached(rows):
+    """L1 falls by 40 points from 0.5 to 0.9, LAMP by 2; bare L1 is too dear at the first amount, LAMP at 0.5 at a point."""
+    assert advice.most(rows, 0.01, "accuracy") == pytest.approx({"l1": 0.51, "lamp": 0.7})
+    assert advice.most(rows, 0.01, "accuracy_pruned") == pytest.approx({"l1": 0.0, "lamp": 0.5})
     assert advice.most(rows, 1.0, "accuracy") == {"l1": 0.9, "lamp": 0.9}
 
 

@@ -157,10 +157,10 @@ def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict[str, Any]:
 
 
 def test_the_most_to_prune():
-    """Of 0.9, L1 keeps 0.9 at 0.2 and loses 5 points at 0.3 and more: most is 0.2, and the optimum may lie above."""
+    """Of 0.9, L1 keeps 0.9 at 0.2 and loses 5 points at 0.3 and more, so one at 0.22; the optimum may lie above."""
     sweep = two_methods().assign(accuracy=lambda r: np.where(r["amount"] > 0.25, 0.85, 0.9))
     values = found(prunes.most_to_prune, hand(sweep, parents=[parent(optimal=0.25)]))
-    assert values == pytest.approx({"C7.knee": -0.05, "C7.cost": 2.5})
+    assert values == pytest.approx({"C7.knee": -0.03, "C7.cost": 2.5})
     assert not list(prunes.most_to_prune(hand(sweep.assign(network="mobilenet_v2"), parents=[parent()])))
 
 
@@ -176,8 +176,8 @@ def test_when_it_fails():
     sweep = two_methods().assign(network="mobilenet_v2", min_survival=[1, 0.5, 0, 0, 0] * 2)
     sweep = pd.concat([sweep, sweep[sweep["method"] == "l1"].assign(method="l1_local", accuracy=0.9)])
     values = found(prunes.when_it_fails, hand(sweep, parents=[parent()]))
-    # L1 has 1, 0.95, 0.9, 0.85, 0.8 of 0.9: most is 0.2, and per tensor 0.4.
-    assert values == pytest.approx({"C8.cut": 0, "C8.optimal": 0, "C8.safe": -5, "C8.local": 0.2})
+    # L1 has 1, 0.95, 0.9, 0.85, 0.8 of 0.9: most is 0.22, and per tensor 0.4.
+    assert values == pytest.approx({"C8.cut": 0, "C8.optimal": 0, "C8.safe": -5, "C8.local": 0.18})
 
 
 def test_longer_fine_tuning():

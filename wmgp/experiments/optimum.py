@@ -12,21 +12,10 @@ COST = 0.01  # one percentage point of accuracy
 
 
 def largest_amount(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") -> float:
-    """The largest measured amount up to which `y` stays within `cost` of the parent's accuracy, without a gap.
-
-    `rows` of one parent and one method. 0 where the smallest amount costs more already.
-    """
-    rows = _single(rows)
-    dear = rows[y].to_numpy() < rows["accuracy_parent"].to_numpy() - cost
-    cheap = int(dear.argmax()) if dear.any() else len(rows)
-    return float(rows["amount"].to_numpy()[cheap - 1]) if cheap else 0.0
-
-
-def tolerated(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") -> float:
     """The amount at which `y` has first lost `cost` of the parent's accuracy, linear between the measured ones.
 
-    `rows` of one parent and one method. Where so much is never lost the largest measured amount, and 0 where the
-    smallest costs more already.
+    So the step of the grid does not decide it. `rows` of one parent and one method. Where so much is never lost the
+    largest measured amount, and 0 where the smallest costs more already.
     """
     rows = _single(rows)
     amount, lost = rows["amount"].to_numpy(), (rows["accuracy_parent"] - rows[y]).to_numpy()

@@ -23,7 +23,7 @@ def first(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def most(rows: pd.DataFrame, cost: float, y: str) -> dict[str, float]:
-    """The largest measured amount at the allowed cost of `y` (both shares), by method, of the first parent's rows."""
+    """The largest amount at the allowed cost of `y` (both shares), by method, of the first parent's rows."""
     return {str(method): optimum.largest_amount(part, cost, y) for method, part in first(rows).groupby("method")}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..optimum import COST, tolerated
+from ..optimum import COST, largest_amount
 from .heavy_tails import BASE, VARIANTS
 from .kurtosis_on_purpose import OF_PARENT
 
@@ -57,9 +57,9 @@ def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
         found.append(
             {
                 **part.iloc[0][["seed", "accuracy_parent", *OF_PARENT]].to_dict(),
-                "most": tolerated(tuned, cost),
-                "most_held": tolerated(tuned.assign(accuracy_parent=unpruned), cost),
-                "most_untuned": tolerated(part, cost, "accuracy_pruned"),
+                "most": largest_amount(tuned, cost),
+                "most_held": largest_amount(tuned.assign(accuracy_parent=unpruned), cost),
+                "most_untuned": largest_amount(part, cost, "accuracy_pruned"),
             }
         )
     found.sort(key=lambda parent: (places.get(parent["variant"], len(places)), parent["seed"]))
