@@ -25,7 +25,7 @@
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)
 table: str = "lenet5_mnist.csv"  # the recorded sweep, a file of results/
 device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the bootstrap, and of a tiny sweep
+seed: int = 0  # of a tiny sweep
 cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
 
 # %% tags=["hide-input"]
@@ -153,12 +153,11 @@ pruned_figure(possible.set_index("seed"), cost)
 # networks, does kurtosis predict?
 
 # %%
-alike = possible.loc[list(l1)]  # by hash, as on the page of claims: the same seed draws the same parents there
-amounts = alike["after fine-tuning"].to_list()
+amounts = possible["after fine-tuning"].to_list()
 correlations = {
-    name: optimum.rank_correlation([kurtoses[each][name] for each in alike.index], amounts, seed)
+    name: optimum.rank_correlation([kurtoses[each][name] for each in possible.index], amounts)
     for name in DEFINITIONS
-    if all(kurtoses[each][name] is not None for each in alike.index)
+    if all(kurtoses[each][name] is not None for each in possible.index)
 }
 pd.DataFrame(
     {name: {"rank correlation (95%)": results.worded(*found, "+.2f")} for name, found in correlations.items()}
@@ -220,7 +219,7 @@ pd.DataFrame({name: {row: shown(row, cell) for row, cell in cells.items()} for n
 once = [part for part in pruned if part["epochs"].max() == 1 and {"l1", "random"} <= set(part["method"])]
 ordered = compared[[sweep_called(part) for part in once]].T
 between = {
-    name: optimum.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist(), seed)
+    name: optimum.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist())
     for name in (*KURTOSES, "optimal amount")
 }
 pd.DataFrame({name: {"rank correlation (95%)": results.worded(*found, "+.2f")} for name, found in between.items()}).T

@@ -21,7 +21,7 @@ def rows():
 
 
 def test_most_lies_where_the_cost_is_first_reached(rows):
-    """L1 falls by 40 points from 0.5 to 0.9, LAMP by 2; bare L1 is too dear at the first amount, LAMP at 0.5 at a point."""
+    """L1 falls by 40 points from 0.5 to 0.9, LAMP by 2; bare, L1 is too dear at once, and LAMP at 0.5."""
     assert advice.most(rows, 0.01, "accuracy") == pytest.approx({"l1": 0.51, "lamp": 0.7})
     assert advice.most(rows, 0.01, "accuracy_pruned") == pytest.approx({"l1": 0.0, "lamp": 0.5})
     assert advice.most(rows, 1.0, "accuracy") == {"l1": 0.9, "lamp": 0.9}
