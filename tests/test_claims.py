@@ -1,4 +1,4 @@
-"""The claims: verdicts on numbers worked out by hand, measures on small tables, and the real folder of results."""
+"""The claims: measures on small tables, and the real folder of results."""
 
 import json
 import math
@@ -11,83 +11,12 @@ import pandas as pd
 import pytest
 
 from wmgp import InputError, cli
-from wmgp.experiments.claims import claims, prunes, recorded, verdicts, weights, words
-from wmgp.experiments.claims.verdicts import IN_PART, NOT, REPRODUCED, UNTESTED, Limits
+from wmgp.experiments.claims import broken, claims, kurtosis, prunes, recorded, verdicts, weights, words
+from wmgp.experiments.claims.verdicts import NOT, NOTHING, UNTESTED, Limits
 
 RESULTS = Path(__file__).parent.parent / "results"
-NAN, INF = math.nan, math.inf
+NAN = math.nan
 NEAR = Limits(0.8, 0.9, "near")
-
-
-@pytest.mark.parametrize(
-    ("found", "seeds", "limits", "expected"),
-    [
-        ((0.85, 0.8, 0.9), 10, NEAR, REPRODUCED),
-        ((0.85, 0.79, 0.9), 10, NEAR, IN_PART),
-        ((0.95, 0.9, 1.0), 10, NEAR, IN_PART),  # its end is a limit
-        ((0.95, 0.91, 1.0), 10, NEAR, NOT),
-        ((0.70, 0.6, 0.75), 10, NEAR, NOT),
-        ((0.85, NAN, NAN), 4, NEAR, IN_PART),
-        ((0.95, NAN, NAN), 1, NEAR, NOT),
-        ((NAN, NAN, NAN), 0, NEAR, UNTESTED),
-        ((0.85, 0.8, 0.9), 10, Limits(-INF, INF, "the paper does not say"), UNTESTED),
-        ((7.0, 6.0, 8.0), 10, Limits(6, INF, "more"), REPRODUCED),
-        ((-7.0, -8.0, -6.0), 10, Limits(-INF, -6, "less"), REPRODUCED),
-    ],
-)
-def test_verdicts_by_hand(found, seeds, limits, expected):
-    assert verdicts.verdict(found, seeds, limits) == expected
-
-
-def test_where_nothing_is_left_to_chance_the_value_decides():
-    assert verdicts.verdict((0.85, NAN, NAN), 1, NEAR, exact=True) == REPRODUCED
-    assert verdicts.verdict((0.95, NAN, NAN), 1, NEAR, exact=True) == NOT
-
-
-def test_several_verdicts_together():
-    assert verdicts.together([REPRODUCED, REPRODUCED, UNTESTED]) == REPRODUCED
-    assert verdicts.together([NOT, NOT]) == NOT
-    assert verdicts.together([REPRODUCED, NOT]) == verdicts.together([IN_PART]) == IN_PART
-    assert verdicts.together([UNTESTED]) == verdicts.together([]) == UNTESTED
-
-
-def test_means_with_their_intervals():
-    assert verdicts.mean([2.0, 2.0, 2.0, 2.0, 2.0]) == (2, 2, 2)
-    value, low, high = verdicts.mean([0.0, 1.0] * 50, seed=3)
-    # The mean of 100 draws of a fair coin: 0.5 with a deviation of 0.05, so 0.4 to 0.6.
-    assert value == 0.5 and (low, high) == pytest.approx((0.4, 0.6), abs=0.02)
-    assert verdicts.mean([0.0, 1.0] * 50, seed=3) == (value, low, high)
-    few = verdicts.mean([1.0, 2.0, 3.0, NAN])
-    assert few[0] == 2 and math.isnan(few[1]) and math.isnan(few[2])
-    assert all(map(math.isnan, verdicts.mean([])))
-
-
-def test_limits_in_words():
-    assert NEAR.words(".1f") == "0.8 to 0.9" and Limits(1, 1, "").words(".0f") == "1"
-    assert Limits(0.25, INF, "").words(".2f") == "at least 0.25" and Limits(-INF, 0, "").words(".0f") == "at most 0"
-    assert Limits(-INF, INF, "").words(".2f") == "" and not Limits(-INF, INF, "").testable
-
-
-ROW = verdicts.Row(
-    "C7", "C7.cost", "Accuracy lost", "LeNet-5 on MNIST", 0.83, 0.85, 0.82, 0.88, 10, ".2f", NEAR, "MNIST",
-    "08_optimal_amount", "wmgp sweep", ("a.csv",), ("0123",),
-)  # fmt: skip
-
-
-def test_sentences():
-    assert ROW.sentence == "Reproduced: 0.85 (0.82 to 0.88), expected 0.80 to 0.90."
-    assert replace(ROW, high=0.95).sentence == (
-        "Reproduced in part: 0.85 (0.82 to 0.95), expected 0.80 to 0.90; the interval reaches beyond."
-    )
-    one = replace(ROW, low=NAN, high=NAN, n_seeds=1, note="Rests on 2% of the paper's grid.")
-    assert one.sentence == (
-        "Reproduced in part: 0.85, expected 0.80 to 0.90; one seed gives no interval. Rests on 2% of the paper's grid."
-    )
-    assert "4 seeds give no interval" in replace(one, n_seeds=4).sentence
-    assert replace(ROW, measured=0.5, low=0.4, high=0.6).sentence.startswith("Not reproduced: 0.50 (0.40 to 0.60)")
-    assert replace(ROW, measured=NAN, low=NAN, high=NAN).sentence == "Not testable here: not measured yet."
-    open_ended = replace(ROW, limits=Limits(-INF, INF, "The paper does not say."))
-    assert open_ended.sentence == "Not testable here: The paper does not say."
 
 
 def rows(**columns) -> pd.DataFrame:
@@ -102,7 +31,7 @@ def rows(**columns) -> pd.DataFrame:
 def hand(*sweeps, parents=()) -> recorded.Recorded:
     """Sweeps of tables that are called a.csv, b.csv, ...; what they say is all that is recorded."""
     limits = dict.fromkeys(recorded.read(RESULTS).limits, NEAR)
-    named = [(f"{'abc'[i]}.csv", sweep) for i, sweep in enumerate(sweeps)]
+    named = [(f"{'abcde'[i]}.csv", sweep) for i, sweep in enumerate(sweeps)]
 
     class Here(recorded.Recorded):
         def commits(self, source: str) -> set[str]:
@@ -113,7 +42,7 @@ def hand(*sweeps, parents=()) -> recorded.Recorded:
 
 def found(measure, of: recorded.Recorded) -> dict[str, float]:
     """What a measure finds, by key."""
-    return {row.key: row.measured for row in measure(of)}
+    return {row.key: row.found.value for row in measure(of)}
 
 
 def test_l1_wins_or_not():
@@ -122,7 +51,7 @@ def test_l1_wins_or_not():
         cosine_pruned=[0.9, 0.8, 0.7, 0.9, 0.81, NAN],
     )  # fmt: skip
     [row] = prunes.l1_is_best(hand(sweep))
-    assert row.measured == pytest.approx(2 / 3) and row.verdict == NOT and row.commits == ("commit of a.csv",)
+    assert row.found.value == pytest.approx(2 / 3) and row.verdict == NOT and row.commits == ("commit of a.csv",)
     assert not list(prunes.l1_is_best(hand(sweep[sweep["method"] == "l1"])))  # nothing to hold it against
 
 
@@ -139,15 +68,42 @@ def test_one_curve_and_the_gap_between_methods():
     values = found(prunes.one_curve, hand(two_methods()))
     assert values["C2.gap"] == pytest.approx(10) and 0 < values["C2.cosine"] < 1 and 0 < values["C2.amount"] < 1
     [first, *_] = prunes.one_curve(hand(two_methods()))
-    assert first.note == "Rests on 0% of the paper's grid." and first.n_seeds == 1 and math.isnan(first.low)
+    assert first.note == "Rests on 0% of the paper's grid." and first.found.n == 1 and math.isnan(first.found.low)
     assert not list(prunes.one_curve(hand(two_methods().assign(epochs=10))))
     assert not list(prunes.one_curve(hand(two_methods().query("method == 'l1'"))))
+
+
+def test_seeds_are_curves_of_their_own():
+    """A second seed with a quarter of the accuracy leaves the same share: what lies between seeds is none of it."""
+    first = two_methods()
+    both = pd.concat([first, first.assign(seed=1, parent_sha256="b", accuracy=lambda r: r["accuracy"] / 4)])
+    alone, two = (found(prunes.one_curve, hand(each)) for each in (first, both))
+    assert two["C2.cosine"] == pytest.approx(alone["C2.cosine"]) and two["C2.gap"] == pytest.approx((10 + 2.5) / 2)
+    [row, *_] = prunes.one_curve(hand(both))
+    assert row.found.n == 2
+
+
+def test_the_gap_is_measured_where_both_methods_have_prunes():
+    """Random pruning begins at a cosine of 0.8 here and L1 ends there, 10 points above it in accuracy."""
+    sweep = two_methods().query("method == 'l1' or amount > 0.15")
+    [*_, row] = prunes.one_curve(hand(sweep))
+    assert row.key == "C2.reached" and row.found.value == pytest.approx(10)
+    assert row.claim == "Accuracy of L1 less random at cosine 0.8, the nearest to 0.9 that both reach (points)"
+    [*_, none] = prunes.one_curve(hand(sweep.query("method == 'l1' or amount > 0.25")))
+    assert none.key == "C2.gap" and none.verdict == UNTESTED
 
 
 def test_function_follows_the_cosine():
     values = found(prunes.function, hand(two_methods()))
     assert values["C3.agreement"] == values["C3.near"] == pytest.approx(1)
     assert values["C3.back"] == pytest.approx(-5)  # agreement is the cosine: at 0.95 it is 5 points lower
+
+
+def test_few_prunes_have_no_order():
+    """Five have a cosine of 0.9 and more: L1's at 0, 0.1 and 0.2, random's at 0 and 0.1. Without one there are four."""
+    sweep = two_methods().query("method == 'l1' or amount != 0.1")
+    _, near, _ = prunes.function(hand(sweep))
+    assert near.sentence.startswith("Not testable here: it takes 5 prunes of a seed to tell an order.")
 
 
 def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict[str, Any]:
@@ -165,19 +121,44 @@ def test_the_most_to_prune():
 
 
 def test_kurtosis_orders_networks():
-    sweep, other = two_methods().assign(accuracy=0.9), two_methods().assign(accuracy=0.8, parent_sha256="b")
-    of = hand(sweep, other, parents=[parent(kurtosis=9), parent(kurtosis=3) | {"parent_sha256": "b"}])
-    alike, again, between = prunes.kurtosis_orders(of)
-    assert alike.key == again.key == "C5.alike" and alike.verdict == UNTESTED  # one parent has no order
-    assert between.measured == pytest.approx(1) and between.n_seeds == 2 and between.sources == ("a.csv", "b.csv")
+    """The flatter a network's curve, the higher its kurtosis: a point is lost at 0.01, 0.02, ..., all in order."""
+    names = "abcde"
+    sweeps = [
+        two_methods().assign(accuracy=lambda r, i=i: 0.9 - r["amount"] / (i + 1), parent_sha256=name)
+        for i, name in enumerate(names)
+    ]
+    parents = [parent(kurtosis=3.0 + i) | {"parent_sha256": name} for i, name in enumerate(names)]
+    of = hand(*sweeps, parents=parents)
+    *alike, between = kurtosis.kurtosis_orders(of)
+    assert [row.verdict for row in alike] == [UNTESTED] * 5 and {row.key for row in alike} == {"C5.alike"}
+    assert "it takes 5 parents to tell an order." in alike[0].sentence
+    assert (
+        between.found.value == pytest.approx(1) and between.found.n == 5 and between.sources[:2] == ("a.csv", "b.csv")
+    )
+    *_, few = kurtosis.kurtosis_orders(hand(*sweeps[:4], parents=parents))
+    assert few.verdict == UNTESTED
+
+
+TENSORS = [
+    {"name": "bias", "shape": [4], "n": 4, "pruned_at_optimal": 4},
+    {"name": "wide", "shape": [10, 20], "n": 200, "pruned_at_optimal": 100},
+    {"name": "narrow", "shape": [10, 2, 2], "n": 40, "pruned_at_optimal": 39},
+]
 
 
 def test_when_it_fails():
-    sweep = two_methods().assign(network="mobilenet_v2", min_survival=[1, 0.5, 0, 0, 0] * 2)
+    sweep = two_methods().assign(network="mobilenet_v2")
     sweep = pd.concat([sweep, sweep[sweep["method"] == "l1"].assign(method="l1_local", accuracy=0.9)])
-    values = found(prunes.when_it_fails, hand(sweep, parents=[parent()]))
-    # L1 has 1, 0.95, 0.9, 0.85, 0.8 of 0.9: most is 0.22, and per tensor 0.4.
-    assert values == pytest.approx({"C8.cut": 0, "C8.optimal": 0, "C8.safe": -5, "C8.local": 0.18})
+    known = parent()
+    known["trained"]["analysis"]["tensors"] = TENSORS
+    of = hand(sweep, parents=[known])
+    # L1 has 1, 0.95, 0.9, 0.85, 0.8 of 0.9: most is 0.22, and per tensor 0.4. A vector without values breaks nothing.
+    expected = {"C8.cut": 1 / 40, "C8.optimal": 0, "C8.safe": -5, "C8.local": 0.18}
+    assert found(broken.when_it_fails, of) == pytest.approx(expected)
+    [row, *_] = broken.when_it_fails(of)
+    assert row.note == "That is narrow, which keeps 1 of 40 values."
+    [exact] = broken.cut(replace(of, mobilenet={"analysis": {"tensors": TENSORS}}))
+    assert exact.found.value == 1 / 40 and exact.exact and exact.note == row.note
 
 
 def test_longer_fine_tuning():
@@ -201,8 +182,8 @@ def test_every_claim_has_rows_with_their_provenance(real):
         assert (RESULTS.parent / "notebooks" / f"{row.notebook}.py").is_file() and row.command.split()[0] in (
             "wmgp", "python", "papermill",
         )  # fmt: skip
-        if math.isfinite(row.low):
-            assert row.low <= row.measured <= row.high and row.n_seeds >= verdicts.FEWEST
+        if math.isfinite(row.found.low):
+            assert row.found.low <= row.found.value <= row.found.high and row.found.n >= verdicts.FEWEST
 
 
 def test_json_has_what_it_promises(real):
@@ -228,8 +209,8 @@ def test_what_may_not_be_shown(real):
         claims.check([row for row in real if row.id != "C4"], published)
     with pytest.raises(InputError, match=r"published figure new\.figure: no row"):
         claims.check(real, published | {"new.figure"})
-    with pytest.raises(InputError, match="claim C7, Accuracy lost: a number without provenance"):
-        claims.check([*real, replace(ROW, commits=())], published)
+    with pytest.raises(InputError, match="claim R, Test accuracy of the parent: a number without provenance"):
+        claims.check([*real, replace(real[0], commits=())], published)
 
 
 def test_a_table_without_provenance_is_refused(tmp_path):
@@ -241,12 +222,66 @@ def test_a_table_without_provenance_is_refused(tmp_path):
         with pytest.raises(InputError, match=r"speed\.csv: no provenance beside it"):
             of.commits("speed.csv")
     with pytest.raises(InputError, match="no limits for 'C0'"):
-        of.row("C0", "C0", "", ("lenet5", "mnist"), (1, 1, 1), 5, ".0f", "", "", ())
+        of.row("C0", "C0", "", ("lenet5", "mnist"), NOTHING, ".0f", "", "", ())
+
+
+def record(network: str, after: dict[str, Any], before: dict[str, Any] | None = None, seed: int = 0) -> dict[str, Any]:
+    """A parent on CIFAR-10 with kurtoses before and after training, and a front from 1 to 0.98 at 0.5."""
+    front = {"amount": [0, 0.5, 1], "cosine": [1, 0.98, 0]}
+    analysis = {"front": front, "optimal": {"amount": 0.8}, "safe": None, "kurtosis": 5.0}
+    return {
+        "network": network, "data": "cifar10", "start": "scratch", "seed": seed, "commit": "0",
+        "trained": {"definitions": after, "analysis": analysis},
+        "initial": {"definitions": before or after, "analysis": analysis},
+    }  # fmt: skip
 
 
 def test_nearest_reading_of_a_kurtosis():
-    record = {"trained": {"definitions": {"one": 3.0, "other": 7.5, "undefined": None}}}
-    assert weights.nearest_reading([record, record], 8.0).endswith("closest here: other, 7.50.")
+    """7.5 is nearest to 8, of the means 3, 7.5 and what another network has by that reading is far from its figure."""
+    alike = [record("vgg11_bn", {"one": 3.0, "other": x, "undefined": None}, seed=i) for i, x in enumerate((7.0, 8.0))]
+    other = record("resnet18", {"one": 4.0, "other": 20.0, "undefined": None})
+    published = {"kurtosis.vgg11_bn": 8.0, "kurtosis.resnet18": 4.0}
+    of = replace(hand(parents=[*alike, other]), published=published)
+    assert kurtosis.nearest_reading(of, "vgg11_bn").endswith(
+        "Closest of 2 readings, picked with the figure known: other, 7.50; "
+        "by the same reading ResNet18 has 20.00 (published: 4.00)."
+    )
+
+
+def test_kurtosis_before_training_with_and_without_batch_norm():
+    pooled, bare = kurtosis.POOLED, kurtosis.WITHOUT_NORM
+    normed = record("resnet18", {pooled: 50.0, bare: 9.0}, {pooled: 80.0, bare: 3.0})
+    values = found(kurtosis.before_training, hand(parents=[normed]))
+    assert values == {"C6.kurtosis": -30, "C6.kurtosis.without_norm": 6, "C6.cosine": 0, "C6.amount": 0.8}
+    plain = record("lenet5", {pooled: 9.0, bare: 9.0}, {pooled: 3.0, bare: 3.0})
+    assert "C6.kurtosis.without_norm" not in found(kurtosis.before_training, hand(parents=[plain]))
+
+
+def test_the_amount_at_cosine_99_of_every_network():
+    """The front falls by 0.02 up to 0.5, so half of that at 0.25."""
+    rows = list(weights.reaches(hand(parents=[record("resnet18", {}), record("lenet5", {})])))
+    assert [row.subject for row in rows] == ["ResNet18 on CIFAR-10", "LeNet-5 on CIFAR-10"]
+    assert [row.found.value for row in rows] == pytest.approx([0.25, 0.25])
+    assert rows[0].note == "Over the networks here, mean and range: 0.25."
+
+
+def test_one_run_more():
+    """Of 0, 0, 0, 0, 1: mean 0.2, and a half of 2.7764 sqrt(0.2 + 0.04) = 1.3602 for one run more."""
+    said = [weights.one_more([0, 0, 0, 0, 1], published, ".2f") for published in (1.5, 1.6)]
+    assert said[0] == "The published run lies inside the interval of one run more, -1.16 to 1.56."
+    assert said[1].startswith("The published run lies outside")
+
+
+def test_ratios_of_loss_surfaces(monkeypatch):
+    """The prune's loss less the parent's is the distance: ratios of 4, 1 and 0.25, of geometric mean 1."""
+    monkeypatch.setattr(weights.landscape, "distance", lambda parent, prune: prune - parent)
+    monkeypatch.setattr(weights.landscape, "command", lambda *_: "python -m surfaces")
+    arrays = {"plane": np.array([[1.0, 2, 5], [1, 3, 3], [1, 5, 2]]), "amount": np.array([[0, 0.4, 0.02]] * 3)}
+    of = replace(hand(), surfaces=[("a.npz", arrays, {"network": "lenet5", "data": "mnist"})])
+    rows = {row.key: row for row in weights.surfaces(of)}
+    assert rows["C4.ratio"].found.value == pytest.approx(1) and rows["C4.ratio"].note == "Above one in 1 of 3 parents."
+    assert rows["landscape.random.amount"].found.value == pytest.approx(0.02)
+    assert rows["landscape.l1.l_infinity_distance"].found.value == pytest.approx((1 + 2 + 4) / 3)
 
 
 def test_command_line(capsys):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError
-from . import prunes, weights
+from . import broken, kurtosis, prunes, weights
 from .recorded import read
 from .verdicts import Row, together
 
@@ -20,10 +20,7 @@ CLAIMS = {
     "C8": "A high kurtosis of kurtoses warns of broken layers: prune less, or tensor by tensor.",
     "C9": "After a small prune ten epochs bring a network closer to its parent than one; after a big one farther away.",
 }
-MEASURES = (
-    *(weights.reference_run, weights.surfaces, weights.kurtoses, weights.kurtoses_of_kurtoses),
-    *prunes.MEASURES,
-)
+MEASURES = (*weights.MEASURES, *kurtosis.MEASURES, *prunes.MEASURES, *broken.MEASURES)
 # Published, and no figure of a row: what a row's figures were taken at, and the ends of a range that is a limit.
 NO_ROW = {
     *("landscape.l1.cosine", "landscape.random.cosine"),

@@ -13,7 +13,7 @@ from .. import history, results
 from ..files import read_arrays
 from ..names import DATA, called
 from ..provenance import measured_by
-from .verdicts import Interval, Limits, Row
+from .verdicts import Found, Limits, Row
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class Recorded:
         return {each["parent_sha256"]: each for each in self.parents if each["parent_sha256"] in wanted}
 
     def row(
-        self, id: str, key: str, claim: str, about: tuple[str, ...], found: Interval, n_seeds: int, form: str,
-        notebook: str, command: str, sources: tuple[str, ...], commits: set[str] | None = None, note: str = "",
-        exact: bool = False,
+        self, id: str, key: str, claim: str, about: tuple[str, ...], found: Found, form: str, notebook: str,
+        command: str, sources: tuple[str, ...], commits: set[str] | None = None, **more: Any,
     ) -> Row:  # fmt: skip
         """A row about a network on data (and, as a third, its start); limits and published figure are those of `key`.
 
-        `commits` are those of the sources, unless given. InputError where no limit was set for the key.
+        `commits` are those of the sources, unless given; `more` are further fields of `Row`. InputError where no limit
+        was set for the key.
         """
         if key not in self.limits:
             raise InputError(f"tolerances.json: no limits for {key!r}")
         known = commits if commits is not None else set().union(*map(self.commits, sources))
         return Row(
-            id, key, claim, called(*about), self.published.get(key), *found, n_seeds, form, self.limits[key],
-            DATA.get(about[1], about[1]), notebook, command, sources, tuple(sorted(known)), note, exact,
+            id, key, claim, called(*about), self.published.get(key), found, form, self.limits[key],
+            DATA.get(about[1], about[1]), notebook, command, sources, tuple(sorted(known)), **more,
         )  # fmt: skip
 
 

@@ -2,17 +2,57 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ..collapse import Interval
-from ..results import worded
+from ..results import mean_interval, worded
 
 REPRODUCED, IN_PART, NOT, UNTESTED = VERDICTS = (
     "reproduced", "reproduced in part", "not reproduced", "not testable here",
 )  # fmt: skip
 FEWEST = 5  # seeds for an interval
-DRAWS = 2000
+
+
+class Found(NamedTuple):
+    """A measured number, both ends of its 95% interval, and of the single seeds their number, least and largest value.
+
+    Only seeds whose value is known count. Ends are nan for fewer than `FEWEST` of them, all is nan for none.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    least: float
+    largest: float
+
+
+NOTHING = Found(np.nan, np.nan, np.nan, 0, np.nan, np.nan)
+
+
+def mean(values: Iterable[float]) -> Found:
+    """The mean of a value a seed, with Student's t interval (`results.mean_interval`); nan and infinity are unknown."""
+    known = np.asarray(list(values), dtype=float)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return NOTHING
+    value, low, high = mean_interval(known)
+    if known.size < FEWEST:
+        low = high = np.nan
+    return Found(value, low, high, known.size, float(known.min()), float(known.max()))
+
+
+def geometric(values: Iterable[float]) -> Found:
+    """The geometric mean of a positive value a seed: `mean` of the logarithms, taken back."""
+    value, low, high, n, least, largest = mean(np.log(list(values)))
+    value, low, high, least, largest = np.exp([value, low, high, least, largest]).tolist()
+    return Found(value, low, high, n, least, largest)
+
+
+def single(value: float) -> Found:
+    """A number that no seed trained here has a part in."""
+    return Found(value, np.nan, np.nan, 0, value, value)
 
 
 @dataclass(frozen=True)
@@ -40,9 +80,9 @@ class Limits:
 class Row:
     """A measured number beside the published one.
 
-    `published` is None where the paper gives no figure; numbers are in the unit that `claim` names. `n_seeds` is 0 for
-    weights that were not trained here. `exact`: nothing is left to chance, so that the number of seeds does not matter.
-    `sources` are files of `results/`, and `commits` those that measured.
+    `published` is None where the paper gives no figure; numbers are in the unit that `claim` names. `exact`: nothing is
+    left to chance, so that the number of seeds does not matter. `missing` says why there is no number, where there is
+    none. `sources` are files of `results/`, and `commits` those that measured.
     """
 
     id: str
@@ -50,10 +90,7 @@ class Row:
     claim: str
     subject: str
     published: float | None
-    measured: float
-    low: float
-    high: float
-    n_seeds: int
+    found: Found
     form: str
     limits: Limits
     data: str
@@ -63,16 +100,17 @@ class Row:
     commits: tuple[str, ...]
     note: str = ""
     exact: bool = False
+    missing: str = "not measured yet."
 
     @property
     def verdict(self) -> str:
         """One of `VERDICTS`."""
-        return verdict((self.measured, self.low, self.high), self.n_seeds, self.limits, self.exact)
+        return verdict(self.found, self.limits, self.exact)
 
     @property
     def ours(self) -> str:
         """The number with its interval, as a table shows it."""
-        return worded(self.measured, self.low, self.high, self.form)
+        return worded(*self.found[:3], self.form)
 
     @property
     def sentence(self) -> str:
@@ -81,31 +119,30 @@ class Row:
 
     def _why(self) -> str:
         if self.verdict == UNTESTED:
-            return "not measured yet." if self.limits.testable else self.limits.reason
+            return self.missing if np.isnan(self.found.value) else f"{self.ours}. {self.limits.reason}"
         expected = f"expected {self.limits.words(self.form)}"
         if self.verdict != IN_PART:
             return f"{self.ours}, {expected}."
-        if self.n_seeds < FEWEST:
-            many = "one seed gives" if self.n_seeds == 1 else f"{self.n_seeds} seeds give"
-            return f"{self.ours}, {expected}; {many} no interval."
+        if self.found.n < FEWEST:
+            many = "one seed gives" if self.found.n == 1 else f"{self.found.n} seeds give"
+            sides = "" if self.limits.low <= self.found.value <= self.limits.high else ", and not all lie outside"
+            return f"{self.ours}, {expected}; {many} no interval{sides}."
         return f"{self.ours}, {expected}; the interval reaches beyond."
 
 
-def verdict(found: Interval, n_seeds: int, limits: Limits, exact: bool = False) -> str:
+def verdict(found: Found, limits: Limits, exact: bool = False) -> str:
     """Reproduced where all of the interval lies within the limits, not reproduced where none of it does.
 
-    Fewer than `FEWEST` seeds give no interval: outside is not reproduced, inside only in part. Where it is `exact` the
-    value decides. Not testable where there is no value, or no limit.
+    Fewer than `FEWEST` seeds give no interval: not reproduced where all of them lie outside on one side, and else in
+    part. Where it is `exact` the value decides. Not testable where there is no value, or no limit.
     """
-    value, low, high = found
-    if np.isnan(value) or not limits.testable:
+    if np.isnan(found.value) or not limits.testable:
         return UNTESTED
-    if exact or np.isnan(low):
-        inside = limits.low <= value <= limits.high
-        return NOT if not inside else REPRODUCED if exact or n_seeds >= FEWEST else IN_PART
-    if low >= limits.low and high <= limits.high:
-        return REPRODUCED
-    return NOT if high < limits.low or low > limits.high else IN_PART
+    few = np.isnan(found.low) and not exact
+    low, high = (found.value,) * 2 if exact else found[-2:] if few else found[1:3]
+    if high < limits.low or low > limits.high:
+        return NOT
+    return REPRODUCED if limits.low <= low and high <= limits.high and not few else IN_PART
 
 
 def together(verdicts: Sequence[str]) -> str:
@@ -114,19 +151,3 @@ def together(verdicts: Sequence[str]) -> str:
     if not tested:
         return UNTESTED
     return tested.pop() if len(tested) == 1 else IN_PART
-
-
-def mean(values: Iterable[float], seed: int = 0) -> Interval:
-    """The mean of a value a seed, with a 95% percentile bootstrap interval over the seeds.
-
-    (Efron & Tibshirani 1993, section 13.3.) Ends are nan for fewer than `FEWEST` seeds; all is nan for none.
-    """
-    known = np.asarray(list(values), dtype=float)
-    known = known[np.isfinite(known)]
-    if not known.size:
-        return float("nan"), float("nan"), float("nan")
-    if known.size < FEWEST:
-        return float(known.mean()), float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).choice(known, (DRAWS, known.size)).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return float(known.mean()), low, high

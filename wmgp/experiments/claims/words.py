@@ -14,13 +14,13 @@ WIDTH = 100  # letters of a line of text
 
 def as_dict(row: Row) -> dict[str, Any]:
     """A row as JSON has it; what is undefined is None."""
-    numbers = {"published": row.published, "measured": row.measured, "low": row.low, "high": row.high}
+    numbers = {"published": row.published, "measured": row.found.value, "low": row.found.low, "high": row.found.high}
     return {
         "id": row.id,
         "claim": row.claim,
         "subject": row.subject,
         **{name: value if value is not None and math.isfinite(value) else None for name, value in numbers.items()},
-        "n_seeds": row.n_seeds,
+        "n_seeds": row.found.n,
         "tolerance": row.limits.words(row.form),
         "reason": row.limits.reason,
         "verdict": row.verdict,
