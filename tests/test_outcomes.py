@@ -26,8 +26,9 @@ def test_ranges_by_hand():
     )  # fmt: skip
     rows.loc[(rows["rule"] == "safe") & (rows["network"] == "c"), ["lost", "lost_untuned"]] = NAN
     rows.loc[(rows["rule"] == "safe") & (rows["parent_sha256"] == "1"), ["amount", "lost"]] = [0.3, 0.05]
+    rows["architecture"] = rows["network"].replace("b", "a")  # the same on other data
     found = outcomes.measured(rows)
-    assert found["networks"] == {"tuned": 2, "untuned": 3}
+    assert found["networks"] == {"tuned": 2, "untuned": 3, "architectures": 2}
     assert found["lost"]["optimal"] == {"tuned": [0.0, 2.0], "untuned": [0.0, 90.0]}
     assert str(found["lost"]["optimal"]["tuned"][0]) == "0.0"  # and no minus
     assert found["lost"]["safe"]["tuned"] == [4.0, 4.0]

@@ -35,12 +35,13 @@ def floor() -> float:
 def notes() -> tuple[str, ...]:
     """What a reader must know to use the answer: what it is not, what came of it, and what to do."""
     said = json.loads(OUTCOMES.read_text(encoding="utf-8"))
-    tuned, untuned = said["networks"]["tuned"], said["networks"]["untuned"]
+    tuned, untuned, kinds = (said["networks"][name] for name in ("tuned", "untuned", "architectures"))
     lost = [f"{line} {_ends(ends['tuned'])} ({_ends(ends['untuned'])})" for line, ends in said["lost"].items()]
     return (
         "Zeros scattered over a network make it neither faster nor smaller by themselves.",
         f"The optimal amount is never below {floor():.3f} (to the grid's step), whatever the weights, trained or not.",
-        f"Points of accuracy lost by {tuned} networks pruned so and trained for an epoch (by {untuned} before that):",
+        f"Points of accuracy lost by {tuned} networks of {kinds} architectures pruned so and trained for an epoch "
+        f"(by {untuned} before that):",
         f"  {', '.join(lost[:2])},",
         f"  {', '.join(lost[2:])}.",
         "Begin at the smaller of safe and cosine 0.99, measure, and go up, to optimal at most, while accuracy holds.",

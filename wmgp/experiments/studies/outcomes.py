@@ -34,9 +34,11 @@ def measured(rows: pd.DataFrame) -> dict[str, Any]:
 
     That is the least and the most of the networks' means, in points of accuracy to a tenth, after an epoch of
     fine-tuning ("tuned") and just after pruning ("untuned"); `networks` counts those of which each is known. A network
-    counts once, however many parents it has.
+    counts once, however many parents it has, and again on another data set or from another start: so their
+    `architectures` are fewer.
     """
     networks = {name: len(set(rows.dropna(subset=[y])["network"])) for name, y in COSTS.items()}
+    networks["architectures"] = len(set(rows["architecture"]))
     return {"networks": networks, "lost": {line: _ranges(least_of(rows, rules)) for line, rules in LINES.items()}}
 
 
@@ -60,6 +62,7 @@ def collected(folder: Path) -> dict[str, Any]:
         epochs = rows["epochs"].iloc[0]
         if epochs <= 1:
             one = rule_errors.compared([rows], history.records(folder / "parents"), folder / "parents")
+            one = one.assign(architecture=rows["network"].iloc[0])
             found.append(one if epochs else one.assign(lost=np.nan))
     if not found:
         raise InputError(f"{folder}: expected a table of a sweep with one epoch of fine-tuning")
