@@ -12,7 +12,7 @@ Folder = Annotated[Path | None, typer.Option(help="The folder of results; defaul
 
 
 def claims(json: Json = False, results: Folder = None) -> None:
-    """The paper's claims beside what was measured: figures, intervals, limits set beforehand, verdicts."""
+    """The paper's claims beside what was measured: figures, intervals, limits, verdicts."""
     with needing("experiments"):
         from ..results import locate
         from .claims import collect
