@@ -91,6 +91,32 @@ def test_a_seed_is_drawn_whole():
     assert (value, low, high) == (0.5, 0, 1)
 
 
+def test_each_seed_is_left_out_once():
+    """Of a mean of n numbers the jackknife's s is their standard deviation over the root of n: 1.5811 / 2.2361 here.
+
+    Student's quantile of 4 degrees of freedom is 2.7764. Two rows a seed count as one.
+    """
+    rows = pd.DataFrame({"seed": [0, 1, 2, 3, 4] * 2, "y": [1.0, 2, 3, 4, 5] * 2})
+
+    def mean(part: pd.DataFrame) -> dict[str, float]:
+        return {"mean": float(np.mean(part["y"]))}
+
+    half = 2.7764 * 1.5811 / 2.2361
+    assert collapse.leaving_out(rows, mean)["mean"] == pytest.approx((3, 3 - half, 3 + half), abs=1e-3)
+    assert collapse.leaving_out(rows, mean, (2, 4))["mean"] == (3, 2, 4)
+    few = collapse.leaving_out(rows.loc[rows["seed"] < 4], mean)["mean"]
+    assert few[0] == 2.5 and np.isnan(few[1:]).all()
+    undefined = collapse.leaving_out(rows, lambda part: {"none": float("nan")})["none"]
+    assert np.isnan(undefined).all()
+
+
+def test_the_value_lies_in_its_interval():
+    """Which it may not where seeds are drawn with replacement, since a curve fits rows that are there twice better."""
+    found = collapse.leaving_out(sweep(seeds=6, noise=0.1), collapse.shares, (0, 1))
+    for value, low, high in found.values():
+        assert 0 <= low < value < high <= 1 and value - low == pytest.approx(high - value)
+
+
 def test_at_a_cosine():
     found = collapse.at_cosine(sweep(apart=0.25), (0.95, 0.8, 0.1), "accuracy")
     assert len(found) == 2 * 4 * 3
@@ -100,3 +126,32 @@ def test_at_a_cosine():
     assert found.loc[found["cosine"] == 0.1, "accuracy"].isna().all()  # no row goes that far down
     with pytest.raises(InputError, match="cosine 1.5: expected a number from -1 to 1"):
         collapse.at_cosine(sweep(), (1.5,))
+
+
+def test_only_between_rows_that_are_near():
+    """Rows at 0.9 and 0.8: 0.86 is 0.06 from one of them, and 0.85 0.05 from both; 0.9 was measured."""
+    rows = pd.DataFrame({"method": "l1", "seed": 0, "cosine_pruned": [0.9, 0.8, 0.5], "accuracy": [0.7, 0.5, 0.1]})
+    found = collapse.at_cosine(rows, (0.9, 0.86, 0.85, 0.8, 0.55, 0.95))["accuracy"]
+    assert found.tolist() == pytest.approx([0.7, np.nan, 0.6, 0.5, np.nan, np.nan], nan_ok=True)
+
+
+def test_gap_by_hand():
+    """At 0.9 seeds 0 to 4 differ by 0.1 to 0.5: 0.3 with a deviation of 0.1581, and seed 5 has but one method.
+
+    Student's quantile of 4 degrees of freedom is 2.7764. Below five seeds there is no interval.
+    """
+    rows = pd.DataFrame(
+        [("l1", seed, 0.9, 0.6 + seed / 10) for seed in range(6)] + [("random", seed, 0.9, 0.5) for seed in range(5)],
+        columns=["method", "seed", "cosine_pruned", "accuracy"],
+    )
+    assert collapse.differences(rows, 0.9).tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert collapse.differences(rows, 0.9, methods=("random", "l1")).sum() == pytest.approx(-1.5)
+    half = 100 * 2.7764 * 0.15811 / 2.23607
+    assert collapse.gap(rows, 0.9, unit=100) == pytest.approx((30, 30 - half, 30 + half), abs=0.01)
+    few = collapse.gap(rows.loc[rows["seed"] < 4], 0.9)
+    assert few[0] == pytest.approx(0.25) and np.isnan(few[1:]).all()
+    assert np.isnan(collapse.gap(rows, 0.5)).all()
+    assert collapse.worded_gap(rows, 0.9, "+.1f") == "+30.0 (+10.4 to +49.6), 5 of 6 seeds"
+    assert collapse.worded_gap(rows.loc[rows["seed"] < 4], 0.9, "+.1f") == "+25.0"
+    assert collapse.worded_gap(rows, 0.5, "+.1f") == ""
+    assert not collapse.differences(rows.loc[rows["method"] == "l1"], 0.9).size
