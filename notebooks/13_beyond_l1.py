@@ -21,12 +21,12 @@
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (networks on digits, two minutes) or "tiny" (seconds)
 device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the bootstrap, and of the networks that are trained here
-draws: int = 200  # of the bootstrap
+seed: int = 0  # of the networks that are trained here
 
 # %% tags=["hide-input"]
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -39,7 +39,6 @@ from wmgp.experiments.training import evaluate
 from wmgp.figures.beyond_l1 import ways_figure
 
 where = inputs.begin(preset, seed, device)
-inputs.check_whole("draws", draws, 10, 100_000)
 FRESH = {"quick": (20, 3, 1437, 2), "tiny": (6, 3, 300, 1)}  # epochs of a parent, and after it; images; seeds
 
 
@@ -160,13 +159,13 @@ by_amount(gains, "+.1f")
 # that falls with the amount. Random is far off in both, and with it a correlation is easily had; so there is a line
 # without it. Ways that end in the same mask, such as L1 at another rate, have the same cosine under it, and share a
 # rank. *Who chooses* are the ways at one stroke with one schedule, *schedules of L1* those of one method. Intervals
-# (95%) come from drawing parents with replacement, and with few parents they are coarse; where a draw has no order at
-# all, there is none.
+# (95%) come from leaving out one parent at a time (the jackknife, {cite:p}`efron1993introduction`, chapter 11); fewer
+# than five parents have none.
 
 # %%
 COSINES = {"cosine_pruned": "under the mask", "cosine": "after training"}
 ranks = {
-    (which, x): collapse.over_seeds(ordering.among(rows, which), lambda part, x=x: ordering.ranks(part, x), seed, draws)
+    (which, x): collapse.leaving_out(ordering.among(rows, which), lambda part, x=x: ordering.ranks(part, x), (-1, 1))
     for which in ordering.AMONG
     for x in COSINES
 }
@@ -181,8 +180,8 @@ pd.DataFrame(
 # ## How much one curve explains
 #
 # The share of the variance that the best monotone curve leaves, as in
-# [the notebook about cosine and percentage](05_cosine_not_percentage.ipynb). A curve a way over the amount is what
-# could be reached at best.
+# [the notebook about cosine and percentage](05_cosine_not_percentage.ipynb). A curve a way over the amount is
+# the yardstick.
 
 # %%
 CURVES = {
@@ -192,7 +191,7 @@ CURVES = {
     "own": "a curve a way",
 }
 left = {
-    which: collapse.over_seeds(ordering.among(rows, which), ordering.left, seed, draws)
+    which: collapse.leaving_out(ordering.among(rows, which), ordering.left, (0, 1))
     for which in ("all ways", "all but random")
 }
 pd.DataFrame({which: {CURVES[x]: results.worded(*found[x]) for x in CURVES} for which, found in left.items()}).T
@@ -215,13 +214,13 @@ def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
     return results.worded(*ranks[which, x][head], "+.2f") or "undefined"
 
 
-ORDERS = 0.5  # the least rank correlation at an equal amount, its interval included, that is called an order
+ORDERS = 0.5  # the least rank correlation at an equal amount, and its interval's lower end, that is called an order
 
 
 def orders(which: str) -> bool:
-    """Whether the cosine under the mask orders these ways; of a single parent, as it came out."""
+    """Whether the cosine under the mask orders these ways; of parents too few for an interval, as it came out."""
     value, low, _ = ranks[which, "cosine_pruned"][ordering.EACH]
-    return (low if n_seeds > 1 else value) >= ORDERS
+    return (value if np.isnan(low) else low) >= ORDERS
 
 
 table = ordering.means(rows)
