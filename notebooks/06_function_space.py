@@ -14,8 +14,8 @@
 # what it says as well. Its Figure 3 shows this on a map, t-SNE of the predictions on the way from the initialisation
 # to the parent, with the pruned networks laid among them.
 #
-# Here is that map, and then what a map cannot give: numbers. How often do the two networks name the same class? How
-# far apart are their probabilities? How alike is the shape of their outputs? And does the cosine order all three?
+# Here is that map, and then what a map cannot give: numbers. How often do a prune and its parent name the same class?
+# How far apart are their probabilities? How alike is the shape of their outputs? And does the cosine order all three?
 #
 # ```{verdicts} C3
 # From all that was measured for this book; the page [What holds](../book/claims.md) has every figure.
@@ -23,20 +23,21 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded networks and rows), "quick" (digits, minutes) or "tiny" (seconds)
-functions: str = "functions_lenet5_mnist.npz"  # the recorded outputs, a file of results/
+functions: str = "functions_lenet5_mnist.npz"  # the recorded outputs that are drawn first, a file of results/
 table: str = "lenet5_mnist.csv"  # the recorded sweep, a file of results/
 device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the map and of the bootstrap; at tiny, of the networks too
+seed: int = 0  # of the maps; at tiny, of the networks too
 perplexity: float = 15.0  # of the map: how many neighbours a network keeps, roughly
-draws: int = 200  # of the bootstrap
 
 # %% tags=["hide-input"]
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
 
 from wmgp.experiments import collapse, inputs, results
 from wmgp.experiments.data import load
@@ -50,34 +51,42 @@ from wmgp.figures.functions import distance_figure, map_figure
 from wmgp.figures.sweeps import METHODS, sweep_figure
 
 where = inputs.begin(preset, seed, device)
-inputs.check_whole("draws", draws, 10, 100_000)
+Recorded = tuple[dict[str, np.ndarray], str]  # outputs, and what they are of
 
 
-def recorded() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
-    """The recorded networks, the rows of a sweep, and what the networks are."""
-    arrays, facts = read_arrays(results.locate(functions))
+def recorded(path: Path) -> tuple[str, Recorded]:
+    """The name of a recorded parent, and the outputs on its way and of its prunes."""
+    arrays, facts = read_arrays(path)
     name = called(facts["network"], facts["data"], facts["start"])
     of = f"{name}, seed {facts['seed']}, {facts['parent_epochs']} epochs of training"
-    return (
-        arrays,
-        results.with_facts(results.locate(table)),
-        f"{of}; {facts['device']} ({facts['cpu']}), {facts['date']}",
-    )
+    return name, (arrays, f"{of}; {facts['device']} ({facts['cpu']}), {facts['date']}")
 
 
-def computed() -> tuple[dict[str, np.ndarray], pd.DataFrame, str]:
-    """Networks on digits, and a small sweep."""
+def computed() -> tuple[str, Recorded]:
+    """Networks on digits."""
     training, test = load("digits", True, where), load("digits", False, where)
     tiny = preset == "tiny"
     chosen, amounts = (replace(DIGITS, epochs=3), (0.0, 0.5, 0.9)) if tiny else (DIGITS, grid(20))
     _, arrays = space.measure("lenet5", training, test, seed, chosen, amounts)
+    name = called("lenet5", "digits")
+    return name, (arrays, f"{name}, seed {seed}, {chosen.epochs} epochs; run here on {where.type}")
+
+
+if preset == "default":
+    drawn_first = results.locate(functions)
+    others = sorted(set(drawn_first.parent.glob("functions_*.npz")) - {drawn_first})
+    parents = dict(recorded(path) for path in (drawn_first, *others))
+    rows = results.with_facts(results.locate(table))
+else:
+    parents = dict([computed()])
     rows = small_sweep(preset, str(where), (seed,)).rows
-    return arrays, rows, f"{called('lenet5', 'digits')}, seed {seed}, {chosen.epochs} epochs; run here on {where.type}"
-
-
-networks, rows, said = recorded() if preset == "default" else computed()
-kinds, labels = networks["kind"], networks["labels"]
-Markdown(f"{len(kinds)} networks: {said}. Each is what it says of the same {len(labels)} test images.")
+Markdown(
+    "\n".join(
+        f"- {len(networks['kind'])} networks: {said}. Each is what it says of the same "
+        f"{len(networks['labels'])} test images."
+        for networks, said in parents.values()
+    )
+)
 
 # %% [markdown]
 # ## The map
@@ -85,12 +94,27 @@ Markdown(f"{len(kinds)} networks: {said}. Each is what it says of the same {len(
 # Every point is a network, placed by its probabilities on all the images. The line is the way of training, a dot an
 # epoch. Prunes have been trained for one epoch after pruning; the shade tells how much was removed.
 
+
+# %% tags=["hide-input"]
+def mapped(name: str) -> Figure:
+    """The map of a parent's way and its prunes."""
+    networks, _ = parents[name]
+    kinds = networks["kind"].tolist()
+    points = space.embedding(networks["logits"], seed, min(perplexity, (len(kinds) - 1) / 3))
+    return map_figure(points, kinds, networks["amount"], space.WAY)
+
+
+drawn, *others = parents
+
 # %% mystnb={"image": {"alt": "Map of networks by their outputs: the way of training, and prunes of either method."}}
-points = space.embedding(networks["logits"], seed, min(perplexity, (len(kinds) - 1) / 3))
-map_figure(points, kinds.tolist(), networks["amount"], space.WAY)
+mapped(drawn)
+
+# %% mystnb={"image": {"alt": "The same map of the other network: the way of training, and prunes of either method."}}
+for name in others:
+    display(Markdown(f"{name}:"), mapped(name))
 
 # %% [markdown]
-# Read it with care. t-SNE keeps neighbours together and nothing else: neither a length nor a direction on the map
+# Read them with care. t-SNE keeps neighbours together and nothing else: neither a length nor a direction on the map
 # means anything, and another `seed` or `perplexity` draws another map {cite:p}`maaten2008visualizing`.
 #
 # ## How far from the parent
@@ -99,39 +123,59 @@ map_figure(points, kinds.tolist(), networks["amount"], space.WAY)
 # ln 2 = 0.69 where they never agree. The way of training serves as its scale. A prune at the height of "epoch 10" is
 # as far from the parent as the parent itself was after ten epochs.
 
+
+# %% tags=["hide-input"]
+def away(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The divergence of every recorded network from the parent, and those on the way alone."""
+    networks, _ = parents[name]
+    on_way = networks["kind"] == space.WAY
+    far = space.divergences(networks["logits"], networks["logits"][on_way][-1])
+    return far, far[on_way]
+
+
+def distances(name: str) -> Figure:
+    """How far a parent's prunes are from it, and some epochs of its training."""
+    (networks, _), (far, way) = parents[name], away(name)
+    marked = [0]
+    for epoch in range(5, len(way) - 1, 5):  # those that lie well apart
+        if way[epoch] < way[marked[-1]] / 2:
+            marked.append(epoch)
+    prunes = networks["kind"] != space.WAY
+    kinds = networks["kind"][prunes].tolist()
+    return distance_figure(networks["cosine"][prunes], far[prunes], kinds, [(e, way[e]) for e in marked])
+
+
 # %% mystnb={"image": {"alt": "Divergence of prunes from the parent against cosine, with epochs of training as marks."}}
-on_way = kinds == space.WAY
-parent_logits = networks["logits"][on_way][-1]
-far = space.divergences(networks["logits"], parent_logits)
-way, epochs = far[on_way], int(on_way.sum()) - 1
-marked = [0]
-for epoch in range(5, epochs, 5):  # those that lie well apart
-    if way[epoch] < way[marked[-1]] / 2:
-        marked.append(epoch)
-distance_figure(networks["cosine"][~on_way], far[~on_way], kinds[~on_way].tolist(), [(e, way[e]) for e in marked])
+distances(drawn)
+
+# %% mystnb={"image": {"alt": "The same of the other network: divergence against cosine, with epochs as marks."}}
+for name in others:
+    display(Markdown(f"{name}:"), distances(name))
 
 
 # %% tags=["hide-input"]
-def prune_near(method: str, amount: float) -> dict[str, str]:
+def prune_near(name: str, method: str, amount: float) -> dict[str, str]:
     """A recorded prune: its cosine, its distance, and the epoch of training that was last as far from the parent."""
-    chosen = np.flatnonzero(kinds == method)
+    (networks, _), (far, way) = parents[name], away(name)
+    chosen = np.flatnonzero(networks["kind"] == method)
     i = chosen[np.argmin(np.abs(networks["amount"][chosen] - amount))]
     return {
         "amount": f"{networks['amount'][i]:.0%}",
         "cosine just after pruning": f"{networks['cosine'][i]:.3f}",
         "divergence (nats)": f"{far[i]:.4f}",
-        "as far as epoch": f"{space.epochs_away(far[i], way):.1f} of {epochs}",
+        "as far as epoch": f"{space.epochs_away(far[i], way):.1f} of {len(way) - 1}",
     }
 
 
 # %%
 pd.DataFrame(
     {
-        f"{METHODS[method]}, {amount:.0%}": prune_near(method, amount)
+        (name, f"{METHODS[method]}, {(found := prune_near(name, method, amount))['amount']}"): found
+        for name in parents
         for method in space.METHODS
         for amount in (0.0, 0.5, 0.8, 0.9)
     }
-).T
+).T.drop(columns="amount")
 
 # %% [markdown]
 # The rows at 0% are the parent itself after one epoch more. No prune can be expected to come closer than they do.
@@ -150,8 +194,8 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["agreement", "js", "cka"], {"ag
 #
 # Spearman's rank correlation of the cosine just after pruning with each measure. 1 means that a higher cosine always
 # goes with a higher value, -1 with a lower one. Once over everything, once within the prunes at a cosine of at least
-# 0.9, where a practitioner would stay, and once for each method by itself. Intervals (95%) come from drawing seeds
-# with replacement.
+# 0.9, where a practitioner would stay, and once for each method by itself. Intervals (95%) come from leaving out one
+# seed at a time (the jackknife, {cite:p}`efron1993introduction`, chapter 11); fewer than five seeds have none.
 
 # %%
 signed = partial(results.worded, form="+.3f")
@@ -160,7 +204,7 @@ NEAR = 0.9
 parts = {"all rows": rows, f"cosine {NEAR} and more": rows[rows["cosine_pruned"] >= NEAR]}
 parts |= {METHODS[name]: rows[rows["method"] == name] for name in METHODS if name in set(rows["method"])}
 ranks = {
-    name: collapse.over_seeds(part, lambda each: collapse.ranks(each, MEASURES), seed, draws)
+    name: collapse.leaving_out(part, lambda each: collapse.ranks(each, MEASURES), (-1, 1))
     for name, part in parts.items()
 }
 
@@ -172,7 +216,7 @@ pd.DataFrame({name: {MEASURES[y]: signed(*found[y]) for y in MEASURES} for name,
 # collapse.
 
 # %%
-left = {y: collapse.over_seeds(rows, lambda part, y=y: collapse.shares(part, y), seed, draws) for y in MEASURES}
+left = {y: collapse.leaving_out(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in MEASURES}
 
 names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
 pd.DataFrame({MEASURES[y]: {names[x]: results.worded(*found) for x, found in left[y].items()} for y in MEASURES}).T
@@ -182,19 +226,10 @@ pd.DataFrame({MEASURES[y]: {names[x]: results.worded(*found) for x, found in lef
 #
 # If the cosine is all that matters, then both methods say the same of the parent at the same cosine.
 
-
-# %% tags=["hide-input"]
-def gap(y: str, cosine: float, factor: float) -> tuple[float, float, float]:
-    """L1 less random at a cosine: mean and interval over the seeds; nan where rows are missing."""
-    there = collapse.at_cosine(rows, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
-    if not {"l1", "random"} <= set(there.columns):
-        return (float("nan"),) * 3
-    return results.mean_interval(factor * (there["l1"] - there["random"]).dropna())
-
-
 # %%
 COSINES = (0.99, 0.95, 0.9, 0.8, 0.7)
-gaps = {c: {y: gap(y, c, 100 if y == "agreement" else 1) for y in ("agreement", "js", "cka")} for c in COSINES}
+UNITS = {"agreement": 100, "js": 1, "cka": 1}
+gaps = {c: {y: collapse.gap(rows, c, y, unit=unit) for y, unit in UNITS.items()} for c in COSINES}
 heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "linear CKA"}
 forms = {"agreement": "+.2f", "js": "+.4f", "cka": "+.3f"}
 pd.DataFrame(
@@ -225,40 +260,68 @@ compared = {
 }
 
 
-def both_ranks(part: pd.DataFrame) -> dict[str, str]:
-    """A row of the table below."""
-    cells = {}
-    for head, some in ((" ", part), (f" (cosine {NEAR} and more)", part[part["cosine_pruned"] >= NEAR])):
-        found = collapse.over_seeds(some, lambda each: collapse.ranks(each, MEASURES), seed, draws)
-        cells |= {f"{MEASURES[y]}{head}".strip(): signed(*found[y]) for y in ("agreement", "js", "cka")}
-    return cells
+def among(part: pd.DataFrame) -> dict[str, dict[str, collapse.Interval]]:
+    """The rank correlations over everything, and over what is near the parent."""
+    some = {"": part, f" (cosine {NEAR} and more)": part[part["cosine_pruned"] >= NEAR]}
+    return {
+        head: collapse.leaving_out(each, lambda found: collapse.ranks(found, UNITS), (-1, 1))
+        for head, each in some.items()
+    }
 
 
 # %%
-pd.DataFrame({name: both_ranks(part) for name, part in compared.items()}).T
+every = {name: among(part) for name, part in compared.items()}
+pd.DataFrame(
+    {
+        name: {f"{MEASURES[y]}{head}": signed(*each[y]) for head, each in found.items() for y in UNITS}
+        for name, found in every.items()
+    }
+).T
 
 # %% [markdown]
 # ## What to conclude
 
 # %% tags=["hide-input"]
 everywhere, near = ranks["all rows"], ranks[f"cosine {NEAR} and more"]
+alone = " and ".join(f"{signed(*ranks[METHODS[m]]['agreement'])} for {METHODS[m]}" for m in space.METHODS)
 clear = [c for c, found in gaps.items() if found["agreement"][1] > 0]
 sides = f"L1 agrees more with the parent at {', '.join(map(str, clear))}" if clear else "no gap is clear of chance"
-back = prune_near("l1", 0.8)
 
+
+def range_of(head: str) -> str:
+    """From where to where the rank correlation with agreement goes over the sweeps that have an interval of it."""
+    values = {
+        name: found[head]["agreement"][0] for name, found in every.items() if not np.isnan(found[head]["agreement"][1])
+    }
+    if not values:
+        return "cannot be told"
+    least, most = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
+    return f"goes from {values[least]:+.3f} ({least}) to {values[most]:+.3f} ({most})"
+
+
+def led_back(name: str) -> str:
+    """How far one epoch led two of a network's prunes back."""
+    there = [prune_near(name, "l1", amount) for amount in (0.8, 0.9)]
+    told = " and ".join(f"epoch {each['as far as epoch']} after L1 at {each['amount']}" for each in there)
+    return f"{name}, {told}"
+
+
+whole, close = every[next(iter(every))]
 Markdown(f"""
-- **The cosine orders functions over its whole range.** Its rank correlation with agreement is
-  {signed(*everywhere["agreement"])}, with divergence {signed(*everywhere["js"])} and with CKA
-  {signed(*everywhere["cka"])}.
-- **Near the parent it says less.** Where the cosine is {NEAR} or more, the same correlations are
-  {signed(*near["agreement"])}, {signed(*near["js"])} and {signed(*near["cka"])}. There an epoch of training
-  changes the outputs about as much as pruning does.
+- **How well the cosine orders functions** depends on what is ordered. In {sweep_called(rows)}, over its whole range,
+  its rank correlation with agreement is {signed(*everywhere["agreement"])}, with divergence
+  {signed(*everywhere["js"])} and with CKA {signed(*everywhere["cka"])}; within one method, that with agreement is
+  {alone}. Over the sweeps with {collapse.FEWEST} seeds or more, that with agreement {range_of(whole)}.
+- **Near the parent it can say less.** Where the cosine is {NEAR} or more, the same correlations are
+  {signed(*near["agreement"])}, {signed(*near["js"])} and {signed(*near["cka"])}, and over the sweeps that with
+  agreement {range_of(close)}. There an epoch of training can change the outputs as much as pruning does.
 - **The amount says less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
   of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
 - **But the method still shows.** Where the cosine is the same, {sides}; at 0.9 the gap is
-  {results.worded(*gaps[0.9]["agreement"], forms["agreement"])}\N{NO-BREAK SPACE}points.
-- **One epoch leads back most of the way.** After L1 at {back["amount"]} and one epoch, the network is as far
-  from its parent as that was at epoch {back["as far as epoch"]}.
+  {results.worded(*gaps[0.9]["agreement"], forms["agreement"]) or "unknown"}\N{NO-BREAK SPACE}points.
+- **How far one epoch leads back** depends on the network and the amount. A prune is then as far from its parent as that
+  itself was at this epoch of its training: {"; ".join(map(led_back, parents))}. This is one parent each, on
+  {len(parents[drawn][0]["labels"])}\N{NO-BREAK SPACE}images.
 """)
 
 # %% [markdown]

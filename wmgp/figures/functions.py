@@ -67,5 +67,5 @@ def distance_figure(
         axes.annotate(name, (0, height), (4, 2), xycoords=("axes fraction", "data"), textcoords="offset points")
     axes.set(xlabel="Cosine similarity just after pruning", ylabel="Jensen-Shannon divergence\nfrom the parent (nats)")
     axes.set(yscale="log", xlim=(-0.02, 1.02))
-    axes.legend(loc="upper right", frameon=True)
+    drawn.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawn
