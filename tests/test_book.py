@@ -12,6 +12,7 @@ from books import DESK, PHONE, ROOT, SOURCES, build, documents, html_files, litt
 
 from wmgp.experiments.files import write_arrays
 from wmgp.experiments.results import SWEEP
+from wmgp.report import OUTCOMES
 
 IMAGES = {"image/svg+xml", "image/png"}
 
@@ -138,7 +139,8 @@ def test_the_address_is_one_setting(tmp_path, address):
 
 RECORDED = """# A page
 
-{result}`speed.csv | network=small | times | ,.0f` and {result}`facts.json | depth.best | .2f` stand in a line.
+{result}`speed.csv | network=small | times | ,.0f` and {result}`facts.json | depth.best | .2f` stand in a line, and
+{result}`facts.json | depth.ends.1 | .1f` and {result}`outcomes.json | networks.tuned | d` in the next.
 
 ```{results-table} speed.csv
 :columns: network, times = times faster
@@ -158,10 +160,11 @@ def test_recorded_figures_are_shown_with_where_they_come_from(tmp_path):
     (results / "speed.csv").write_text("network,times,device,run\nsmall,12345.6,cpu,a\nlarge,,cpu,a\nlarge,1,cuda,b\n")
     runs = {"a": {"commit": "0123456789-dirty", "cpu": "A processor", "gpu": None, "threads": 2, "date": "2026-01-02"}}
     (results / "speed.json").write_text(json.dumps(runs | {"b": {"commit": "feed"}}))
-    (results / "facts.json").write_text('{"depth": {"best": 0.456}}')
+    (results / "facts.json").write_text('{"depth": {"best": 0.456, "ends": [0, 2.25]}}')
     (results / "said.txt").write_text("$ wmgp <file>\n")
     text = re.sub("<[^>]+>|\n", "", (build(tmp_path) / "page.html").read_text())
-    assert "12,346 and 0.46 stand in a line." in text and "$ wmgp &lt;file&gt;" in text
+    tuned = json.loads(OUTCOMES.read_text())["networks"]["tuned"]
+    assert f"12,346 and 0.46 stand in a line, and2.2 and {tuned} in the next." in text and "$ wmgp &lt;file&gt;" in text
     assert "Both networks. From results/speed.csv: commit 0123456-dirty, on A processor, 2 threads, 2026-01-02." in text
     assert "networktimes fastersmall12,345.6large" in text.replace(" ", "").replace("timesfaster", "times faster")
 

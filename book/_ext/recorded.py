@@ -9,7 +9,7 @@
 ``{recorded-output} analyze.txt`` shows the printed output of a command, its first line the command.
 
 ``{result}`benchmark.csv | network=resnet18 | speedup | ,.0f` `` is one value of a table: file, row, column, format;
-``{result}`NAME.json | key.inner | .3f` `` one value of a JSON file: file, keys, format.
+``{result}`NAME.json | key.inner | .3f` `` one value of a JSON file: file, keys (a place where it is a list), format.
 """
 
 import json
@@ -25,12 +25,17 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from tables import table
 
+from wmgp.report import OUTCOMES
+
 FEW = 3  # commits that are named
 
 
 def result_file(env: BuildEnvironment, name: str) -> Path:
-    """The path of a file in ``results/``, on which the page depends from then on; ValueError if there is none."""
-    path = Path(env.srcdir, "results", name)
+    """The path of a file in ``results/``, on which the page depends from then on; ValueError if there is none.
+
+    What became of pruned networks is in the package, whose report ends with it.
+    """
+    path = OUTCOMES if name == OUTCOMES.name else Path(env.srcdir, "results", name)
     if not path.is_file():
         raise ValueError(f"no file results/{name}")
     env.note_dependency(str(path))
@@ -130,7 +135,7 @@ class Result(SphinxRole):
             if path.suffix == ".json":
                 value = json.loads(path.read_text(encoding="utf-8"))
                 for key in where[0].split("."):
-                    value = value[key]
+                    value = value[int(key)] if isinstance(value, list) else value[key]
             else:
                 frame = chosen(pd.read_csv(path), where[0])
                 if len(frame) > 1:
