@@ -153,16 +153,10 @@ def measures(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def geometric(values: np.ndarray) -> tuple[float, float, float]:
-    """The mean of a ratio with its interval, taken in logarithms: twice as far and half as far cancel."""
-    mean, low, high = np.exp(results.mean_interval(np.log(values))).tolist()
-    return mean, low, high
-
-
 def told(what: str, values: np.ndarray) -> str:
     """A cell of the table below."""
     if what == RATIO:
-        return results.worded(*geometric(values), ".2f")
+        return results.worded(*results.geometric_interval(values), ".2f")
     form = ".3f" if what.startswith("amount") else ".4f" if what.startswith("loss") else ".2f"
     return results.worded(*results.mean_interval(values), form)
 
@@ -197,7 +191,7 @@ def counted(what: str) -> str:
 
 
 ratios = "; ".join(f"{name} {told(RATIO, table[RATIO])}" for name, table in tables.items())
-sure = [name for name, table in tables.items() if geometric(table[RATIO])[1] > 1]
+sure = [name for name, table in tables.items() if results.geometric_interval(table[RATIO])[1] > 1]
 amounts = "; ".join(f"{name} {table['amount, L1'].mean():.0%}" for name, table in tables.items())
 Markdown(f"""
 - **How much goes.** To a cosine of 0.99, L1 removes, on the mean: {amounts}. The paper says about

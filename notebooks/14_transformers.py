@@ -252,7 +252,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## Is the optimal amount affordable?
 #
-# What L1 at the optimal amount costs in accuracy, and the largest measured amount of each pool that costs no more than
+# What L1 at the optimal amount costs in accuracy, and the largest amount of each pool that costs no more than
 # allowed.
 
 

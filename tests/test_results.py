@@ -208,6 +208,12 @@ def test_intervals_on_hand_worked_values():
             results.mean_interval(values, level)
 
 
+def test_ratios_are_averaged_in_logarithms():
+    # Logarithms of 1, 2, 4: ln 2 on the mean and as standard deviation; t(0.975, 2) = 4.302652729749464
+    far = 2 ** (4.302652729749464 / np.sqrt(3))
+    assert results.geometric_interval([1, 2, 4]) == pytest.approx((2, 2 / far, 2 * far))
+
+
 def test_the_next_interval_holds_one_run_more(rng):
     samples = rng.normal(3, 2, size=(2000, 6))
     inside = [low <= new <= high for *seen, new in samples for _, low, high in [results.next_interval(seen)]]

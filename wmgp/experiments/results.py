@@ -170,6 +170,15 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, 
     return _interval(values, level, lambda n: n**-0.5)
 
 
+def geometric_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Geometric mean of positive values, with `mean_interval` of their logarithms taken back.
+
+    For ratios: twice as far and half as far cancel.
+    """
+    mean, low, high = np.exp(mean_interval(np.log(list(values)), level)).tolist()
+    return mean, low, high
+
+
 def next_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
     """Mean of n values, and the interval for one value more: mean +- t s sqrt(1 + 1/n); ends NaN where n is 1.
 
