@@ -1,6 +1,9 @@
 """Masks: exactly as many as promised, the same as torch's prune, and changing nothing but what they prune."""
 
 import copy
+import subprocess
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,11 +211,102 @@ def test_bad_masks_and_methods_are_refused_before_anything_changes():
             wmgp.apply_masks(net, bad)
     with pytest.raises(wmgp.InputError, match="method 'l7': expected one of l1"):
         wmgp.global_masks(net, 0.5, "l7")
-    with pytest.raises(wmgp.InputError, match='"optimal" or "safe"'):
+    with pytest.raises(wmgp.InputError, match="amount 'most': expected optimal, safe, careful"):
         wmgp.prune(net, "most")
     with pytest.raises(wmgp.InputError, match="no prunable tensor"):
         wmgp.global_masks(net, 0.5, pool=lambda name, tensor: False)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_torchs_hooks_are_refused_where_they_would_not_hold():
+    tied = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 20, bias=False))
+    tied[1].weight = tied[0].weight
+    attention = nn.TransformerEncoderLayer(8, 2, 16)
+    for net, said in (
+        (tied, r"^0\.weight: is both 0\.weight and 1\.weight, .*apply_masks"),
+        (
+            attention,
+            r"^self_attn\.out_proj\.weight: torch's hooks do not work in nn\.MultiheadAttention; .*apply_masks",
+        ),
+    ):
+        before, masks = set(net.state_dict()), wmgp.global_masks(net, 0.5)
+        with pytest.raises(wmgp.InputError, match=said):
+            to_torch_prune(net, masks)
+        assert set(net.state_dict()) == before
+    rest = {name: mask for name, mask in wmgp.global_masks(attention, 0.5).items() if "self_attn" not in name}
+    to_torch_prune(attention, rest)
+    optimiser = torch.optim.SGD(attention.parameters(), 0.1, momentum=0.9)
+    for _ in range(3):
+        optimiser.zero_grad()
+        attention(torch.randn(4, 2, 8)).square().sum().backward()
+        optimiser.step()
+    attention(torch.randn(4, 2, 8))
+    for name, mask in rest.items():
+        assert not getattr(attention.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2])[~mask].any(), name
+
+
+def test_a_module_of_two_names_can_be_handed_over():
+    """Its hook is called under either name."""
+    linear = nn.Linear(4, 4)
+    net = nn.Sequential(linear, linear)
+    to_torch_prune(net, wmgp.global_masks(net, 0.5))
+    assert (linear.weight == 0).sum() + (linear.bias == 0).sum() == 10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, None])
+def test_masks_that_are_no_bools_are_refused_before_anything_changes(dtype):
+    net = small_net()
+    before, masks = copy.deepcopy(net.state_dict()), wmgp.global_masks(net, 0.5)
+    wrong: Any = masks["4.bias"].numpy() if dtype is None else masks["4.bias"].to(dtype)
+    with pytest.raises(wmgp.InputError, match=r"^4\.bias: expected a mask of dtype bool, found"):
+        wmgp.apply_masks(net, {**masks, "4.bias": wrong})
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("model", [small_net().state_dict(), "model.safetensors"])
+@pytest.mark.parametrize("prune", [lambda m: wmgp.prune(m, 0.5), lambda m: wmgp.apply_masks(m, {})])
+def test_what_is_no_module_is_not_pruned_in_place(model, prune):
+    with pytest.raises(wmgp.InputError, match=r"^model (OrderedDict|model\.safetensors): expected a torch\.nn\.Module"):
+        prune(model)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"generator": -1}, "^generator -1: expected a torch or numpy Generator, or a seed"),
+        ({"generator": "x"}, "^generator 'x': expected a torch or numpy Generator, or a seed"),
+        ({"amount": "sine=0.5"}, "^amount 'sine=0.5': expected optimal, safe, careful, a share"),
+        ({"amount": "cosine=0.9"}, "^amount 'cosine=0.9': .* method l1 only"),
+        ({"amount": "careful"}, "^amount 'careful': .* method l1 only"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(wrong, said):
+    with pytest.raises(wmgp.InputError, match=said):
+        wmgp.prune(small_net(), **({"amount": 0.5, "method": "random"} | wrong))
+
+
+@pytest.mark.parametrize("outlier", [0, 100])
+def test_careful_is_the_smaller_of_safe_and_cosine_099(rng, outlier):
+    """A weight that holds most of the energy lets cosine 0.99 prune much, and the uneven tails call for caution."""
+    state = {f"{i}.weight": rng.standard_normal(400) for i in range(30)}
+    state["0.weight"][0] += outlier
+    a = wmgp.analyze(state)
+    assert a.safe is not None and (a.safe.amount < a.at_cosine(0.99).amount) == bool(outlier)
+    assert a.careful == (a.safe if outlier else a.at_cosine(0.99))
+
+
+def test_an_amount_that_is_no_number_is_one_line():
+    """In a process of its own, where annotations are not checked before the amount is."""
+    code = "import torch, wmgp\ntry: wmgp.prune(torch.nn.Linear(3, 3), None)\nexcept wmgp.InputError as e: print(e)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("amount None: expected a share in [0, 1]\n", "")
+
+
+def test_pruning_by_a_cosine_and_carefully():
+    for words in ("cosine=0.99", "careful"):
+        net = nn.Linear(40, 40)  # two tensors: no amount is safe, and careful is cosine 0.99
+        a, masks = wmgp.analyze(net), wmgp.prune(net, words)
+        assert n_pruned(masks) == a.at_cosine(0.99).n_pruned == a.careful.n_pruned
 
 
 def test_safe_is_refused_where_it_is_undefined():

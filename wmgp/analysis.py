@@ -15,6 +15,7 @@ from .measurement import Measurement, measure
 from .moments import kurtosis_of
 from .parameters import Pool, collect, label
 from .pareto import Front, Point, check_amount, front, grid, most_amount, rank, safe_amount
+from .rules import ADVISED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +48,12 @@ class Analysis:
     def at_cosine(self, cosine: float) -> Point:
         """The largest prune whose cosine to the parent is at least this one, in [0, 1]."""
         return self.at_amount(most_amount(self.magnitudes, cosine, self.frozen_energy))
+
+    @property
+    def careful(self) -> Point:
+        """Where to begin: the smaller of the safe prune and that of cosine 0.99; the latter where none is safe."""
+        known = self.at_cosine(ADVISED)
+        return self.safe if self.safe and self.safe.amount < known.amount else known
 
     @cached_property
     def tensors(self) -> "DataFrame":

@@ -21,7 +21,6 @@ from .report import number
 
 if TYPE_CHECKING:
     from .analysis import Analysis
-    from .pareto import Point
     from .pruning import Flat
 
 PLOTS = (".png", ".pdf", ".svg", ".jpg", ".webp")
@@ -146,7 +145,7 @@ def prune(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The pruned checkpoint, in the same format; a folder for shards.")
     ],
-    amount: Annotated[str, typer.Option(help="optimal, safe, a share such as 0.7, or cosine=0.99.")],
+    amount: Annotated[str, typer.Option(help="optimal, safe, careful, a share such as 0.7, or cosine=0.99.")],
     method: Annotated[
         str, typer.Option(help="l1, l1_local (each tensor by itself), l1_normalized, lamp, or random.")
     ] = "l1",
@@ -156,13 +155,14 @@ def prune(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write SOURCE to OUT with the smallest weights at zero; names, dtypes, shapes and metadata stay."""
+    from .amounts import chooser
     from .checkpoints import open_checkpoint
     from .parameters import collect
     from .pruning import iter_masks
     from .saving import check_out, save_pruned
     from .similarity import cosine_similarity
 
-    choose = _chooser(amount, method)
+    choose = chooser(amount, method)
     with _naming(source):
         checkpoint = open_checkpoint(source, key)
         parameters = collect(checkpoint.tensors, pool)
@@ -202,30 +202,6 @@ def _naming(source: str) -> Generator[None, None, None]:
         path = Path(source)
         named = str(error).startswith(tuple(map(printable, (f"{path}:", f"{path}/", f"{path.name}:"))))
         raise error if named else InputError(f"{path}: {error}") from error
-
-
-def _chooser(amount: str, method: str) -> "Callable[[Analysis], Point]":
-    """What --amount asks of an analysis; InputError at once where it is not understood."""
-    name, _, number = amount.rpartition("=")
-    if amount == "optimal":
-        return lambda analysis: analysis.optimal
-    if amount == "safe":
-        return _safe
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if name not in ("", "cosine") or not 0 <= value <= 1:
-        raise InputError(f"--amount {amount}: expected optimal, safe, a share in [0, 1] such as 0.7, or cosine=0.99")
-    if name == "cosine" and method != "l1":
-        raise InputError(f"--amount {amount}: the cosine of a prune is known beforehand for method l1 only")
-    return lambda analysis: analysis.at_cosine(value) if name else analysis.at_amount(value)
-
-
-def _safe(analysis: "Analysis") -> "Point":
-    if analysis.safe is None:
-        raise InputError(f"{analysis.source}: has no safe amount: its kurtosis of kurtoses is undefined")
-    return analysis.safe
 
 
 def _show(analysis: "Analysis", tensors: bool) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .amounts import chooser
 from .errors import InputError
+from .fitting import checked, refuse_others, refuse_unheld
 from .measurement import CHUNK, measure
-from .parameters import Parameter, Pool, collect, label
+from .parameters import Parameter, Pool, collect
 from .pareto import check_amount, rank
 
 if TYPE_CHECKING:
@@ -102,7 +104,11 @@ def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1
     pool = [p for p in parameters if p.prunable]
     if not any(p.n for p in pool):
         raise InputError("no prunable tensor in the pool")
-    return METHODS[method](pool, check_amount(amount), _rng(generator))
+    try:
+        share = check_amount(amount)
+    except TypeError as error:  # None, and whatever else is not to be compared with a number
+        raise InputError(f"amount {amount!r}: expected a share in [0, 1]") from error
+    return METHODS[method](pool, share, _rng(generator))
 
 
 def global_masks(
@@ -128,14 +134,15 @@ def global_masks(
 
 
 def apply_masks(model: "nn.Module", masks: "Masks") -> None:
-    """Set what the masks do not keep to zero, in place. Raises `InputError` for a name or shape not in the model.
+    """Set what the masks do not keep to zero, in place.
 
-    Nothing holds the zeros afterwards: there are no hooks. Apply again after each step of a fine-tuning, or use
+    Raises `InputError`, before anything is changed, for a name or shape not in the model and for a mask that is no bool
+    tensor. Nothing holds the zeros afterwards: there are no hooks. Apply again after each step of a fine-tuning, or use
     `wmgp.pruning.to_torch_prune`.
     """
     import torch
 
-    parameters = _checked(model, masks)
+    parameters = checked(model, masks)
     with torch.no_grad():
         for name, mask in masks.items():
             parameters[name].masked_fill_(~mask.to(parameters[name].device), 0)
@@ -148,48 +155,34 @@ def prune(
     pool: Pool = "weight_bias",
     generator: Any = None,
 ) -> "Masks":
-    """Prune a module in place and return the masks (see `global_masks`); `amount` may be "optimal" or "safe"."""
+    """Prune a module in place and return the masks (see `global_masks`).
+
+    `amount`: a share in [0, 1], "optimal", "safe", "cosine=0.99" or "careful": the smaller of the safe amount and that
+    of cosine 0.99, and the latter where no amount is safe. These two answer for method "l1" only.
+    """
+    refuse_others(model)
     if isinstance(amount, str):
-        amount = _recommended(model, amount, pool)
+        from .analysis import analyze
+
+        amount = chooser(amount, method)(analyze(model, pool=pool)).amount
     masks = global_masks(model, amount, method, pool, generator)
     apply_masks(model, masks)
     return masks
 
 
 def to_torch_prune(model: "nn.Module", masks: "Masks") -> None:
-    """Hand the masks over to `torch.nn.utils.prune`, whose hooks then hold the zeros while the module is trained."""
+    """Hand the masks over to `torch.nn.utils.prune`, whose hooks then hold the zeros while the module is trained.
+
+    Raises `InputError` where they would not, before anything is changed: for a parameter that two modules share, and
+    for those of `nn.MultiheadAttention`. Use `apply_masks` there.
+    """
     from torch.nn.utils.prune import custom_from_mask
 
-    parameters = _checked(model, masks)
+    parameters = checked(model, masks)
+    refuse_unheld(model, {name: parameters[name] for name in masks})
     for name, mask in masks.items():
         module, _, parameter = name.rpartition(".")
         custom_from_mask(model.get_submodule(module), parameter, mask.to(parameters[name].device))
-
-
-def _recommended(model: "nn.Module", which: str, pool: Pool) -> float:
-    from .analysis import analyze
-
-    if which not in ("optimal", "safe"):
-        raise InputError(f'amount {which!r}: expected a share in [0, 1], "optimal" or "safe"')
-    point = getattr(analyze(model, pool=pool), which)
-    if point is None:
-        raise InputError(f"amount 'safe': {label(model)} has no safe amount, its kurtosis of kurtoses is undefined")
-    return point.amount
-
-
-def _checked(model: "nn.Module", masks: "Masks") -> "dict[str, nn.Parameter]":
-    """The model's parameters by name, once every mask is known to fit; a pruned weight's is its NAME_orig."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    pruned = {name.removesuffix("_orig"): p for name, p in parameters.items() if name.endswith("_orig")}
-    parameters = {**pruned, **parameters}
-    for name, mask in masks.items():
-        if name not in parameters:
-            raise InputError(f"{name}: the model has no such parameter")
-        if mask.shape != parameters[name].shape:
-            raise InputError(
-                f"{name}: expected a mask of shape {tuple(parameters[name].shape)}, found {tuple(mask.shape)}"
-            )
-    return parameters
 
 
 def _lowest(pool: Sequence[Parameter], amount: float, score: Callable[[np.ndarray], np.ndarray]) -> Flat:
@@ -245,4 +238,9 @@ def _rng(generator: Any) -> np.random.Generator:
 
         where = generator.device
         return np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=where)))
-    return np.random.default_rng(generator)
+    try:
+        return np.random.default_rng(generator)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"generator {generator!r}: expected a torch or numpy Generator, or a seed: a whole number from 0"
+        ) from error
