@@ -307,6 +307,44 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path, how):
     assert not witness.exists()
 
 
+def test_numpy_s_scalars_are_refused_with_what_to_do(tmp_path):
+    """numpy makes a scalar of any bytes and a dtype of any state: a pointer to anywhere, so it stays out."""
+    path = tmp_path / "x.pt"
+    torch.save({"state_dict": {"w.weight": torch.ones(2, 2)}, "best": np.float64(0.5)}, path)
+    refused(path, "would run code (numpy", 'torch.save(saved["state_dict"], NEW)')
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_later_pickle_protocol_is_named(tmp_path, legacy):
+    path, state = tmp_path / "x.pt", {"w.weight": torch.ones(3, 2)}
+    for protocol in (4, 5):
+        torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
+        refused(path, f"pickle_protocol={protocol}", "torch.save's default")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.save(state, path, pickle_protocol=3, _use_new_zipfile_serialization=not legacy)
+        assert list(open_checkpoint(path).tensors) == ["w.weight"]
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+def test_nested_tensors_are_refused_by_name(tmp_path):
+    pieces = [torch.ones(2, 3), torch.ones(1, 3)]
+    torch.save({"a.weight": torch.ones(3, 3), "b.weight": torch.nested.nested_tensor(pieces)}, tmp_path / "x.pt")
+    refused(tmp_path / "x.pt", "'b.weight' is nested")
+
+
+def test_an_expanded_tensor_is_pruned_value_by_value_and_without_a_warning(tmp_path):
+    """It repeats values in memory; pruned, each has its own place, also under a second name."""
+    row = torch.arange(1.0, 5.0).expand(3, 4)
+    torch.save({"a.weight": row, "tied": row, "b.weight": torch.ones(2, 2)}, tmp_path / "x.pt")
+    kept = np.arange(12) >= 5
+    save_pruned(open_checkpoint(tmp_path / "x.pt"), tmp_path / "y.pt", [("a.weight", kept)])
+    new = torch.load(tmp_path / "y.pt", weights_only=True)
+    for name in ("a.weight", "tied"):
+        assert torch.equal(new[name], torch.where(torch.from_numpy(kept).view(3, 4), row, 0))
+    assert new["a.weight"].data_ptr() == new["tied"].data_ptr() and new["b.weight"].all()
+
+
 def test_a_whole_module_is_refused_by_name(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pt")
     refused(tmp_path / "x.pt", "torch.nn.modules.linear.Linear", "state_dict")
@@ -574,6 +612,26 @@ def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path, kind):
     out = tmp_path / "out"
     out.mkdir() if kind == "safetensors" else out.write_text("x")
     refuses_to_write(opened, out, "in the way", force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("kind", ["safetensors", "pt", "shards"])
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path, kind, force):
+    opened = open_checkpoint(saved_source(tmp_path, kind))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("pipe", "link", "null"):
+        refuses_to_write(opened, tmp_path / name, name, "neither a file nor a folder", force=force)
+
+
+def test_force_replaces_a_link_and_not_its_target(tmp_path):
+    opened = open_checkpoint(saved_source(tmp_path, "safetensors"))
+    (tmp_path / "target").write_text("something dear")
+    (tmp_path / "link").symlink_to("target")
+    refuses_to_write(opened, tmp_path / "link", "--force")
+    save_pruned(opened, tmp_path / "link", [], force=True)
+    assert (tmp_path / "target").read_text() == "something dear" and not (tmp_path / "link").is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "shards"])

@@ -143,6 +143,8 @@ def _read_shard(shard: Path) -> "dict[str, StoredTensor | Tensor]":
 def _torch_tensors(path: Path, key: str | None, **how: int) -> "tuple[dict[str, Tensor], str | None]":
     state, key = find_state_dict(path, load_torch(path, **how), key)
     tensors = tensors_of(state)
+    if nested := [name for name, tensor in tensors.items() if tensor.is_nested]:
+        raise InputError(f"{path}: the tensor {nested[0]!r} is nested: expected one of a single shape")
     check_room(path, tensors)
     return tensors, key
 

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -13,7 +13,10 @@ from .aside import REPLACED, folder_aside
 from .checkpoints import Checkpoint
 from .errors import InputError
 from .stored import StoredTensor
-from .torchfiles import find_state_dict, is_zip, load_torch
+from .torchfiles import find_state_dict, is_zip, load_torch, tensors_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLOCK = 1 << 22  # values written at a time
 ENDINGS = {"safetensors": "safetensors", "pt": "torch", "pth": "torch", "bin": "torch", "ckpt": "torch"}
@@ -67,7 +70,8 @@ def _place(new: Path, out: Path, replaced: Path, force: bool) -> None:
 def check_out(checkpoint: Checkpoint, out: str | Path, force: bool = False) -> None:
     """Raise InputError unless ``out`` can take the checkpoint: a new path (or ``force``), not the source, its format.
 
-    With ``force`` a folder is replaced only if it holds nothing but a checkpoint's shards.
+    With ``force`` a folder is replaced only if it holds nothing but a checkpoint's shards, and a link is replaced
+    itself, its target left as it is. A device or a pipe is never replaced, nor is a link to one.
     """
     out = Path(out)
     if checkpoint.format == "sharded torch":
@@ -84,6 +88,8 @@ def check_out(checkpoint: Checkpoint, out: str | Path, force: bool = False) -> N
         return
     if out.exists() and any(out.samefile(source) for source in (checkpoint.path, _root(checkpoint), *checkpoint.files)):
         raise InputError(f"{out}: the output is the source itself")
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        raise InputError(f"{out}: neither a file nor a folder (a device, or a pipe), and is not replaced")
     if not force:
         raise InputError(f"{out}: {EXISTS}")
     if out.is_dir() != folder:
@@ -136,7 +142,7 @@ def _write_torch(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
     saved = load_torch(checkpoint.path)
     state, _ = find_state_dict(checkpoint.path, saved, checkpoint.key)
     for name, mask in masks:
-        tensor = state[_stored_name(name, state)]
+        tensor = _own_values(state, _stored_name(name, state))
         _check_size(name, mask, tensor.numel())
         with torch.no_grad():
             tensor.masked_fill_(~torch.from_numpy(mask).view(tensor.shape), 0)
@@ -144,6 +150,20 @@ def _write_torch(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
         torch.save(saved, new, _use_new_zipfile_serialization=is_zip(checkpoint.path))
     except RuntimeError as error:  # torch's writer says no more of a full disk
         raise OSError("it could not be written whole; the disk may be full") from error
+
+
+def _own_values(state: dict[str, Any], name: str) -> "Tensor":
+    """The named tensor, with a place in memory for each value: an expanded one has its own from here on.
+
+    So has each name that stands for the same values.
+    """
+    tensor = state[name]
+    if 0 not in tensor.stride():
+        return tensor
+    own, here = tensor.contiguous(), (tensor.data_ptr(), tensor.shape)
+    same = [other for other, value in tensors_of(state).items() if (value.data_ptr(), value.shape) == here]
+    dict.update(state, dict.fromkeys(same, own))
+    return own
 
 
 def _check_size(name: str, mask: np.ndarray, n: int) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .formats import HEAD
 from .stored import CHANGED, stamp
-from .torchzip import DAMAGED, check_archive
+from .torchzip import DAMAGED, check_archive, refuse_protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 OPTIMIZER_STATE = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg"}
 WHOLE = 1 << 30  # bytes of a file that is read into memory at once
 LISTED = 20  # keys that are named where a file has too many state dicts
+MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # what torch.save wrote first before 1.6
 DEEPEST = 32  # mappings within mappings that are looked into
 
 
@@ -31,6 +33,8 @@ def load_torch(path: Path, whole: int = WHOLE) -> Any:
     small, zipped = path.stat().st_size <= whole, is_zip(path)
     if zipped:
         check_archive(path, checksums=small)
+    else:
+        _refuse_later_protocol(path)
     import torch
 
     mapped = zipped and not small and path.suffix.lower() != ".safetensors"  # torch would believe the ending
@@ -51,6 +55,14 @@ def load_torch(path: Path, whole: int = WHOLE) -> Any:
     return loaded
 
 
+def _refuse_later_protocol(path: Path) -> None:
+    """As `check_archive` does, for a file in torch's old form."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if MAGIC in head:
+        refuse_protocol(path, head)
+
+
 def is_zip(path: Path) -> bool:
     """Whether the file begins as a zip archive, which torch.save has written since 1.6; pickles before."""
     with path.open("rb") as file:
@@ -61,7 +73,11 @@ def _refusal(error: pickle.UnpicklingError) -> str:
     """Why torch would not unpickle a file, in one line."""
     wanted = re.search(r"GLOBAL (\S+)", str(error))
     if wanted:
-        return f"refused: reading it would run code ({wanted[1]}); save the state_dict, which holds tensors only"
+        return (
+            f"refused: reading it would run code ({wanted[1]}); where you trust it, save its tensors alone: "
+            'saved = torch.load(PATH, weights_only=False), then torch.save(saved["state_dict"], NEW), '
+            "or of a whole module torch.save(saved.state_dict(), NEW)"
+        )
     return "refused: reading it would run code; it is no state_dict saved by torch.save's defaults, or it is damaged"
 
 

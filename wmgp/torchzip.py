@@ -26,6 +26,7 @@ ITEM_BYTES = {
     **dict.fromkeys(("CharStorage", "ByteStorage", "BoolStorage", "QInt8Storage", "QUInt8Storage"), 1),
     "UntypedStorage": 1,
 }
+PROTOCOLS = range(4, 6)  # of pickle, which torch does not read as weights only; its own default is 2
 DAMAGED_ZIP = "not a whole zip archive; it may be truncated or damaged"
 DAMAGED = "not a whole file of torch.save; it may be truncated or damaged"
 
@@ -41,7 +42,17 @@ def check_archive(path: Path, checksums: bool) -> None:
         raise
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
         raise InputError(f"{path}: {DAMAGED_ZIP}") from error
+    refuse_protocol(path, data[1])
     _check_storages(path, data, {member.filename: member.file_size for member in members})
+
+
+def refuse_protocol(path: Path, pickled: bytes) -> None:
+    """Raise InputError for a pickle of torch.save's that begins as one of a protocol later than torch reads."""
+    if pickled[:1] == b"\x80" and len(pickled) > 1 and pickled[1] in PROTOCOLS:
+        raise InputError(
+            f"{path}: saved with pickle_protocol={pickled[1]}, of which torch reads no weights without running code; "
+            "save it again with torch.save's default"
+        )
 
 
 def _refuse_foreign(path: Path, names: list[str]) -> None:
@@ -147,7 +158,7 @@ def check_room(path: Path, tensors: dict[str, Any]) -> None:
     """Raise InputError where tensors hold many times more values than their file: views that repeat what is there."""
     room, seen = 16 * path.stat().st_size + BLOCK, set()
     for name, tensor in tensors.items():
-        if str(tensor.layout) != "torch.strided" or tensor.is_nested or tensor.is_meta:
+        if str(tensor.layout) != "torch.strided" or tensor.is_meta:
             continue  # refused by name where it is to be analysed
         if (place := (tensor.data_ptr(), tensor.numel())) not in seen:
             seen.add(place)
