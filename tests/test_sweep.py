@@ -606,13 +606,35 @@ def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
     (("--preset", "tiny", "--seeds", "-1"), "--seeds"),
     (("--preset", "tiny", "--seeds", "one"), "--seeds one: expected whole numbers"),
     (("--preset", "tiny", "--backend", "spark"), "--backend spark: expected loky, dask or ray"),
+    (("--preset", "tiny", "--seeds", "0-99999999999"), "--seeds 0-99999999999: expected at most 100,000 seeds"),
     (("--preset", "tiny", "--device", "gpu"), "device 'gpu'"),
+    (("--preset", "tiny", "--device", "meta"), "device 'meta'"),
+    (("--preset", "tiny", "--device", "meta", "--jobs", "1"), "device 'meta'"),
     (("--network", "lenet5", "--data", "mnist"), "data 'mnist': set WMGP_DATA"),
 ])  # fmt: skip
 def test_bad_options_are_one_line(tmp_path, capsys, monkeypatch, arguments, said):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     code, out, err = run(capsys, "sweep", *arguments, "--out", tmp_path / "t.csv")
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("out", "said"), [
+    ("", "expected a table, NAME.csv; this is a folder, a device or a pipe"),
+    ("x.json", "x.json: expected a table, NAME.csv; its provenance goes to NAME.json beside it"),
+    ("results/x", "results/x: expected a table, NAME.csv"),
+    ("/dev/null", "/dev/null: expected a table, NAME.csv; this is a folder, a device or a pipe"),
+    ("pipe.csv", "pipe.csv: expected a table, NAME.csv; this is a folder, a device or a pipe"),
+])  # fmt: skip
+def test_what_can_be_no_table_is_refused_before_anything_is_trained(tmp_path, capsys, monkeypatch, out, said):
+    def train(*_, **__):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(sweep, "run", train)
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.csv")
+    code, printed, err = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--out", out)
+    assert (code, printed) == (2, "") and said in err and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
 
 
 @pytest.mark.filterwarnings("default")

@@ -42,7 +42,7 @@ def repeated(args: list[str]) -> list[str]:
 
 
 def sweep(
-    out: Annotated[Path, typer.Option(help="The table of results, made or added to.")],
+    out: Annotated[Path, typer.Option(help="The table of results, NAME.csv, made or added to.")],
     preset: Annotated[
         str | None, typer.Option(help="paper, cpu, quick (two minutes, no data needed), or tiny.")
     ] = None,
@@ -70,6 +70,7 @@ def sweep(
         raise InputError(f"--backend {backend}: expected loky, dask or ray")
     if network is None and preset is None:
         raise InputError("--network or --preset: expected one of them")
+    _check_out(out)
     given = {
         "methods": tuple(methods) if methods else None,
         "amounts": _amounts(amounts) if amounts else None,
@@ -87,6 +88,14 @@ def sweep(
     with _progress() as tell, _plain_warnings():
         rows = engine.run(chosen, out, jobs, device, backend, tell)
     print(f"{rows} rows added to {out}" if rows else f"{out} has every row already")
+
+
+def _check_out(out: Path) -> None:
+    """Raise InputError for what can be no table, before anything is trained."""
+    if out.exists() and not out.is_file():
+        raise InputError(f"--out {out}: expected a table, NAME.csv; this is a folder, a device or a pipe")
+    if out.suffix.lower() != ".csv":
+        raise InputError(f"--out {out}: expected a table, NAME.csv; its provenance goes to NAME.json beside it")
 
 
 def _sweeps(preset: str | None, network: str | None, given: dict[str, Any]) -> "list[Sweep]":
@@ -131,8 +140,10 @@ def _seeds(words: list[str]) -> tuple[int, ...]:
         if not all(number.isdecimal() and number.isascii() for number in numbers):
             raise InputError(f"--seeds {word}: expected whole numbers, or FIRST-LAST such as 0-9")
         low, high = map(int, numbers)
-        if not low <= high < low + RANGE_LIMIT:
+        if low > high:
             raise InputError(f"--seeds {word}: expected FIRST-LAST with FIRST not above LAST")
+        if high - low >= RANGE_LIMIT:
+            raise InputError(f"--seeds {word}: expected at most {RANGE_LIMIT:,} seeds")
         found += range(low, high + 1)
     return tuple(dict.fromkeys(found))
 

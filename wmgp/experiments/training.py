@@ -38,7 +38,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch.ones((), device=chosen).item()  # not every device that torch names holds values
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r}: {str(error).splitlines()[0]}") from error
     return chosen
