@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from typing import Any
 
 import ml_dtypes
@@ -48,6 +49,7 @@ def test_attention_weights_that_the_paper_does_not_prune():
 def test_module_state_dict_and_arrays_say_the_same(net):
     arrays = {name: value.numpy() for name, value in net.state_dict().items()}
     reports = [wmgp.analyze(source).to_dict() for source in (net, net.state_dict(), arrays)]
+    assert [report.pop("source") for report in reports] == ["Sequential", "OrderedDict", "dict"]
     assert reports[0] == reports[1] == reports[2]
     assert reports[0]["n_parameters"] == sum(p.numel() for p in net.parameters())
 
@@ -79,9 +81,11 @@ def test_byte_order_and_other_libraries_floats(rng):
 def test_json_has_the_promised_names(net):
     report = json.loads(wmgp.analyze(net).to_json())
     assert list(report) == [
-        "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses",
-        "front", "optimal", "safe", "tensors", "warnings",
+        "source", "pool", "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses",
+        "front", "optimal", "safe", "at_cosine_0.99", "tensors", "warnings",
     ]  # fmt: skip
+    assert (report["source"], report["pool"]) == ("Sequential", "weight_bias")
+    assert report["at_cosine_0.99"] == asdict(wmgp.analyze(net).at_cosine(0.99))
     assert list(report["front"]) == ["amount", "cosine"] and len(report["front"]["amount"]) == 101
     assert list(report["optimal"]) == ["amount", "cosine", "threshold", "n_pruned", "distance"]
     assert list(report["tensors"][0]) == [
@@ -123,6 +127,41 @@ def test_three_alike_tensors_have_no_safe_amount(rng):
     same = rng.standard_normal(50)
     a = wmgp.analyze({f"{i}.weight": same * 2.0**i for i in range(3)})
     assert a.safe is None
+    assert a.warnings[0] == "no safe amount: the kurtosis of kurtoses is undefined (all kurtoses are equal)"
+
+
+def test_a_pool_of_less_than_half_is_named():
+    lstm = nn.Sequential(nn.LSTM(8, 34), nn.Linear(34, 2))  # torch calls an LSTM's weights weight_ih_l0 and the like
+    a = wmgp.analyze(lstm)
+    assert a.warnings[0] == (
+        f'the pool weight_bias holds 70 of {a.n_parameters:,} values; --pool all (pool="all" in Python) prunes the '
+        "others too"
+    )
+    for pool in ("all", "weights", lambda name, tensor: name.endswith("1.bias")):  # the last is meant as it is
+        assert not any("the pool" in warning for warning in wmgp.analyze(lstm, pool=pool).warnings)
+
+
+@pytest.mark.usefixtures("histogram")
+def test_what_is_zero_already_is_said():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(60, 50), nn.Linear(50, 40), nn.Linear(40, 30))
+    assert not any("zero" in warning for warning in wmgp.analyze(net).warnings)
+    with torch.no_grad():
+        net.get_parameter("0.weight")[:5, :40] = 0  # 200 of 6,320: 3%
+    assert not any("zero" in warning for warning in wmgp.analyze(net).warnings)
+    n = sum(int((~mask).sum()) for mask in wmgp.prune(net, 0.9).values())
+    a = wmgp.analyze(net)
+    assert a.warnings[0] == (
+        f"{n:,} of the pool's 6,320 values (90%) are zero already, as after a prune: every amount counts these first, "
+        "and the answers are about them too"
+    )
+    assert a.warnings[0] in str(a)
+
+
+def test_a_key_is_for_files(net):
+    for source in (net, net.state_dict()):
+        with pytest.raises(wmgp.InputError, match="^key 'model': expected a torch file as the source, found"):
+            wmgp.analyze(source, key="model")
 
 
 def test_empty_and_single_tensors(rng):

@@ -26,7 +26,10 @@ from wmgp import cli
 
 POINT = {"amount", "cosine", "threshold", "n_pruned", "distance"}
 TENSOR = {"name", "shape", "dtype", "n", "kurtosis", "energy", "pruned_at_optimal", "pruned_at_safe"}
-ANALYSIS = {"n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses", "front", "optimal", "safe", "tensors"}
+ANALYSIS = {
+    *("source", "pool", "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses"),
+    *("front", "optimal", "safe", "at_cosine_0.99", "tensors"),
+}
 PROGRAM = "import sys; from wmgp.cli import main; main(sys.argv[1:])"
 
 
@@ -102,7 +105,8 @@ def test_json_has_the_promised_names_and_nothing_else(run, tmp_path, name):
     assert (code, err) == (0, "")
     found, wanted = strict(out), wmgp.analyze(path, amounts=11, pool="weights")
     assert set(found) == ANALYSIS | {"warnings"} and set(found["front"]) == {"amount", "cosine"}
-    assert set(found["optimal"]) == set(found["safe"]) == POINT
+    assert set(found["optimal"]) == set(found["safe"]) == set(found["at_cosine_0.99"]) == POINT
+    assert (found["source"], found["pool"]) == (name, "weights")
     assert all(set(row) == TENSOR for row in found["tensors"])
     assert found == wanted.to_dict() and len(found["front"]["amount"]) == 11
     assert found["n_prunable"] == 40 * 30 + 20 * 40 + 5 * 4
@@ -185,13 +189,14 @@ def test_plot_writes_a_figure(run, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
-@pytest.mark.parametrize("amount", ["optimal", "safe", "0.7", "cosine=0.99", "0", "1"])
+@pytest.mark.parametrize("amount", ["optimal", "safe", "careful", "0.7", "cosine=0.99", "0", "1"])
 def test_prune_keeps_its_promise(run, tmp_path, name, dtype, amount):
     source, out = model(tmp_path, name, dtype), tmp_path / f"out{Path(name).suffix}"
     code, text, err = run("prune", source, out, "--amount", amount)
     assert (code, err) == (0, "") and text.endswith(f"wrote {out}\n")
     analysis = wmgp.analyze(source)
-    choices = {"optimal": analysis.optimal, "safe": analysis.safe, "cosine=0.99": analysis.at_cosine(0.99)}
+    choices = {"optimal": analysis.optimal, "safe": analysis.safe, "careful": analysis.careful}
+    choices["cosine=0.99"] = analysis.at_cosine(0.99)
     promised = choices[amount] if amount in choices else analysis.at_amount(float(amount))
     assert promised is not None
     assert text.startswith(f"pruned {promised.n_pruned:,} of {analysis.n_prunable:,} values")
@@ -226,6 +231,13 @@ def test_prune_by_other_methods_says_the_cosine_it_reached(run, tmp_path, method
     assert f"pruned {pruned:,} of" in text and pruned == pytest.approx(0.3 * wmgp.analyze(source).n_prunable, abs=2)
 
 
+@pytest.mark.parametrize("method", ["l1", "l1_normalized"])
+def test_a_prune_of_everything_has_cosine_zero(run, tmp_path, method):
+    save_file({"a.weight": torch.randn(5, 4)}, tmp_path / "x")
+    code, text, err = run("prune", tmp_path / "x", tmp_path / "out", "--amount", "1", "--method", method)
+    assert (code, err) == (0, "") and "cosine 0.0000" in text
+
+
 def test_the_seed_decides_the_random_prune(run, tmp_path):
     source = model(tmp_path)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -244,8 +256,8 @@ def test_prune_shards(run, tmp_path):
     table = {name: file for file, names in parts.items() for name in names}
     (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
     for path, out in ((source, "out"), (source / "model.safetensors.index.json", "again"), (model(tmp_path), "one")):
-        code, _, err = run("prune", path, tmp_path / out, "--amount", "optimal")
-        assert (code, err) == (0, "")
+        code, text, err = run("prune", path, tmp_path / out, "--amount", "optimal")
+        assert (code, err) == (0, "") and ("copy the other files yourself\n" in text) == (out != "one")
     whole = load_file(tmp_path / "one")
     for file, names in parts.items():
         for out in ("out", "again"):
@@ -395,6 +407,11 @@ BAD_USAGE = {
         ["prune", "SOURCE", "FOLDER/out", "--amount", "cosine=0.9", "--method", "random"],
         "method l1 only",
     ),
+    "carefully by chance": (
+        ["prune", "SOURCE", "FOLDER/out", "--amount", "careful", "--method", "random"],
+        "method l1 only",
+    ),
+    "out is a device": (["prune", "SOURCE", "/dev/null", "--amount", "0.5", "--force"], "neither a file nor a folder"),
     "unknown method": (["prune", "SOURCE", "FOLDER/out", "--amount", "0.5", "--method", "l2"], "'l2'"),
     "negative seed": (["prune", "SOURCE", "FOLDER/out", "--amount", "0.5", "--seed", "-1"], "--seed"),
     "out is the source": (["prune", "SOURCE", "SOURCE", "--amount", "0.5", "--force"], "the source itself"),

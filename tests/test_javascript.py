@@ -54,11 +54,12 @@ def state_dicts() -> dict[str, dict[str, torch.Tensor]]:
     draws = {"emb.weight": torch.distributions.StudentT(4.0).sample((2000, 50)) / 50, "emb.bias": torch.zeros(5)}
     halves = {name: (values * 1e-3).half() for name, values in draws.items()}  # subnormals among them
     mixed = {name: (x.bfloat16() if i % 2 else x.half() if i % 3 else x) for i, (name, x) in enumerate(state.items())}
+    zeros = {name: x * (x.abs() > x.abs().mean()) for name, x in state.items()}
     double = {name: x.double() if "norm" in name else x for name, x in state.items()}
     buffers = {"count": torch.arange(3), "bn.running_mean": torch.ones(4)}
     return {
         "float32": state | draws, "small": state, "bfloat16": {k: v.bfloat16() for k, v in (state | draws).items()},
-        "float16": halves, "mixed": mixed | draws | buffers, "float64": double,
+        "float16": halves, "mixed": mixed | draws | buffers, "float64": double, "zeros": zeros,
     }  # fmt: skip
 
 
@@ -69,8 +70,7 @@ def reports(folder: Path) -> list[dict[str, Any]]:
         save_file(tensors, path)
         for pool in POOLS:
             analysis = wmgp.analyze(path, pool=pool)
-            report = analysis.to_dict() | {"at99": asdict(analysis.at_cosine(0.99))}
-            found.append({"file": str(path), "pool": pool, "report": report})
+            found.append({"file": str(path), "pool": pool, "report": analysis.to_dict()})
     return found
 
 

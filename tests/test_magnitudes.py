@@ -250,7 +250,7 @@ def test_what_is_not_finite_is_refused_by_name(bad, size, dtype, rng):
 def test_a_signalling_nan_is_refused_without_a_warning(dtype, bits, size):
     weight = torch.ones(size, dtype=getattr(torch, dtype))
     weight.view(torch.int32 if dtype == "float32" else torch.int16)[size // 2] = bits
-    for asked in (wmgp.analyze, wmgp.kurtosis_of_kurtoses, lambda source: wmgp.prune(source, 0.5)):
+    for asked in (wmgp.analyze, wmgp.kurtosis_of_kurtoses, lambda source: wmgp.global_masks(source, 0.5)):
         with pytest.raises(wmgp.InputError, match=r"^w\.weight: .*NaN or infinity$"):
             asked({"w.weight": weight})
     with pytest.raises(wmgp.InputError, match="NaN or infinity$"):

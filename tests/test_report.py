@@ -98,7 +98,7 @@ def test_names_from_a_file_can_neither_break_lines_nor_drive_a_terminal_nor_a_pa
     analysis = wmgp.analyze({name: rng.normal(size=20) * 1e-9, "b.weight": rng.normal(size=500)})
     assert any(name in warning for warning in analysis.warnings)
     shown = [str(analysis), report.tensors_text(analysis), rendered(report.summary(analysis), 300)]
-    shown.append(rendered(report.tensors(analysis), 300))
+    shown.append(rendered(report.tensors(analysis, 300), 300))
     for text in shown:
         assert "\x1b" not in text and "\\x1b[2Jevil\\n" in text and "[red]" in text
     assert "<script>" not in analysis._repr_html_() and "&lt;script&gt;" in analysis._repr_html_()
@@ -115,15 +115,30 @@ def test_tensors_have_a_row_each_with_shares(analysis):
         assert float(energy) == pytest.approx(row["energy"], rel=1e-3)
         assert float(optimal) == pytest.approx(row["pruned_at_optimal"] / row["n"], abs=5e-5)
         assert float(safe) == pytest.approx(row["pruned_at_safe"] / row["n"], abs=5e-5)
-    table = rendered(report.tensors(analysis))
+    table = rendered(report.tensors(analysis, 120))
     assert [line.split() for line in table.splitlines()] == [line.split() for line in lines]
 
 
-def test_narrow_terminals_fold_names_and_lose_nothing(rng):
+GONE = {
+    125: "",
+    119: "energy",
+    105: "energy, dtype",
+    95: "energy, dtype, kurtosis",
+    60: "energy, dtype, kurtosis, shape",
+}
+
+
+@pytest.mark.parametrize("width", GONE)
+def test_narrow_terminals_keep_the_names_and_say_what_they_leave_out(rng, width):
     name = "a.very.long.name.of.a.tensor.deep.in.a.network.weight"
-    table = rendered(report.tensors(wmgp.analyze({name: rng.normal(size=500), "b.weight": rng.normal(size=3)})), 90)
-    first = "".join(line.split()[0] for line in table.splitlines()[1:] if not line.startswith("b.weight"))
-    assert first == name and max(map(len, table.splitlines())) <= 90
+    analysis = wmgp.analyze({name: rng.normal(size=500), "b.weight": rng.normal(size=3)})
+    table, _, said = rendered(report.tensors(analysis, width), width).partition("Too narrow here for ")
+    assert max(map(len, table.splitlines())) <= width
+    assert " ".join(said.split()).partition(";")[0] == GONE[width]
+    headings = re.split(r"\s{2,}", table.splitlines()[0].strip())
+    assert headings == [heading for heading in report.TENSOR_HEADINGS if heading not in GONE[width].split(", ")]
+    parts = [line.split()[0] for line in table.splitlines()[1:] if not line.startswith("b.weight")]
+    assert "".join(parts) == name and len(parts) == (2 if width == 60 else 1)
 
 
 def test_the_floor_solves_its_cubic_and_is_attained_by_equal_magnitudes():

@@ -5,10 +5,12 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .cautions import cautions
 from .errors import InputError
 from .magnitudes import Magnitudes
 from .measurement import Measurement, measure
@@ -66,6 +68,8 @@ class Analysis:
         """The report in plain lists, dicts, numbers and strings; what is undefined is None."""
         rows = [dict(zip(self._rows, row, strict=True)) for row in zip(*self._rows.values(), strict=True)]
         return {
+            "source": self.source,
+            "pool": self.pool,
             "n_parameters": self.n_parameters,
             "n_prunable": self.n_prunable,
             "kurtosis": _defined(self.kurtosis),
@@ -76,6 +80,7 @@ class Analysis:
             },
             "optimal": _defined(asdict(self.optimal)),
             "safe": _defined(asdict(self.safe)) if self.safe else None,
+            f"at_cosine_{ADVISED}": _defined(asdict(self.at_cosine(ADVISED))),
             "tensors": _defined(rows),
             "warnings": self.warnings,
         }
@@ -115,11 +120,13 @@ def analyze(
     `amounts`: a number of grid points on [0, 1], or the amounts themselves.
     `pool`: what may be pruned: "weight_bias" (every tensor called weight or bias, the paper's), "weights" (2 dimensions
     or more), "all", or a function of (name, tensor) that says so.
-    `key`: where a torch file nests its state dict, if it has several.
+    `key`: where a torch file nests its state dict, if it has several; for files only.
     `progress`: called with (values done, values in all) as the first pass goes on.
 
     Grid points are exact to 1e-9. Raises `InputError`, in one line, naming the file, tensor or argument at fault.
     """
+    if key is not None and not isinstance(source, str | Path):
+        raise InputError(f"key {key!r}: expected a torch file as the source, found {label(source)}")
     amounts = grid(amounts)
     parameters = collect(source, pool, key)
     n = sum(p.n for p in parameters if p.prunable)
@@ -147,7 +154,7 @@ def analyze(
         front=whole,
         optimal=optimal,
         safe=safe,
-        warnings=_warnings(measurement, k2, rows, safe),
+        warnings=cautions(measurement, levels, _pool_name(pool), k2, rows, safe),
         _rows=rows,
         magnitudes=levels,
         frozen_energy=measurement.frozen_energy,
@@ -169,26 +176,6 @@ def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Po
         "pruned_at_optimal": pruned[0],
         "pruned_at_safe": pruned[1] if safe else [None] * len(parameters),
     }
-
-
-def _warnings(measurement: Measurement, k2: float, rows: dict[str, list[Any]], safe: Point | None) -> list[str]:
-    found = []
-    pool = measurement.pool
-    undefined = int(np.isnan(measurement.tensors.kurtosis[pool]).sum())
-    if undefined:
-        found.append(f"{_tensors(undefined)} constant or of a single element: left out of the kurtosis of kurtoses")
-    if safe is None:
-        why = f"only {_tensors(pool.size - undefined)} left" if math.isnan(k2) else f"it is {k2:.6g}"
-        found.append(f"no safe amount: the kurtosis of kurtoses is undefined ({why})")
-    for point, counts in (("optimal", rows["pruned_at_optimal"]), ("safe", rows["pruned_at_safe"])):
-        lost = [rows["name"][i] for i in pool if rows["n"][i] and counts[i] == rows["n"][i]]
-        if lost:
-            found.append(f"the {point} amount prunes all of {', '.join(lost)}")
-    return found
-
-
-def _tensors(n: int) -> str:
-    return f"{n} tensor" if n == 1 else f"{n} tensors"
 
 
 def _refuse_zeros(levels: Magnitudes, measurement: Measurement, name: str) -> None:

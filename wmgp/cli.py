@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -125,7 +126,9 @@ def analyze(
     key: KeyOption = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="A table of the tensors too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
-    plot: Annotated[Path | None, typer.Option(help=f"Draw the front to a file: {', '.join(PLOTS)}.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help=f"Draw the front to a file, new or old: {', '.join(PLOTS)}.")
+    ] = None,
 ) -> None:
     """Show how much of SOURCE can be pruned, and at which cosine similarity to what it was."""
     if plot is not None and plot.suffix.lower() not in PLOTS:
@@ -176,10 +179,12 @@ def prune(
     if method == "l1":
         found = f"cosine {point.cosine:.4f}, threshold {number(point.threshold, '.4g')}"
     else:  # the analysis is of L1: measure what was written
-        found = f"cosine {cosine_similarity(checkpoint.tensors, open_checkpoint(out, key).tensors):.4f}"
+        cosine = cosine_similarity(checkpoint.tensors, open_checkpoint(out, key).tensors)
+        found = f"cosine {0 if isnan(cosine) else cosine:.4f}"  # nothing kept has none, and the front calls it 0
     n = sum(pruned)
     print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {found}")
-    print(f"wrote {printable(str(out))}")
+    alone = ": the shards and their index alone, so copy the other files yourself" if out.is_dir() else ""
+    print(f"wrote {printable(str(out))}{alone}")
 
 
 app.command(cls=sweep_cli.Command)(sweep_cli.sweep)
@@ -218,7 +223,7 @@ def _show(analysis: "Analysis", tensors: bool) -> None:
     console = Console()
     console.print(report.summary(analysis))
     if tensors:
-        console.print(report.tensors(analysis))
+        console.print(report.tensors(analysis, console.width))
 
 
 def _draw(analysis: "Analysis", path: Path) -> None:

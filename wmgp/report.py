@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by experiments.studies.outcomes
 HEADINGS = ("", "amount", "cosine", "threshold", "pruned")
 TENSOR_HEADINGS = ("tensor", "shape", "dtype", "values", "kurtosis", "energy", "at optimal", "at safe")
+LEAST_NEEDED = ("energy", "dtype", "kurtosis", "shape")
 
 
 def floor() -> float:
@@ -87,9 +88,24 @@ def summary(analysis: "Analysis") -> "Group":
     return Group(Text(printable(analysis.source), style="bold"), facts, Text(), points, Text(), *warnings, *dim)
 
 
-def tensors(analysis: "Analysis") -> "Table":
-    """One row a tensor, as a rich table; pruned at optimal and at safe: shares of its values, in [0, 1]."""
-    return _rich_table(list(_tensor_rows(analysis)), "<<<>>>>>", TENSOR_HEADINGS)
+def tensors(analysis: "Analysis", width: int) -> "Group":
+    """One row a tensor, as a rich table; pruned at optimal and at safe: shares of its values, in [0, 1].
+
+    Where a line has more than `width` characters, the columns in `LEAST_NEEDED` go one by one, which a line below says.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    columns = dict(zip(TENSOR_HEADINGS, zip(TENSOR_HEADINGS, *_tensor_rows(analysis), strict=True), strict=True))
+    sides, gone = dict(zip(TENSOR_HEADINGS, "<<<>>>>>", strict=True)), []
+    for heading in LEAST_NEEDED:
+        if sum(max(map(len, column)) + 2 for column in columns.values()) > width:
+            del columns[heading]
+            gone.append(heading)
+    rows = list(zip(*columns.values(), strict=True))
+    table = _rich_table(rows[1:], "".join(sides[heading] for heading in columns), rows[0])
+    said = f"Too narrow here for {', '.join(gone)}; in a file or a pipe they are there."
+    return Group(table, *([Text(said, style="dim")] if gone else []))
 
 
 def tensors_text(analysis: "Analysis") -> str:

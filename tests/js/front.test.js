@@ -41,6 +41,18 @@ test("a whole report, by hand: warnings, counts, undefined safe amount", async (
   ]);
 });
 
+test("a small pool, many zeros and equal kurtoses are said", async () => {
+  const [some, none] = [Float32Array.of(1, -2, 4, 0), new Float32Array(90)];
+  const twice = some.map((x) => 2 * x);
+  const tensors = { "a.weight": some, "b.weight": twice, "c.weight": some, token: none };
+  assert.deepEqual((await wmgp.analyze([checkpoint("m", tensors)])).warnings.slice(0, 3), [
+    'the pool weight_bias holds 12 of 102 values; --pool all (pool="all" in Python) prunes the others too',
+    "3 of the pool's 12 values (25%) are zero already, as after a prune: every amount counts these first, " +
+      "and the answers are about them too",
+    "no safe amount: the kurtosis of kurtoses is undefined (all kurtoses are equal)",
+  ]);
+});
+
 test("no prunable tensor, and nothing but zeros, are refused", async () => {
   const some = checkpoint("m", { token: Float32Array.of(1) });
   await assert.rejects(wmgp.analyze([some]), /m: no prunable tensor in pool 'weight_bias'/);

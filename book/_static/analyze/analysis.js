@@ -2,6 +2,8 @@
 "use strict";
 
 wmgp.room((wmgp) => {
+  const MANY_ZEROS = 0.05; // of the pool
+
   const tensorsOf = (n) => (n === 1 ? `${n} tensor` : `${n} tensors`);
 
   // The report of one checkpoint, as the package's to_dict, and what the page needs to answer for any amount: `levels`
@@ -22,7 +24,7 @@ wmgp.room((wmgp) => {
       n_prunable: n,
       kurtosis: wmgp.kurtosis(pooled.reduce(wmgp.merged, wmgp.EMPTY)),
       kurtosis_of_kurtoses: k2,
-      ...(await points(checkpoint.label, measurement, k2, wmgp.grid(amounts))),
+      ...(await points(checkpoint.label, pool, measurement, k2, wmgp.grid(amounts))),
     };
   }
 
@@ -33,7 +35,7 @@ wmgp.room((wmgp) => {
     return (more) => progress(Math.min((done += more) / bytes, 1));
   }
 
-  async function points(label, measurement, k2, amounts) {
+  async function points(label, pool, measurement, k2, amounts) {
     const { parameters, tensors } = measurement;
     const n = measurement.coarse.n;
     const factor = wmgp.safeFactor(k2);
@@ -49,7 +51,7 @@ wmgp.room((wmgp) => {
     const safe = factor === null ? null : wmgp.pointAt(levels, optimal.amount * factor, frozen);
     const front = Object.fromEntries(Object.keys(optimal).map((name) => [name, grid.map((point) => point[name])]));
     const rows = await tensorRows(measurement, levels, optimal, safe);
-    const said = warnings(measurement, k2, rows, safe);
+    const said = [...doubts(pool, levels, rows), ...warnings(k2, rows, safe)];
     return { front, optimal, safe, tensors: rows, warnings: said, frozen_energy: frozen, levels };
   }
 
@@ -65,7 +67,24 @@ wmgp.room((wmgp) => {
     }));
   }
 
-  function warnings(measurement, k2, rows, safe) {
+  // Answers that are about less than they seem to be.
+  function doubts(pool, levels, rows) {
+    const [n, whole] = [levels.n, rows.reduce((total, row) => total + row.n, 0)];
+    const zeros = levels.count.reduce((total, count, i) => total + (levels.largest[i] === 0 ? count : 0), 0);
+    const found = [];
+    if (pool !== "all" && 2 * n < whole) {
+      const held = `the pool ${pool} holds ${wmgp.count(n)} of ${wmgp.count(whole)} values`;
+      found.push(`${held}; --pool all (pool="all" in Python) prunes the others too`);
+    }
+    if (zeros >= MANY_ZEROS * n) {
+      const share = `${wmgp.count(zeros)} of the pool's ${wmgp.count(n)} values (${Math.floor((100 * zeros) / n)}%)`;
+      const why = "every amount counts these first, and the answers are about them too";
+      found.push(`${share} are zero already, as after a prune: ${why}`);
+    }
+    return found;
+  }
+
+  function warnings(k2, rows, safe) {
     const found = [];
     const pool = rows.filter((row) => row.prunable);
     const undefinedOnes = pool.filter((row) => Number.isNaN(row.kurtosis)).length;
@@ -73,8 +92,9 @@ wmgp.room((wmgp) => {
       found.push(`${tensorsOf(undefinedOnes)} constant or of a single element: left out of the kurtosis of kurtoses`);
     }
     if (safe === null) {
-      const left = tensorsOf(pool.length - undefinedOnes);
-      const why = Number.isNaN(k2) ? `only ${left} left` : `it is ${+k2.toPrecision(6)}`;
+      const left = pool.length - undefinedOnes;
+      const known = Number.isNaN(k2) ? "all kurtoses are equal" : `it is ${+k2.toPrecision(6)}`;
+      const why = left >= 3 ? known : `only ${tensorsOf(left)} left`;
       found.push(`no safe amount: the kurtosis of kurtoses is undefined (${why})`);
     }
     for (const which of ["optimal", "safe"]) {

@@ -33,11 +33,12 @@
 
   // The report as the package's to_dict has it; what is undefined is null.
   wmgp.asJson = (report) => {
-    const { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, optimal, safe, warnings } = report;
+    const { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, optimal, safe, warnings } = report;
     const { amount, cosine } = report.front;
     const tensors = report.tensors.map(({ prunable, ...row }) => row);
-    const numbers = { n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses };
-    const whole = { ...numbers, front: { amount, cosine }, optimal, safe, tensors, warnings };
+    const numbers = { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses };
+    const points = { optimal, safe, "at_cosine_0.99": wmgp.atCosine(report, 0.99) };
+    const whole = { ...numbers, front: { amount, cosine }, ...points, tensors, warnings };
     return JSON.stringify(whole, (_, value) => defined(value));
   };
 
