@@ -121,7 +121,7 @@ def test_tensors_have_a_row_each_with_shares(analysis):
 
 GONE = {
     125: "",
-    119: "energy",
+    116: "energy",
     105: "energy, dtype",
     95: "energy, dtype, kurtosis",
     60: "energy, dtype, kurtosis, shape",
