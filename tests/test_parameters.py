@@ -76,7 +76,7 @@ def test_numpy_scalars_are_tensors_and_extra_states_are_none():
     [
         (nn.Linear, {}, "source Linear: expected a module, a mapping of names to tensors, or a checkpoint's path"),
         ({"state_dict": {}, "epoch": 3}, {}, "state_dict: expected a tensor, found dict; pass that itself if"),
-        ({"w": np.ones(3)}, {"key": "model"}, "key 'model': it chooses a state dict in a torch file, and the source"),
+        ({"w": np.ones(3)}, {"key": "model"}, "key 'model': expected a torch file as the source, found dict"),
     ],
 )
 def test_bad_sources_and_keys_are_one_clear_line(source, how, said):

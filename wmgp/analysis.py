@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,8 +124,6 @@ def analyze(
 
     Grid points are exact to 1e-9. Raises `InputError`, in one line, naming the file, tensor or argument at fault.
     """
-    if key is not None and not isinstance(source, str | Path):
-        raise InputError(f"key {key!r}: expected a torch file as the source, found {label(source)}")
     amounts = grid(amounts)
     parameters = collect(source, pool, key)
     n = sum(p.n for p in parameters if p.prunable)

@@ -8,8 +8,8 @@ import functools
 import numpy as np
 from jaxtyping import Float, Int, UInt
 
+from .arrays import to_float64
 from .magnitudes import Histogram
-from .parameters import to_float64
 
 DTYPES = ("bfloat16", "float16")
 FROM = 1 << 16  # values: in a smaller tensor there is more to look up than to count

@@ -17,11 +17,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from . import halves
+from .arrays import to_float64
 from .counters import Counter, by_value
 from .errors import InputError
 from .magnitudes import Histogram, Magnitudes
 from .moments import Moments, kurtosis_of, moments
-from .parameters import Parameter, Pool, collect, to_float64
+from .parameters import Parameter, Pool, collect
 
 SORTED_BELOW = 100_000  # values: sorting so few takes a millisecond, and needs nothing compiled
 CHUNK, DEVICE_CHUNK = 1 << 20, 3 << 22  # values a task reads; fixed, so that sums never depend on the threads

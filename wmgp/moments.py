@@ -90,8 +90,8 @@ def kurtosis(x: Any) -> float:
     `x` has any shape and any floating or integer dtype. The result is nan where it is undefined: no values, or all of
     them equal. Raises `InputError` where a value is no real number or not finite.
     """
+    from .arrays import to_float64, to_numpy
     from .errors import InputError
-    from .parameters import to_float64, to_numpy
 
     values = np.ravel(to_numpy(x))
     if values.dtype.kind not in "fiub":

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import dtype_name, is_torch, native, torch_to_numpy
 from .errors import InputError
 from .formats import refuse_packed
 
@@ -59,7 +60,7 @@ class Parameter:
 
         values = self.values
         if isinstance(values, np.ndarray):
-            bits = values.view(np.int16) if self.dtype == "bfloat16" else _native(values)
+            bits = values.view(np.int16) if self.dtype == "bfloat16" else native(values)
             values = torch.from_numpy(np.ascontiguousarray(bits)).reshape(self.shape)
             values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
         elif not is_torch(values):
@@ -71,7 +72,7 @@ class Parameter:
         """All values in a row: a torch tensor on its CUDA device, or an array of floats or of bfloat16's bits."""
         values = self.values if self.mask is None else self.tensor()
         if not is_torch(values):
-            return values.reshape(-1).view(np.uint16) if self.dtype == "bfloat16" else _native(values.reshape(-1))
+            return values.reshape(-1).view(np.uint16) if self.dtype == "bfloat16" else native(values.reshape(-1))
         flat = values.detach().reshape(-1)
         return flat if self.on_device else torch_to_numpy(flat.cpu())
 
@@ -100,45 +101,6 @@ class Parameter:
             self.values.release()
 
 
-def is_torch(x: Any) -> bool:
-    """Whether x is a torch tensor, without importing torch to find out."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    """The array in this machine's order of bytes, which compiled code and torch ask for."""
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def dtype_name(x: Any) -> str:
-    """The dtype's name as numpy and torch both spell it, such as "float32" or "bfloat16"."""
-    return getattr(x.dtype, "name", str(x.dtype)).removeprefix("torch.")
-
-
-def torch_to_numpy(tensor: Any) -> np.ndarray:
-    """A CPU tensor's values as an array sharing its memory; bfloat16 as its bits in uint16."""
-    import torch
-
-    tensor = tensor.detach().resolve_neg()
-    return tensor.view(torch.int16).numpy().view(np.uint16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
-
-
-def to_numpy(x: Any) -> np.ndarray:
-    """Values of a tensor, array or list as an array; half precisions are widened to float32, exactly."""
-    if is_torch(x):
-        x = x.detach().cpu()
-        return (x.float() if dtype_name(x) == "bfloat16" else x).numpy()
-    x = np.asarray(x)
-    return x.astype(np.float32) if dtype_name(x) == "bfloat16" else x
-
-
-def to_float64(values: np.ndarray) -> np.ndarray:
-    """A copy in float64, exactly; a signalling NaN, of which numpy would warn, becomes a NaN like any other."""
-    with np.errstate(invalid="ignore"):
-        return values.astype(np.float64)
-
-
 def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> list[Parameter]:
     """The floating-point parameters of a source in its own order: buffers left out, tied tensors once.
 
@@ -165,7 +127,7 @@ def _tensors(source: Any, key: str | None) -> Mapping[str, Any]:
 
         return open_checkpoint(source, key).tensors
     if key is not None:
-        raise InputError(f"key {key!r}: it chooses a state dict in a torch file, and the source is none")
+        raise InputError(f"key {key!r}: expected a torch file as the source, found {label(source)}")
     if isinstance(source, Mapping):
         tensors = {str(name): np.asarray(v) if isinstance(v, np.generic) else v for name, v in source.items()}
     elif hasattr(source, "named_parameters") and not isinstance(source, type):

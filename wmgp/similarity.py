@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from .arrays import is_torch, to_float64
 from .errors import InputError
 from .measurement import CHUNK
-from .parameters import Parameter, collect, is_torch, label, to_float64
+from .parameters import Parameter, collect, label
 
 
 def cosine_similarity(a: Any, b: Any) -> float:
