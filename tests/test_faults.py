@@ -154,12 +154,13 @@ def heard():
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", ["analyze", "prune"])
-def test_interrupted(tmp_path, monkeypatch, capfd, kind, command):
-    """Ctrl-C: 130, not a word, nothing left behind."""
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(tmp_path, monkeypatch, capfd, kind, command, sent):
+    """Ctrl-C: 130, not a word, nothing left behind; the same with 143 for what `kill` sends."""
     path = source(tmp_path, kind)
 
     def interrupt(*_, **__):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), sent)
         time.sleep(5)
 
     if command == "analyze":
@@ -169,7 +170,7 @@ def test_interrupted(tmp_path, monkeypatch, capfd, kind, command):
     options = [str(tmp_path / "out"), "--amount", "0.5"] if command == "prune" else ["--json"]
     with pytest.raises(SystemExit) as caught:
         cli.main([command, str(path), *options])
-    assert caught.value.code == 130 and capfd.readouterr() == ("", "")
+    assert caught.value.code == 128 + sent and capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
     with pytest.raises(SystemExit) as caught:

@@ -169,6 +169,37 @@ def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
     assert same(whole, table)
 
 
+def test_terminated_it_ends_its_workers_too(tmp_path):
+    """What `kill` sends; loky's processes would wait for minutes, with a network and a data set each."""
+    program = "import sys; from wmgp.cli import main; main(sys.argv[1:])"
+    asked = ["sweep", "--preset", "quick", "--jobs", "2", "--device", "cpu", "--out", str(tmp_path / "sweep.csv")]
+    run = subprocess.Popen([sys.executable, "-c", program, *asked], env=ENVIRONMENT, start_new_session=True)
+    try:
+        wait_until(lambda: list(tmp_path.glob("parents/*")), 120)
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+        wait_until(lambda: not alive(run.pid), 30)
+    finally:
+        if alive(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+def wait_until(there, seconds):
+    ends = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def alive(group):
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_two_sweeps_share_a_table(whole, tmp_path):
     """Both of them measure l1; no row is there twice."""
     table = tmp_path / "sweep.csv"

@@ -38,7 +38,7 @@ app = typer.Typer(add_completion=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    """Run the command and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted, 143 terminated."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names come from files, and terminals differ
@@ -47,21 +47,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _interruptible() -> Generator[None, None, None]:
-    """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone."""
-    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
-        yield  # another thread cannot, and a program that was told to ignore it goes on
+    """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone.
+
+    What `kill` sends does the same, or a sweep's workers and a prune's hidden folder would be left.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which alone may
         return
 
-    def stop(*_: object) -> None:
+    def stop(number: int, *_: object) -> None:
         if stored := sys.modules.get("wmgp.stored"):
             stored.interrupted.set()
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGINT, stop)
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if stored := sys.modules.get("wmgp.stored"):
             stored.interrupted.clear()
 

@@ -219,14 +219,18 @@ def _share(
     Nor does a CUDA device gain from one.
     """
     n = sum(stop - start for _, start, stop in chunks)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = max(1, min(cores, len(chunks), n >> 18))
+    workers = max(1, min(cores(), len(chunks), n >> 18))
     if workers == 1 or any(p.on_device for p in parameters):
         return [work(range(len(chunks)))]
     ends = np.cumsum([stop - start for _, start, stop in chunks])
     cuts = [0, *np.searchsorted(ends, n * np.arange(1, workers) / workers), len(chunks)]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, (range(a, b) for a, b in zip(cuts, cuts[1:], strict=False))))
+
+
+def cores() -> int:
+    """How many processor cores this process may use; all of them where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _float64(p: Parameter) -> Float[np.ndarray, " n"]:

@@ -1,6 +1,5 @@
 """The command `wmgp sweep`: its options, and how far it is."""
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Generator
@@ -81,10 +80,11 @@ def sweep(
     }
     chosen = _sweeps(preset, network, {name: value for name, value in given.items() if value is not None})
     with needing("experiments"):
+        from ..measurement import cores
         from . import sweep as engine
         from .training import choose_device
     if jobs is None:
-        jobs = 1 if choose_device(device).type != "cpu" else len(os.sched_getaffinity(0))
+        jobs = 1 if choose_device(device).type != "cpu" else cores()
     with _progress() as tell, _plain_warnings():
         rows = engine.run(chosen, out, jobs, device, backend, tell)
     print(f"{rows} rows added to {out}" if rows else f"{out} has every row already")
