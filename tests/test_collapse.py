@@ -1,7 +1,5 @@
 """One curve for all methods, or not: on synthetic rows that do and do not collapse."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,24 +69,6 @@ def test_rows_without_a_cosine_are_left_out_of_all_three():
     rows = sweep()
     odd = rows.assign(accuracy=rows["accuracy"].where(rows["amount"] < 1, 55.0))
     assert collapse.shares(odd) == collapse.shares(rows)
-
-
-def test_intervals_over_seeds():
-    rows: Any = sweep(seeds=6, noise=0.1)
-    found = collapse.over_seeds(rows, collapse.shares, seed=1, draws=50)
-    for value, low, high in found.values():
-        assert low <= high and low < 1.3 * value and high > 0.7 * value
-    assert found == collapse.over_seeds(rows, collapse.shares, seed=1, draws=50)
-    assert found != collapse.over_seeds(rows, collapse.shares, seed=2, draws=50)
-    single = collapse.over_seeds(rows[rows["seed"] == 0], collapse.shares)
-    assert all(np.isnan(low) and np.isnan(high) for _, low, high in single.values())
-
-
-def test_a_seed_is_drawn_whole():
-    """The mean of a column that is one number a seed is, in each draw, a mean of whole seeds."""
-    rows = sweep(seeds=2).assign(accuracy=lambda r: r["seed"] * 1.0)
-    value, low, high = collapse.over_seeds(rows, lambda r: {"mean": float(np.mean(r["accuracy"]))}, draws=100)["mean"]
-    assert (value, low, high) == (0.5, 0, 1)
 
 
 def test_each_seed_is_left_out_once():

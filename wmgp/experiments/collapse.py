@@ -14,10 +14,9 @@ from jaxtyping import Float
 
 from ..errors import InputError
 from .ranks import spearman
-from .results import mean_interval, worded
+from .results import FEWEST, mean_interval, worded
 
 Interval = tuple[float, float, float]  # value, and both ends of its interval
-FEWEST = 5  # seeds for an interval
 BESIDE = 0.05  # how far the measured cosines on either side of one that is asked for may lie
 
 
@@ -67,28 +66,6 @@ def ranks(rows: pd.DataFrame, ys: Iterable[str]) -> dict[str, float]:
         defined = rows.dropna(subset=["cosine_pruned", y])  # linear CKA is not where all images get the same outputs
         found[y] = spearman(defined["cosine_pruned"].to_numpy(dtype=float), defined[y].to_numpy(dtype=float))
     return found
-
-
-def over_seeds(
-    rows: pd.DataFrame,
-    statistic: Callable[[pd.DataFrame], dict[str, float]],
-    seed: int = 0,
-    draws: int = 200,
-    level: float = 0.95,
-) -> dict[str, Interval]:
-    """A statistic of the rows with a bootstrap interval: seeds are drawn with replacement, all rows of a seed together.
-
-    Percentile intervals (Efron & Tibshirani 1993, section 13.3); their ends are nan where there is a single seed.
-    """
-    parts = [part for _, part in rows.groupby("seed")]
-    found = statistic(rows)
-    if len(parts) < 2:
-        return {name: (value, float("nan"), float("nan")) for name, value in found.items()}
-    rng = np.random.default_rng(seed)
-    drawn = [statistic(pd.concat([parts[i] for i in rng.integers(len(parts), size=len(parts))])) for _ in range(draws)]
-    ends = np.array([(1 - level) / 2, (1 + level) / 2])
-    limits = {name: np.quantile([each[name] for each in drawn], ends).tolist() for name in found}
-    return {name: (value, limits[name][0], limits[name][1]) for name, value in found.items()}
 
 
 def leaving_out(

@@ -22,6 +22,7 @@ SWEEP = (*COLUMNS, "loss_parent")  # the columns of a sweep's table; others are 
 TEXT = {"network", "data", "pool", "method", "rule", "variant", "moved", "device", "run"}
 WHOLE = {"seed", "epochs", "parent_epochs"}
 SHARES = {"amount", "accuracy_parent", "accuracy_pruned", "accuracy", "agreement", "min_survival"}  # in [0, 1]
+FEWEST = 5  # seeds for an interval over them to mean much
 
 Cell = str | int | float
 

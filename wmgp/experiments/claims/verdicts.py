@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..results import mean_interval, worded
+from ..results import FEWEST, mean_interval, worded
 
 REPRODUCED, IN_PART, NOT, UNTESTED = VERDICTS = (
     "reproduced", "reproduced in part", "not reproduced", "not testable here",
 )  # fmt: skip
-FEWEST = 5  # seeds for an interval
 
 
 class Found(NamedTuple):
