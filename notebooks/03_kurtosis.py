@@ -231,7 +231,7 @@ below, above = safe_modifier(math.e - 1e-9), safe_modifier(math.e)
 pair = [wmgp.kurtosis([a, b]) for a, b in ((2.0, 3.0), (1.8, 900.0))]
 crowd = 50
 lonely, bound = wmgp.kurtosis([0.0] * (crowd - 1) + [1.0]), crowd - 2 + 1 / (crowd - 1)
-norm = wmgp.analyze({"norm.weight": np.ones(8), "a.weight": np.arange(8.0), "b.weight": np.arange(9.0) ** 2})
+norm = wmgp.analyze({"norm.weight": np.ones(8), "a.weight": np.arange(1, 9.0), "b.weight": np.arange(1, 9.0) ** 2})
 Markdown(f"""
 The rule has faults, and each can be seen here.
 

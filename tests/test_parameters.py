@@ -67,6 +67,13 @@ def test_a_spectral_norm_s_vectors_are_state(normalised):
     assert names(model) == names(model.state_dict()) and sum(names(model).values()) == 35 + 12
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_a_nested_tensor_is_refused_by_name():
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    with pytest.raises(wmgp.InputError, match="^w: expected a tensor of a single shape, found a nested one$"):
+        wmgp.analyze({"w": nested})
+
+
 def test_numpy_scalars_are_tensors_and_extra_states_are_none():
     assert names({"w": np.ones(3), "scale": np.float32(4.6), "w._extra_state": None}) == {"w": 3, "scale": 1}
 

@@ -147,6 +147,8 @@ def _named(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
     for name, values in tensors.items():
         if is_torch(values) and type(values).__name__ == "UninitializedParameter":
             raise InputError(f"{name}: expected values, found a lazy parameter that is not initialised yet")
+        if is_torch(values) and values.is_nested:
+            raise InputError(f"{name}: expected a tensor of a single shape, found a nested one")
         if not _is_array(values):
             if name.endswith("_extra_state"):  # what a module keeps beside its tensors
                 continue

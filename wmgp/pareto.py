@@ -79,9 +79,13 @@ def grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
 
 def check_amount(amount: float) -> float:
     """The amount as a float, or an `InputError` where it is not in [0, 1]."""
-    if isinstance(amount, bool | str) or not 0 <= amount <= 1:
+    try:
+        number = math.nan if isinstance(amount, bool | str) else float(amount)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
         raise InputError(f"amount {amount}: expected a share in [0, 1]")
-    return float(amount)
+    return number
 
 
 def rank(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarray, "*k"]:

@@ -104,11 +104,7 @@ def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1
     pool = [p for p in parameters if p.prunable]
     if not any(p.n for p in pool):
         raise InputError("no prunable tensor in the pool")
-    try:
-        share = check_amount(amount)
-    except TypeError as error:  # None, and whatever else is not to be compared with a number
-        raise InputError(f"amount {amount!r}: expected a share in [0, 1]") from error
-    return METHODS[method](pool, share, _rng(generator))
+    return METHODS[method](pool, check_amount(amount), _rng(generator))
 
 
 def global_masks(

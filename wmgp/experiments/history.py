@@ -25,7 +25,7 @@ from .training import evaluate
 WATCHED = 500  # test images, the first ones: 10 kB an epoch
 MODULES = (
     *CORE,
-    *("rules", "experiments.data", "experiments.definitions", "experiments.history", "experiments.training"),
+    *("experiments.data", "experiments.definitions", "experiments.history", "experiments.training"),
 )
 
 

@@ -21,8 +21,8 @@ from .files import locked
 
 # What an analysis or a prune executes: part of every source hash.
 CORE = (
-    *("analysis", "counters", "device", "device_kernels", "halves", "kernels", "magnitudes", "measurement"),
-    *("moments", "parameters", "pareto", "pruning", "similarity"),
+    *("amounts", "analysis", "arrays", "counters", "device", "device_kernels", "halves", "kernels", "magnitudes"),
+    *("measurement", "moments", "parameters", "pareto", "pruning", "rules", "similarity"),
 )
 
 

@@ -45,7 +45,7 @@ OF_PARENT = (
 ROW = (*COLUMNS, "loss_parent", *OF_PARENT)
 KEY = ("run", "amount", "epochs")
 MODULES = (
-    *(*JOB, "rules"),
+    *JOB,
     *(f"experiments.studies.{name}" for name in ("heavy_tails", "kurtosis_on_purpose", "rescaled", "rescaling")),
 )
 Jobs = tuple[tuple[float, int], ...]  # amounts, each with its epochs of fine-tuning

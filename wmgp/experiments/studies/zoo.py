@@ -36,7 +36,7 @@ COLUMNS = (
 )
 MODULES = (
     *CORE,
-    *("checkpoints", "formats", "rules", "stored", "torchfiles", "torchzip"),
+    *("checkpoints", "formats", "stored", "torchfiles", "torchzip"),
     *("experiments.studies.packages", "experiments.studies.shipped"),
     "experiments.studies.zoo",
 )
