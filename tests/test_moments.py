@@ -44,6 +44,12 @@ def test_kurtosis_is_undefined_without_variance(x):
     assert math.isnan(wmgp.kurtosis(np.array(x)))
 
 
+@pytest.mark.parametrize("x", [np.array([1 + 2j, 3, 4]), np.array(["a", "b"])])
+def test_kurtosis_is_of_real_numbers(x):
+    with pytest.raises(wmgp.InputError, match=f"^kurtosis: expected real numbers, found {x.dtype}$"):
+        wmgp.kurtosis(x)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_kurtosis_refuses_what_is_not_finite(bad):
     with pytest.raises(wmgp.InputError, match="finite"):
