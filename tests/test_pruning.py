@@ -141,6 +141,19 @@ def test_normalized_scores_do_not_see_a_tensor_s_scale(rng, method, scale):
     assert pruned_by(method, plain, 60) == pruned_by(method, scaled, 60)
 
 
+def test_normalized_l1_of_tensors_with_few_values():
+    """Over its norm sqrt(3) each of a is 0.577; b over sqrt(1.81) 0.669 and 0.743: all of a goes first."""
+    source = {"a.weight": np.full(3, 0.1), "b.weight": np.array([9.0, 10.0])}
+    assert pruned_by("l1_normalized", source, 1) == {"a": [0], "b": []}
+    assert pruned_by("l1_normalized", source, 3) == {"a": [0, 1, 2], "b": []}
+
+
+@pytest.mark.parametrize("method", wmgp.pruning.METHODS)
+def test_an_empty_tensor_has_an_empty_mask(method):
+    masks = wmgp.global_masks({"e.weight": np.zeros((0, 3)), "w.weight": np.arange(1.0, 5.0)}, 0.5, method)
+    assert masks["e.weight"].shape == (0, 3) and int(masks["w.weight"].sum()) == 2
+
+
 @pytest.mark.parametrize("method", ["l1_normalized", "lamp"])
 def test_a_tensor_of_zeros_goes_first(method):
     source = {"a.weight": np.array([1.0, 2.0]), "b.weight": np.zeros(3), "c.weight": np.zeros(0)}
