@@ -93,6 +93,15 @@ def test_the_gap_is_measured_where_both_methods_have_prunes():
     assert none.key == "C2.gap" and none.verdict == UNTESTED
 
 
+def test_a_cosine_that_a_coarse_grid_steps_over_is_not_reached():
+    """Without its prunes at 0.95 and 0.9 L1 steps from 1 to 0.85; at 0.9 the line between would be a guess."""
+    sweep = two_methods()
+    stepped = (sweep["method"] == "l1") & sweep["cosine_pruned"].between(0.86, 0.99)
+    [*_, row] = prunes.one_curve(hand(sweep[~stepped]))
+    assert row.claim == "Accuracy of L1 less random at cosine 0.85, the nearest to 0.9 that both reach (points)"
+    assert row.found.value == pytest.approx(10)
+
+
 def test_function_follows_the_cosine():
     values = found(prunes.function, hand(two_methods()))
     assert values["C3.agreement"] == values["C3.near"] == pytest.approx(1)

@@ -41,8 +41,8 @@ def notes() -> tuple[str, ...]:
     return (
         "Zeros scattered over a network make it neither faster nor smaller by themselves.",
         f"The optimal amount is never below {floor():.3f} (to the grid's step), whatever the weights, trained or not.",
-        f"Points of accuracy lost by {tuned} networks of {kinds} architectures pruned so and trained for an epoch "
-        f"(by {untuned} before that):",
+        f"Points of accuracy lost by up to {tuned} networks ({kinds} architectures) pruned so and trained for an epoch "
+        f"({untuned} before that):",
         f"  {', '.join(lost[:2])},",
         f"  {', '.join(lost[2:])}.",
         "Begin at the smaller of safe and cosine 0.99, measure, and go up, to optimal at most, while accuracy holds.",

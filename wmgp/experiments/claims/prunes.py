@@ -76,29 +76,25 @@ def one_curve(of: Recorded) -> Iterator[Row]:
     for name, rows in tuned_once(of):
         cosine = in_common(rows)
         nearest = "" if cosine == CLOSE else f", the nearest to {CLOSE} that both reach"
+        gap = f"Accuracy of L1 less random at cosine {cosine:g}{nearest} (points)"
         for key, claim, found, form in (
             ("C2.amount", "Variance of the accuracy that one curve over the amount leaves",
              by_seed(rows, lambda part: collapse.shares(part)["amount"]), ".3f"),
             ("C2.cosine", "Variance of the accuracy that one curve over the cosine leaves",
              by_seed(rows, lambda part: collapse.shares(part)["cosine"]), ".3f"),
-            ("C2.reached" if nearest else "C2.gap", f"Accuracy of L1 less random at cosine {cosine}{nearest} (points)",
-             apart(rows, cosine), "+.2f"),
+            ("C2.reached" if nearest else "C2.gap", gap, mean(POINTS * collapse.differences(rows, cosine)), "+.2f"),
         ):  # fmt: skip
-            yield sweep_row(of, name, rows, "C2", key, claim, found, form, "05_cosine_not_percentage")
+            yield sweep_row(
+                of, name, rows, "C2", key, claim, found, form, "05_cosine_not_percentage",
+                missing="no two prunes by both methods are near enough to a cosine.",
+            )  # fmt: skip
 
 
 def in_common(rows: pd.DataFrame) -> float:
-    """The cosine, of `COSINES`, nearest to `CLOSE` that each seed's prunes by both methods reach; else `CLOSE`."""
-    ends = rows.groupby(["method", "seed"])["cosine_pruned"].agg(["min", "max"])
-    there = [cosine for cosine in COSINES if ends["min"].max() <= cosine <= ends["max"].min()]
+    """The cosine, of `COSINES`, nearest to `CLOSE` that every seed has prunes near to by both methods; else `CLOSE`."""
+    seeds = rows["seed"].nunique()
+    there = [cosine for cosine in COSINES if collapse.differences(rows, cosine).size == seeds]
     return min(there, key=lambda cosine: abs(cosine - CLOSE), default=CLOSE)
-
-
-def apart(rows: pd.DataFrame, cosine: float) -> Found:
-    """Points of accuracy of L1 less those of random pruning at a cosine, linear between the prunes beside it."""
-    there = collapse.at_cosine(rows, (cosine,)).pivot_table(index="seed", columns="method", values="accuracy")
-    there = there.reindex(columns=list(PAIR))  # a method that does not reach it has no column
-    return mean((POINTS * (there["l1"] - there["random"])).tolist())
 
 
 def function(of: Recorded) -> Iterator[Row]:

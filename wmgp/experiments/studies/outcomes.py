@@ -33,8 +33,8 @@ def measured(rows: pd.DataFrame) -> dict[str, Any]:
     """From rows of `rule_errors.compared`: how many networks, and for each of `LINES` the accuracy `lost`.
 
     That is the least and the most of the networks' means, in points of accuracy to a tenth, after an epoch of
-    fine-tuning ("tuned") and just after pruning ("untuned"); `networks` counts those of which each is known. A network
-    counts once, however many parents it has, and again on another data set or from another start: so their
+    fine-tuning ("tuned") and just after pruning ("untuned"); `networks` counts those of which any line is known.
+    A network counts once, however many parents it has, and again on another data set or from another start: so their
     `architectures` are fewer.
     """
     networks = {name: len(set(rows.dropna(subset=[y])["network"])) for name, y in COSTS.items()}
