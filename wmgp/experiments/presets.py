@@ -19,8 +19,8 @@ def grid(steps: int) -> tuple[float, ...]:
 class Sweep:
     """Every method at every amount for every seed, of one network on one data set.
 
-    `recipe` is one of the network's in `recipes.PLANS`; a `plan` takes its place. `tuning_epochs` are those of
-    fine-tuning, where they are not the plan's. `build` (seed -> untrained network) and `load` (training images or not
+    `recipe` is one of the network's in `recipes.PLANS`; a `plan` takes its place. `tuning_epochs` and
+    `tuning_rate` are those of fine-tuning, where they are not the plan's. `build` (seed -> untrained network) and `load` (training images or not
     -> ImageData) take the place of the network and the data of that name.
     """
 
@@ -32,6 +32,7 @@ class Sweep:
     recipe: str | None = None
     plan: Plan | None = None
     tuning_epochs: int | None = None
+    tuning_rate: float | None = None
     build: Callable[[int], nn.Module] | None = None
     load: Callable[[bool], ImageData] | None = None
 

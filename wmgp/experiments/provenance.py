@@ -19,6 +19,15 @@ from ..aside import write_aside
 from ..errors import InputError
 from .files import locked
 
+# Raise this by hand when a change can alter a recorded result: rows of an older version are then measured again.
+# tests/test_experiment_version.py trains and prunes a tiny network and fails when the numbers move without it.
+EXPERIMENT_VERSION = 1
+
+# What a run's record says for information: none of it decides whether a row is still valid.
+INFORMATION = frozenset(
+    "source_sha256 commit differed date started versions cpu gpu threads wall_seconds command".split()
+)
+
 # What an analysis or a prune executes: part of every source hash.
 CORE = (
     *("amounts", "analysis", "arrays", "counters", "device", "device_kernels", "halves", "kernels", "magnitudes"),
@@ -26,22 +35,31 @@ CORE = (
 )
 
 
-def record_run(table: str | Path, settings: Mapping[str, Any], seconds: float | None = None) -> str:
+def record_run(
+    table: str | Path, settings: Mapping[str, Any], seconds: float | None = None, command: str | None = None
+) -> str:
     """Record a run beside `table` and return its id, 12 hexadecimal digits.
 
-    The id is a hash of `settings`, which name all that decides the result (the data, the parent's weights and the
-    source by their hashes): the same settings are the same run. Commit, versions, machine and start are recorded
-    with them when a run is first seen; `seconds` is its wall time, once that is known.
+    `settings` name all that decides the result (the data and the parent's weights by their hashes), and for information
+    the source by its hash; the id is a hash of all of them and of `EXPERIMENT_VERSION`. Commit, versions, machine,
+    start and `command`, which measures the run again, are recorded when a run is first seen; `seconds` is its wall
+    time, once that is known. Runs whose `settings_key` is equal measure the same, whatever their ids.
     """
+    settings = {**settings, "experiment_version": EXPERIMENT_VERSION}
     run = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     with locked(table):
         runs = provenance(table)
         if run not in runs:
-            runs[run] = {**settings, **surroundings()}
+            runs[run] = {**settings, **surroundings(), **({"command": command} if command else {})}
         if seconds is not None:
             runs[run]["wall_seconds"] = round(seconds, 3)
         write_aside(_record(table), json.dumps(runs, indent=1, sort_keys=True).encode() + b"\n")
     return run
+
+
+def settings_key(run: Mapping[str, Any]) -> str:
+    """The settings that decide a run's results, as canonical JSON: equal for runs that measure the same."""
+    return json.dumps({name: run[name] for name in run.keys() - INFORMATION}, sort_keys=True)
 
 
 def keep_runs(table: str | Path, runs: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from . import worker
 from .backends import cluster, spread
 from .models import INPUTS
 from .presets import Sweep
-from .provenance import record_run
+from .provenance import provenance, record_run, settings_key
 from .recipes import needed, plan
 from .results import SWEEP, append_row, read
 from .training import choose_device
@@ -44,7 +44,7 @@ def run(
 ) -> int:
     """Add to the table `out` every row of the sweeps that it lacks, and return how many those were.
 
-    Rows are known by their run (a hash of settings, data, parent and source), method and amount. Parents are kept in
+    Rows are known by the settings of their run (data, parent, recipes, `EXPERIMENT_VERSION`), method and amount. Parents are kept in
     the folder `parents` beside the table. `backend`: "loky" (processes here), "dask", "ray", any other that joblib
     knows, or None for joblib as configured by the caller. `progress` is told what is being done, how much of it is
     done, and of how much. A UserWarning names a parent of too little accuracy (`recipes.NEEDED`).
@@ -56,7 +56,7 @@ def run(
     try:
         with cluster(backend, jobs):
             ready = _parents(families, site, out, tell)
-            missing = list(_missing(ready, there))
+            missing = list(_missing(ready, _done(out, there)))
             _add_rows(list(_tasks(ready, missing, site)), out, tell)
     except OSError as error:
         raise InputError(f"{error.filename or out}: {error.strerror or error}") from error
@@ -124,6 +124,8 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
         raise InputError("a sweep needs at least one method, one amount and one seed")
     if sweep.tuning_epochs is not None and sweep.tuning_epochs < 0:
         raise InputError(f"tuning_epochs {sweep.tuning_epochs}: expected a whole number from 0")
+    if sweep.tuning_rate is not None and not 0 < sweep.tuning_rate < float("inf"):
+        raise InputError(f"tuning_rate {sweep.tuning_rate}: expected a learning rate above 0")
     if sweep.build is None and sweep.network not in INPUTS:
         raise InputError(f"network {sweep.network!r}: expected one of {', '.join(INPUTS)}")
     if sweep.build is not None and sweep.plan is None:
@@ -133,6 +135,8 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
     chosen = sweep.plan or plan(sweep.network, sweep.data, sweep.recipe, torch.device(site.device).type)
     if sweep.tuning_epochs is not None:
         chosen = replace(chosen, tuning_epochs=sweep.tuning_epochs)
+    if sweep.tuning_rate is not None:
+        chosen = replace(chosen, tuning=replace(chosen.tuning, learning_rate=sweep.tuning_rate))
     training, test = (load_images(sweep, train) for train in (True, False))
     found = tuple(training.images.shape[1:])
     if sweep.build is None and found != INPUTS[sweep.network]:
@@ -142,6 +146,13 @@ def _families(sweep: Sweep, site: Site) -> list[Family]:
         )
     hashes = {"train": training.sha256, "test": test.sha256}
     return [Family(sweep, chosen, seed, training.name, hashes) for seed in sweep.seeds]
+
+
+def _done(out: Path, there: set[Job]) -> set[Job]:
+    """The jobs of the table under every run that measures the same: one that was recorded by other sources, say."""
+    runs = {run: settings_key(facts) for run, facts in provenance(out).items()}
+    done = {(runs[run], method, amount) for run, method, amount in there}
+    return {(run, method, amount) for run, key in runs.items() for mine, method, amount in done if mine == key}
 
 
 def _missing(ready: Mapping[str, list[Family]], there: set[Job]) -> Iterator[Job]:

@@ -58,6 +58,9 @@ def sweep(
         str | None, typer.Option(help="reference, strong or imagenet; default: the network's usual one.")
     ] = None,
     tuning_epochs: Annotated[int | None, typer.Option(min=0, help="Epochs of fine-tuning; default: 1.")] = None,
+    tuning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate of fine-tuning; default: the recipe's, 0.001 as published.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes at a time; default: one a core, on a GPU one for several jobs.")
     ] = None,
@@ -77,6 +80,7 @@ def sweep(
         "data": data,
         "recipe": recipe,
         "tuning_epochs": tuning_epochs,
+        "tuning_rate": tuning_rate,
     }
     chosen = _sweeps(preset, network, {name: value for name, value in given.items() if value is not None})
     with needing("experiments"):
