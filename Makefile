@@ -37,7 +37,7 @@ test: $(INSTALLED)  ## run all the tests, a process a core
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
 # The book and what is built are of today's tools; uv picks the oldest of what pyproject.toml asks for.
-BUILT := accessibility book browser contributing face home links markup notebooks pdf readme wheel
+BUILT := accessibility book browser contributing site_metadata home_page links html_validity notebooks pdf readme wheel
 oldest:  ## run the package's tests with the oldest versions that pyproject.toml allows, in an environment of their own
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --disable-pip-version-check uv
@@ -52,14 +52,14 @@ audit:  ## look up known vulnerabilities of the pinned versions, which needs a n
 
 bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/
-	$(BIN)/python -m wmgp.experiments.benchmarks.analyze --out results/benchmark.csv --readme README.md
-	$(BIN)/python -m wmgp.experiments.benchmarks.sweep --out results/benchmark_sweep.csv
-	$(BIN)/python -m wmgp.experiments.benchmarks.formats --out results/benchmark_formats.csv
-	$(BIN)/python -m wmgp.experiments.benchmarks.browser --out results/benchmark_browser.csv
-	$(BIN)/python -m wmgp.experiments.benchmarks.sizes --out results/benchmark_sizes.csv
+	$(BIN)/python -m benchmarks.analyze --out results/benchmark.csv --readme README.md
+	$(BIN)/python -m benchmarks.sweep --out results/benchmark_sweep.csv
+	$(BIN)/python -m benchmarks.formats --out results/benchmark_formats.csv
+	$(BIN)/python -m benchmarks.browser --out results/benchmark_browser.csv
+	$(BIN)/python -m benchmarks.sizes --out results/benchmark_sizes.csv
 	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-		$(BIN)/python -m wmgp.experiments.benchmarks.device --out results/benchmark_device.csv; fi
-	$(BIN)/python -m wmgp.experiments.benchmarks.regressions $(BEFORE) results
+		$(BIN)/python -m benchmarks.device --out results/benchmark_device.csv; fi
+	$(BIN)/python -m benchmarks.regressions $(BEFORE) results
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import yaml
 
-from wmgp.aside import write_aside
-from wmgp.errors import InputError, program
+from wmgp.errors import InputError, command_line
+from wmgp.io.atomic import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "book" / "external-links.csv"
@@ -83,7 +83,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_aside(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())
 
 
 def renew(path: Path, found: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -126,7 +126,7 @@ def own_addresses() -> tuple[str, ...]:
     return (address, address.replace("github.com", "mybinder.org/v2/gh")) if address else ()
 
 
-@program
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m book.links", description="The book's links to other hosts.")

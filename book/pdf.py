@@ -17,9 +17,9 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
 
-from wmgp.aside import write_aside
-from wmgp.errors import InputError, program
-from wmgp.experiments.benchmarks.browser import chromium
+from benchmarks.browser import chromium
+from wmgp.errors import InputError, command_line
+from wmgp.io.atomic import write_atomic
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -225,7 +225,7 @@ def make(page: "Page", pages: Path, out: Path, only: list[str]) -> None:
         pdf = print_page(page, file)
     finally:
         file.unlink(missing_ok=True)
-    write_aside(out, pdf)
+    write_atomic(out, pdf)
 
 
 def offer(pages: Path) -> None:
@@ -240,7 +240,7 @@ def offer(pages: Path) -> None:
             page.write_text(text.replace(PLACE, PLACE.replace("></", f'><a href="{href}">The whole book as PDF</a></')))
 
 
-@program
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m book.pdf", description="Print the built book to a PDF.")

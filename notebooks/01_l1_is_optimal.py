@@ -32,19 +32,19 @@ import torch
 from IPython.display import Markdown
 
 import wmgp
+from studies.l1_is_optimal.figure import exchanges_figure, masks_figure, methods_figure
+from studies.shared import pretrained
 from wmgp.closed_forms import equal
-from wmgp.experiments import inputs, models
-from wmgp.experiments.names import NETWORKS
-from wmgp.experiments.studies import pretrained
-from wmgp.experiments.training import choose_device
-from wmgp.figures.fronts import exchanges_figure, masks_figure, methods_figure
+from wmgp.experiments import models, notebook
+from wmgp.experiments.display_names import NETWORKS
+from wmgp.experiments.training.loop import choose_device
 
-inputs.check_choice("preset", preset, inputs.PRESETS)
-inputs.check_choice("network", network, ("lenet5", "lenet_small", "resnet18", "mobilenet_v2"))
-inputs.check_whole("seed", seed, 0, 2**31)
-n_small = inputs.check_whole("n_small", n_small, 2, 20)
-n_draws = inputs.check_whole("n_draws", n_draws, 2, 1000)
-exchange_at = inputs.check_between("exchange_at", exchange_at, 0, 1)
+notebook.check_choice("preset", preset, notebook.PRESETS)
+notebook.check_choice("network", network, ("lenet5", "lenet_small", "resnet18", "mobilenet_v2"))
+notebook.check_whole("seed", seed, 0, 2**31)
+n_small = notebook.check_whole("n_small", n_small, 2, 20)
+n_draws = notebook.check_whole("n_draws", n_draws, 2, 1000)
+exchange_at = notebook.check_between("exchange_at", exchange_at, 0, 1)
 if preset == "tiny":
     n_small, n_draws = min(n_small, 8), min(n_draws, 3)
 where = choose_device(device)
@@ -211,7 +211,7 @@ this one.
 # %%
 order = flat.abs().argsort()  # [n], smallest magnitude first
 k = round(exchange_at * n)
-inputs.check_whole("weights pruned at exchange_at", k, 1, n - 1)
+notebook.check_whole("weights pruned at exchange_at", k, 1, n - 1)
 gone, kept = order[:k], order[k:]
 shuffled = [part[torch.randperm(len(part), generator=generator).to(where)] for part in (gone, kept)]
 ways_to_choose = {

@@ -33,19 +33,21 @@ import numpy as np
 from IPython.display import Markdown
 
 import wmgp
+from studies.how_much.figure import distance_figure, grid_figure, optima_figure
+from studies.shared import pretrained
+from studies.shared.fronts import front_of, fronts_figure
 from wmgp import closed_forms
-from wmgp.experiments import inputs, models, results
-from wmgp.experiments.claims.coverage import ranges
-from wmgp.experiments.studies import pretrained
-from wmgp.experiments.training import choose_device
-from wmgp.figures.fronts import distance_figure, front_of, fronts_figure, grid_figure, optima_figure
+from wmgp.experiments import models, notebook
+from wmgp.experiments.results import tables
+from wmgp.experiments.results.formatting import format_integer_ranges
+from wmgp.experiments.training.loop import choose_device
 
-inputs.check_choice("preset", preset, inputs.PRESETS)
-inputs.check_whole("seed", seed, 0, 2**31)
-n_weights = inputs.check_whole("n_weights", n_weights, 100, 10**7)
-n_made_up = inputs.check_whole("n_made_up", n_made_up, 1, 10**5)
-cosine = inputs.check_between("cosine", cosine, 0, 1)
-always = inputs.check_between("always", always, 0, 1)
+notebook.check_choice("preset", preset, notebook.PRESETS)
+notebook.check_whole("seed", seed, 0, 2**31)
+n_weights = notebook.check_whole("n_weights", n_weights, 100, 10**7)
+n_made_up = notebook.check_whole("n_made_up", n_made_up, 1, 10**5)
+cosine = notebook.check_between("cosine", cosine, 0, 1)
+always = notebook.check_between("always", always, 0, 1)
 if preset == "tiny":
     n_weights, n_made_up = min(n_weights, 2_000), min(n_made_up, 30)
 where = choose_device(device)
@@ -118,7 +120,7 @@ optima = {name: wmgp.Point(**a["optimal"]) for name, a in networks.items()}
 normal = closed_forms.normal()
 
 # %% tags=["hide-input"]
-numbers = ", ".join(part.replace("-", " to ") for part in ranges(seeds).split())
+numbers = ", ".join(part.replace("-", " to ") for part in format_integer_ranges(seeds).split())
 numbers = f"seed {numbers}" if len(seeds) == 1 else f"seeds {numbers}"
 parents = f"trained on MNIST and recorded with this book, {numbers}" if trained else "untrained"
 origin = "read from their file on the machine that ran this page" if live else "as recorded: their file is not here"
@@ -130,7 +132,7 @@ fronts_figure(fronts | {"normal": front_of(normal)}, optima | {"normal": normal.
 # %% tags=["hide-input"]
 advised = [report.at_cosine(cosine).amount for report in lenet_reports]
 amounts = [report.optimal.amount for report in lenet_reports]
-theirs = json.loads(results.locate("published.json").read_text())["landscape"]["l1"]
+theirs = json.loads(tables.locate("published.json").read_text())["landscape"]["l1"]
 most = {name: max(a for a, c in zip(*curve, strict=True) if c >= cosine) for name, curve in fronts.items()}
 lines = "\n".join(f"| {name} | {p.amount:.2f} | {p.cosine:.3f} | {most[name]:.2f} |" for name, p in optima.items())
 Markdown(f"""

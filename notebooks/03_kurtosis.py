@@ -36,23 +36,26 @@ from IPython.display import Markdown
 from pandas import DataFrame
 
 import wmgp
+from studies.kurtosis.figure import kurtosis_figure, lead_figure, modifier_figure, survival_figure
+from studies.shared import pretrained
+from studies.shared.fronts import front_of, fronts_figure
 from wmgp import closed_forms
-from wmgp.experiments import definitions, inputs, models, results
-from wmgp.experiments.studies import pretrained
-from wmgp.experiments.training import choose_device
-from wmgp.figures.fronts import front_of, fronts_figure, kurtosis_figure, lead_figure, modifier_figure, survival_figure
+from wmgp.experiments import models, notebook
+from wmgp.experiments.results import tables
+from wmgp.experiments.statistics import kurtosis_definitions
+from wmgp.experiments.training.loop import choose_device
 from wmgp.pareto import safe_modifier
 
-inputs.check_choice("preset", preset, inputs.PRESETS)
-inputs.check_whole("seed", seed, 0, 2**31)
-inputs.check_between("cosine", cosine, 0, 1)
-inputs.check_between("df", df, 4, 1000)
-n_family = inputs.check_whole("n_family", n_family, 2, 10_000)
-max_parents = inputs.check_whole("max_parents", max_parents, 1, 1000)
+notebook.check_choice("preset", preset, notebook.PRESETS)
+notebook.check_whole("seed", seed, 0, 2**31)
+notebook.check_between("cosine", cosine, 0, 1)
+notebook.check_between("df", df, 4, 1000)
+n_family = notebook.check_whole("n_family", n_family, 2, 10_000)
+max_parents = notebook.check_whole("max_parents", max_parents, 1, 1000)
 if preset == "tiny":
     n_family, max_parents = min(n_family, 8), min(max_parents, 2)
 where = choose_device(device)
-published = json.loads(results.locate("published.json").read_text())
+published = json.loads(tables.locate("published.json").read_text())
 
 # %% [markdown]
 # ## One family at a time
@@ -186,15 +189,15 @@ Least and largest of {len(before)} seeds. {"Training raises all three, whatever 
 # %%
 labels = {"LeNet Small": "lenet_small", "ResNet18": "resnet18", "VGG11 BN": "vgg11_bn"}
 fresh = {"LeNet Small": "lenet_small"} if preset == "tiny" else labels
-columns = {f"{label}, fresh": found for label, found in definitions.at_initialisation(fresh, seed).items()}
+columns = {f"{label}, fresh": found for label, found in kurtosis_definitions.at_initialisation(fresh, seed).items()}
 if seeds:
-    columns["LeNet-5, MNIST"] = definitions.kurtosis_definitions(pretrained.lenet5(seeds[0]))
+    columns["LeNet-5, MNIST"] = kurtosis_definitions.kurtosis_definitions(pretrained.lenet5(seeds[0]))
 imagenet, live = pretrained.report()
 columns["MobileNetV2, ImageNet"] = imagenet["definitions"]
 given = {f"{label}, fresh": f"*{published['kurtosis'][name]:.2f}*" for label, name in labels.items()}
 
 # %% tags=["hide-input"]
-table = {name: [f"{found[name]:.2f}" for found in columns.values()] for name in definitions.DEFINITIONS}
+table = {name: [f"{found[name]:.2f}" for found in columns.values()] for name in kurtosis_definitions.DEFINITIONS}
 table["*published, of the trained network*"] = [given.get(column, "") for column in columns]
 lines = "\n".join(f"| {name} | {' | '.join(row)} |" for name, row in table.items())
 Markdown(f"""

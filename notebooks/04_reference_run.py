@@ -40,20 +40,22 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 import wmgp
+from studies.reference_run import measure
 from wmgp import plotting
-from wmgp.experiments import inputs, results
+from wmgp.experiments import notebook
 from wmgp.experiments.data import load
-from wmgp.experiments.descent import Recipe
-from wmgp.experiments.names import DATA
-from wmgp.experiments.provenance import provenance
-from wmgp.experiments.studies import reference
-from wmgp.experiments.training import choose_device
+from wmgp.experiments.display_names import DATA
+from wmgp.experiments.results import tables
+from wmgp.experiments.results.provenance import provenance
+from wmgp.experiments.statistics import intervals
+from wmgp.experiments.training.loop import choose_device
+from wmgp.experiments.training.sgd import Recipe
 
-inputs.check_choice("preset", preset, inputs.PRESETS)
-inputs.check_flag("recompute", recompute)
-inputs.check_choice("data", data, ("mnist", "fashion_mnist", "digits"))
-inputs.check_whole("seed", seed, 0, 2**31)
-inputs.check_whole("epochs", epochs, 1, 1000)
+notebook.check_choice("preset", preset, notebook.PRESETS)
+notebook.check_flag("recompute", recompute)
+notebook.check_choice("data", data, ("mnist", "fashion_mnist", "digits"))
+notebook.check_whole("seed", seed, 0, 2**31)
+notebook.check_whole("epochs", epochs, 1, 1000)
 if preset == "tiny":
     recompute, data, epochs = True, "digits", 1
 where = choose_device(device)
@@ -66,9 +68,9 @@ plotting.use_style()
 # with the hashes of the data, of the parent's weights and of the code that measured it.
 
 # %% tags=["hide-input"]
-table = results.locate("reference_run.csv")
-published = json.loads(results.locate("published.json").read_text())["reference_run"]
-rows = results.read(table).drop_duplicates(["seed", "rule"], keep="last")  # of a seed measured twice, the later run
+table = tables.locate("reference_run.csv")
+published = json.loads(tables.locate("published.json").read_text())["reference_run"]
+rows = tables.read(table).drop_duplicates(["seed", "rule"], keep="last")  # of a seed measured twice, the later run
 runs = [recorded for run, recorded in provenance(table).items() if run in set(rows["run"])]
 
 
@@ -104,8 +106,8 @@ Markdown(
 # %%
 def compared(values: np.ndarray, single: float) -> dict[str, str]:
     """Our mean with its interval, the interval for one run more, and whether the published run lies in that."""
-    mean, low, high = results.mean_interval(values)
-    _, lowest, highest = results.next_interval(values)
+    mean, low, high = intervals.mean_interval(values)
+    _, lowest, highest = intervals.prediction_interval(values)
     return {
         "published": f"{single:.4f}",
         "our mean": f"{mean:.4f}",
@@ -138,7 +140,7 @@ drawn, panels = plotting.figure(2, 1, size=(6, 5.6), height_ratios=(2, 3))
 parts = {"Just after pruning": list(SHORT)[:2], "Parent, and after one epoch of fine-tuning": list(SHORT)[2:]}
 for axes, (title, names) in zip(panels, parts.items(), strict=True):
     values = {name: QUANTITIES[SHORT[name]][0] for name in names}
-    means = {name: results.mean_interval(values[name]) for name in names}
+    means = {name: intervals.mean_interval(values[name]) for name in names}
     plotting.intervals(axes, values, means, {name: QUANTITIES[SHORT[name]][1] for name in names})
     axes.set(title=title, xlabel="Test accuracy")
     axes.locator_params(axis="x", nbins=5)
@@ -155,7 +157,7 @@ drawn
 # Where do the two amounts come from? From the weights alone. This is the front of one recorded parent, computed now.
 
 # %% mystnb={"image": {"alt": "Cosine against amount of a trained LeNet-5, with its optimal and safe amounts."}}
-parent = wmgp.analyze(results.locate(f"parents/lenet5-mnist-seed{rows['seed'].min()}.safetensors"))
+parent = wmgp.analyze(tables.locate(f"parents/lenet5-mnist-seed{rows['seed'].min()}.safetensors"))
 parent.plot()
 
 # %% [markdown]
@@ -163,7 +165,7 @@ parent.plot()
 #
 # With `recompute` set, everything is done again here for one seed: training, front, both prunes, fine-tuning. A set
 # smaller than MNIST gets smaller batches, so that an epoch has as many steps. Nothing recorded is changed: the recorded
-# table is made by `python -m wmgp.experiments.studies.reference`, which goes on where it was stopped.
+# table is made by `python -m studies.reference_run.measure`, which goes on where it was stopped.
 
 # %% tags=["hide-input"]
 MNIST_IMAGES = 60_000
@@ -176,8 +178,8 @@ if recompute:
     recipe = Recipe(batch_size=max(1, round(Recipe().batch_size * len(training) / MNIST_IMAGES)))
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder, "reference_run.csv")
-        reference.measure(fresh, seed, training, test, epochs, recipe)
-        again = results.read(fresh).set_index("rule")
+        measure.measure(fresh, seed, training, test, epochs, recipe)
+        again = tables.read(fresh).set_index("rule")
     of = f"{epochs} epoch{'s' if epochs > 1 else ''}, batches of {recipe.batch_size}, on {where.type}"
     display(Markdown(f"Seed {seed} on {training.name}, {of}."))
     words = {
@@ -210,7 +212,7 @@ if outside:
 
 def change(rule: str) -> str:
     """From the parent's accuracy to that after one epoch, in points, over the runs: mean and interval."""
-    mean, low, high = results.mean_interval(100 * (measured(rule, "accuracy") - measured(rule, "accuracy_parent")))
+    mean, low, high = intervals.mean_interval(100 * (measured(rule, "accuracy") - measured(rule, "accuracy_parent")))
     return f"{mean:+z.2f}\N{NO-BREAK SPACE}points ({low:+z.2f} to {high:+z.2f})"
 
 

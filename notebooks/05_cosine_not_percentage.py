@@ -34,21 +34,23 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import collapse, inputs, results
-from wmgp.experiments.fresh import small_sweep
-from wmgp.experiments.names import called, sweep_called
-from wmgp.experiments.provenance import provenance
-from wmgp.experiments.recipes import needed
-from wmgp.figures.sweeps import LABELS, METHODS, networks_figure, sweep_figure
+from studies.shared.sweep_figures import LABELS, METHODS, networks_figure, sweep_figure
+from wmgp.experiments import notebook
+from wmgp.experiments.display_names import display_name, sweep_display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.results.provenance import provenance
+from wmgp.experiments.statistics import collapse
+from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.training.recipes import min_parent_accuracy
 
-where = inputs.begin(preset, seed, device)
+where = notebook.setup(preset, seed, device)
 
 
 def measured() -> tuple[pd.DataFrame, dict]:
     """The rows and their provenance: the recorded ones, or those of a sweep run now."""
     if preset == "default":
-        path = results.locate(table)
-        return results.with_facts(path), provenance(path)
+        path = tables.locate(table)
+        return tables.with_facts(path), provenance(path)
     found = small_sweep(preset, str(where), (seed,))
     return found.rows, dict(found.runs)
 
@@ -71,15 +73,15 @@ def among(name: str) -> str:
 
 
 shown = [name for name in METHODS if name in set(rows["method"])]
-least = needed(among("network"), among("data"))
+least = min_parent_accuracy(among("network"), among("data"))
 weak = pd.DataFrame(columns=["seed", "accuracy_parent"])
 if least and preset == "default":  # what the reference run trained, but this sweep left out
-    trained = results.read(results.locate("reference_run.csv")).drop_duplicates("seed")
+    trained = tables.read(tables.locate("reference_run.csv")).drop_duplicates("seed")
     weak = trained[(trained["accuracy_parent"] < least) & (trained["data"] == among("data"))]
 left_out = f" Left out, for its parent falls short of {least:.0%}: " if len(weak) else ""
 left_out += ", ".join(f"seed {w.seed} ({w.accuracy_parent:.2%})" for w in weak.itertuples())
 Markdown(
-    f"{len(rows):,} rows: {called(among('network'), among('data'))}, {rows['seed'].nunique()} seeds, "
+    f"{len(rows):,} rows: {display_name(among('network'), among('data'))}, {rows['seed'].nunique()} seeds, "
     f"{rows['amount'].nunique()} amounts, {', '.join(METHODS[name] for name in shown)}; "
     f"{among('device')} ({among('cpu')}), {among('date')}. Parents reach "
     f"{rows['accuracy_parent'].mean():.1%} (from {rows['accuracy_parent'].min():.1%} to "
@@ -121,9 +123,11 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy_pruned", "loss_pruned
 # %%
 QUANTITIES = ("accuracy", "loss", "accuracy_pruned", "loss_pruned")
 
-left = {y: collapse.leaving_out(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in QUANTITIES}
+left = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in QUANTITIES}
 names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
-pd.DataFrame({LABELS[y]: {names[x]: results.worded(*found) for x, found in left[y].items()} for y in QUANTITIES}).T
+pd.DataFrame(
+    {LABELS[y]: {names[x]: formatting.format_interval(*found) for x, found in left[y].items()} for y in QUANTITIES}
+).T
 
 # %% [markdown]
 # ## At the same cosine
@@ -138,18 +142,18 @@ pd.DataFrame({LABELS[y]: {names[x]: results.worded(*found) for x, found in left[
 def mean_at(cosine: float, method: str) -> str:
     """Mean accuracy of a method at a cosine; nothing where no row is near."""
     there = collapse.at_cosine(rows[rows["method"] == method], (cosine,))["accuracy"]
-    return results.worded(there.mean(), np.nan, np.nan, ".2%")
+    return formatting.format_interval(there.mean(), np.nan, np.nan, ".2%")
 
 
 # %%
 COSINES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
-gaps = {cosine: collapse.gap(rows, cosine, unit=100) for cosine in COSINES}
+gaps = {cosine: collapse.mean_difference(rows, cosine, unit=100) for cosine in COSINES}
 pd.DataFrame(
     {
         f"cosine {c}": {
             "L1": mean_at(c, "l1"),
             "random": mean_at(c, "random"),
-            "L1 less random (points)": collapse.worded_gap(rows, c, "+.2f"),
+            "L1 less random (points)": collapse.format_mean_difference(rows, c, "+.2f"),
         }
         for c in COSINES
     }
@@ -172,8 +176,8 @@ def few(part: pd.DataFrame) -> dict[str, int]:
     return {METHODS[method]: n for method, n in amounts.items() if n < ENOUGH}
 
 
-recorded = results.sweeps(results.locate(table).parent) if preset == "default" else [("here", rows)]
-swept = {sweep_called(part): part for _, part in recorded if part["epochs"].max()}
+recorded = tables.sweeps(tables.locate(table).parent) if preset == "default" else [("here", rows)]
+swept = {sweep_display_name(part): part for _, part in recorded if part["epochs"].max()}
 tuned = {name: part for name, part in swept.items() if not few(part)}
 missing = {
     name: " and ".join(f"{n or 'no'} amount{'' if n == 1 else 's'} of {method}" for method, n in few(part).items())
@@ -203,7 +207,7 @@ networks_figure(tuned, ["amount", "cosine_pruned"], "loss")
 CLOSE = 0.9
 AT = (0.95, CLOSE, 0.8)  # cosines
 pairs = {name: part[part["method"].isin(PAIR)] for name, part in tuned.items()}
-shares = {name: collapse.leaving_out(pair, collapse.shares, (0, 1)) for name, pair in pairs.items()}
+shares = {name: collapse.jackknife(pair, collapse.shares, (0, 1)) for name, pair in pairs.items()}
 
 
 def summary(name: str) -> dict[str, str]:
@@ -211,8 +215,8 @@ def summary(name: str) -> dict[str, str]:
     counts = {"seeds": str(pairs[name]["seed"].nunique()), "rows": f"{len(pairs[name]):,}"}
     return {
         **counts,
-        **{names[x]: results.worded(*shares[name][x]) for x in names},
-        **{f"L1 less random at {c} (points)": collapse.worded_gap(pairs[name], c, "+.1f") for c in AT},
+        **{names[x]: formatting.format_interval(*shares[name][x]) for x in names},
+        **{f"L1 less random at {c} (points)": collapse.format_mean_difference(pairs[name], c, "+.1f") for c in AT},
     }
 
 
@@ -232,7 +236,7 @@ fewer = 1 - by_cosine[0] / by_amount[0]
 # Each network once: the same one with more epochs is not another.
 once = [name for name, pair in pairs.items() if pair["epochs"].iloc[0] == 1]
 closer = sum(shares[name]["cosine"][0] < shares[name]["amount"][0] for name in once)
-near = {name: collapse.gap(pairs[name], CLOSE, unit=100) for name in once}
+near = {name: collapse.mean_difference(pairs[name], CLOSE, unit=100) for name in once}
 near = {name: found for name, found in near.items() if found[0] == found[0]}
 ahead = sum(value > 0 for value, _, _ in near.values())
 surely = sum(low > 0 for _, low, _ in near.values())
@@ -242,7 +246,7 @@ Markdown(f"""
 - **Cosine says far more than percentage.** One curve over the amount leaves {by_amount[0]:.1%} of the variance of the
   accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {fewer:.0%} less.
 - **It does not say all.** A curve a method would leave {own[0]:.1%}. Where the cosine is the same, {better}. The
-  widest gap among these is {results.worded(*widest, "+.2f")}\N{NO-BREAK SPACE}points.
+  widest gap among these is {formatting.format_interval(*widest, "+.2f")}\N{NO-BREAK SPACE}points.
 - **In every network?** After one epoch, the cosine leaves less unexplained than the amount in {closer} of
   {len(once)}. At a cosine of {CLOSE} L1 is ahead of random pruning in {ahead} of the {len(near)} that have rows near
   it, and clear of chance in {surely} of the {several} with {collapse.FEWEST} seeds or

@@ -39,25 +39,27 @@ import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from wmgp.experiments import collapse, inputs, results
+from studies.function_space import measure as space
+from studies.function_space.figure import distance_figure, map_figure
+from studies.shared.sweep_figures import METHODS, sweep_figure
+from wmgp.experiments import notebook
 from wmgp.experiments.data import load
-from wmgp.experiments.files import read_arrays
-from wmgp.experiments.fresh import small_sweep
-from wmgp.experiments.names import called, sweep_called
-from wmgp.experiments.presets import grid
-from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.studies import function_space as space
-from wmgp.figures.functions import distance_figure, map_figure
-from wmgp.figures.sweeps import METHODS, sweep_figure
+from wmgp.experiments.display_names import display_name, sweep_display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.results.array_files import read_arrays
+from wmgp.experiments.statistics import collapse
+from wmgp.experiments.sweep.presets import grid
+from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.training.recipes import DIGITS
 
-where = inputs.begin(preset, seed, device)
+where = notebook.setup(preset, seed, device)
 Recorded = tuple[dict[str, np.ndarray], str]  # outputs, and what they are of
 
 
 def recorded(path: Path) -> tuple[str, Recorded]:
     """The name of a recorded parent, and the outputs on its way and of its prunes."""
     arrays, facts = read_arrays(path)
-    name = called(facts["network"], facts["data"], facts["start"])
+    name = display_name(facts["network"], facts["data"], facts["start"])
     of = f"{name}, seed {facts['seed']}, {facts['parent_epochs']} epochs of training"
     return name, (arrays, f"{of}; {facts['device']} ({facts['cpu']}), {facts['date']}")
 
@@ -68,15 +70,15 @@ def computed() -> tuple[str, Recorded]:
     tiny = preset == "tiny"
     chosen, amounts = (replace(DIGITS, epochs=3), (0.0, 0.5, 0.9)) if tiny else (DIGITS, grid(20))
     _, arrays = space.measure("lenet5", training, test, seed, chosen, amounts)
-    name = called("lenet5", "digits")
+    name = display_name("lenet5", "digits")
     return name, (arrays, f"{name}, seed {seed}, {chosen.epochs} epochs; run here on {where.type}")
 
 
 if preset == "default":
-    drawn_first = results.locate(functions)
+    drawn_first = tables.locate(functions)
     others = sorted(set(drawn_first.parent.glob("functions_*.npz")) - {drawn_first})
     parents = dict(recorded(path) for path in (drawn_first, *others))
-    rows = results.with_facts(results.locate(table))
+    rows = tables.with_facts(tables.locate(table))
 else:
     parents = dict([computed()])
     rows = small_sweep(preset, str(where), (seed,)).rows
@@ -198,13 +200,13 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["agreement", "js", "cka"], {"ag
 # seed at a time (the jackknife, {cite:p}`efron1993introduction`, chapter 11); fewer than five seeds have none.
 
 # %%
-signed = partial(results.worded, form="+.3f")
+signed = partial(formatting.format_interval, form="+.3f")
 MEASURES = {"agreement": "agreement", "js": "divergence", "cka": "linear CKA", "accuracy": "accuracy"}
 NEAR = 0.9
 parts = {"all rows": rows, f"cosine {NEAR} and more": rows[rows["cosine_pruned"] >= NEAR]}
 parts |= {METHODS[name]: rows[rows["method"] == name] for name in METHODS if name in set(rows["method"])}
 ranks = {
-    name: collapse.leaving_out(part, lambda each: collapse.ranks(each, MEASURES), (-1, 1))
+    name: collapse.jackknife(part, lambda each: collapse.rank_correlations(each, MEASURES), (-1, 1))
     for name, part in parts.items()
 }
 
@@ -216,10 +218,12 @@ pd.DataFrame({name: {MEASURES[y]: signed(*found[y]) for y in MEASURES} for name,
 # collapse.
 
 # %%
-left = {y: collapse.leaving_out(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in MEASURES}
+left = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in MEASURES}
 
 names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
-pd.DataFrame({MEASURES[y]: {names[x]: results.worded(*found) for x, found in left[y].items()} for y in MEASURES}).T
+pd.DataFrame(
+    {MEASURES[y]: {names[x]: formatting.format_interval(*found) for x, found in left[y].items()} for y in MEASURES}
+).T
 
 # %% [markdown]
 # ## At the same cosine
@@ -229,11 +233,14 @@ pd.DataFrame({MEASURES[y]: {names[x]: results.worded(*found) for x, found in lef
 # %%
 COSINES = (0.99, 0.95, 0.9, 0.8, 0.7)
 UNITS = {"agreement": 100, "js": 1, "cka": 1}
-gaps = {c: {y: collapse.gap(rows, c, y, unit=unit) for y, unit in UNITS.items()} for c in COSINES}
+gaps = {c: {y: collapse.mean_difference(rows, c, y, unit=unit) for y, unit in UNITS.items()} for c in COSINES}
 heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "linear CKA"}
 forms = {"agreement": "+.2f", "js": "+.4f", "cka": "+.3f"}
 pd.DataFrame(
-    {f"cosine {c}": {heads[y]: results.worded(*found[y], forms[y]) for y in heads} for c, found in gaps.items()}
+    {
+        f"cosine {c}": {heads[y]: formatting.format_interval(*found[y], forms[y]) for y in heads}
+        for c, found in gaps.items()
+    }
 ).T
 
 # %% [markdown]
@@ -252,9 +259,9 @@ def enough(part: pd.DataFrame) -> bool:
     return all(part.loc[part["method"] == method, "amount"].nunique() >= ENOUGH for method in space.METHODS)
 
 
-everything = results.sweeps(results.locate(table).parent) if preset == "default" else [("here", rows)]
+everything = tables.sweeps(tables.locate(table).parent) if preset == "default" else [("here", rows)]
 compared = {
-    sweep_called(part): part[part["method"].isin(space.METHODS)]
+    sweep_display_name(part): part[part["method"].isin(space.METHODS)]
     for _, part in everything
     if part["epochs"].max() and enough(part)
 }
@@ -264,7 +271,7 @@ def among(part: pd.DataFrame) -> dict[str, dict[str, collapse.Interval]]:
     """The rank correlations over everything, and over what is near the parent."""
     some = {"": part, f" (cosine {NEAR} and more)": part[part["cosine_pruned"] >= NEAR]}
     return {
-        head: collapse.leaving_out(each, lambda found: collapse.ranks(found, UNITS), (-1, 1))
+        head: collapse.jackknife(each, lambda found: collapse.rank_correlations(found, UNITS), (-1, 1))
         for head, each in some.items()
     }
 
@@ -308,7 +315,7 @@ def led_back(name: str) -> str:
 
 whole, close = every[next(iter(every))]
 Markdown(f"""
-- **How well the cosine orders functions** depends on what is ordered. In {sweep_called(rows)}, over its whole range,
+- **How well the cosine orders functions** depends on what is ordered. In {sweep_display_name(rows)}, over its whole range,
   its rank correlation with agreement is {signed(*everywhere["agreement"])}, with divergence
   {signed(*everywhere["js"])} and with CKA {signed(*everywhere["cka"])}; within one method, that with agreement is
   {alone}. Over the sweeps with {collapse.FEWEST} seeds or more, that with agreement {range_of(whole)}.
@@ -318,7 +325,7 @@ Markdown(f"""
 - **The amount says less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
   of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
 - **But the method still shows.** Where the cosine is the same, {sides}; at 0.9 the gap is
-  {results.worded(*gaps[0.9]["agreement"], forms["agreement"]) or "unknown"}\N{NO-BREAK SPACE}points.
+  {formatting.format_interval(*gaps[0.9]["agreement"], forms["agreement"]) or "unknown"}\N{NO-BREAK SPACE}points.
 - **How far one epoch leads back** depends on the network and the amount. A prune is then as far from its parent as that
   itself was at this epoch of its training: {"; ".join(map(led_back, parents))}. This is one parent each, on
   {len(parents[drawn][0]["labels"])}\N{NO-BREAK SPACE}images.

@@ -37,42 +37,50 @@ import pandas as pd
 from IPython.display import Markdown
 from scipy.stats import binomtest
 
-from wmgp.experiments import inputs, models, results
+from studies.loss_landscape import measure
+from studies.loss_landscape.figure import lines_figure, planes_figure
+from wmgp.experiments import models, notebook
 from wmgp.experiments.data import load
-from wmgp.experiments.files import read_arrays
-from wmgp.experiments.names import called
-from wmgp.experiments.parents import parent
-from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.studies import landscape
-from wmgp.figures.landscapes import lines_figure, planes_figure
+from wmgp.experiments.display_names import display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.results.array_files import read_arrays
+from wmgp.experiments.statistics import intervals
+from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.recipes import DIGITS
 
-where = inputs.begin(preset, seed, device)
+where = notebook.setup(preset, seed, device)
 LABELS = {"parent": "parent", "l1": "L1", "random": "random"}
 
 
 def recorded(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """The recorded arrays, and what they are of."""
     arrays, facts = read_arrays(path)
-    return arrays, facts | {"name": called(facts["network"], facts["data"], facts.get("start", "scratch"))}
+    return arrays, facts | {"name": display_name(facts["network"], facts["data"], facts.get("start", "scratch"))}
 
 
 def computed() -> tuple[dict[str, np.ndarray], dict]:
     """The surfaces of one network on digits, coarse: trained in full, or at tiny for one epoch."""
-    test, plan = load("digits", False, where), DIGITS
+    test, config = load("digits", False, where), DIGITS
     points, images = (31, 15), len(test)
     if preset == "tiny":
-        plan, points, images = replace(DIGITS, epochs=1), (7, 5), 50
-    trained = parent("lenet5", load("digits", True, where), seed, plan.epochs, plan.recipe)
+        config, points, images = replace(DIGITS, epochs=1), (7, 5), 50
+    trained = parent("lenet5", load("digits", True, where), seed, config.epochs, config.recipe)
     ticks = {"line_ticks": np.linspace(0, 1.5, points[0]), "plane_ticks": np.linspace(-1, 1, points[1])}
     start = models.build("lenet5", seed).to(where)
-    found = landscape.measure(trained, start, test.first(images), seed, *ticks.values())
+    found = measure.measure(trained, start, test.first(images), seed, *ticks.values())
     arrays = {"seeds": np.array([seed]), **ticks, **{name: array[None] for name, array in found.items()}}
-    here = {"name": called("lenet5", "digits"), "images": images, "device": where.type, "cpu": "here", "date": "now"}
+    here = {
+        "name": display_name("lenet5", "digits"),
+        "images": images,
+        "device": where.type,
+        "cpu": "here",
+        "date": "now",
+    }
     return arrays, here
 
 
-surfaces, facts = recorded(results.locate(record)) if preset == "default" else computed()
-inputs.check_choice("seed", seed, surfaces["seeds"].tolist())
+surfaces, facts = recorded(tables.locate(record)) if preset == "default" else computed()
+notebook.check_choice("seed", seed, surfaces["seeds"].tolist())
 Markdown(
     f"{facts['name']}: {len(surfaces['seeds'])} parents, the first {facts['images']:,} test images; "
     f"{facts['device']} ({facts['cpu']}), {facts['date']}."
@@ -85,7 +93,7 @@ Markdown(
 # percent, always. What magnitude pruning removes depends on the weights.
 
 # %%
-published = json.loads(results.locate("published.json").read_text())["landscape"]
+published = json.loads(tables.locate("published.json").read_text())["landscape"]
 removed = surfaces["amount"][:, 1]
 pd.DataFrame(
     {
@@ -108,7 +116,7 @@ pd.DataFrame(
 # largest.
 
 # %% mystnb={"image": {"alt": "Loss along the line from initialisation through parent, L1 prune and random prune."}}
-lines = {LABELS[name]: surfaces["line"][:, i] for i, name in enumerate(landscape.NETWORKS)}
+lines = {LABELS[name]: surfaces["line"][:, i] for i, name in enumerate(measure.NETWORKS)}
 lines_figure(surfaces["line_ticks"], lines, ("initialisation", "network"))
 
 # %% [markdown]
@@ -120,7 +128,7 @@ lines_figure(surfaces["line_ticks"], lines, ("initialisation", "network"))
 
 # %% mystnb={"image": {"alt": "Loss on the same plane around parent, L1 prune and random prune, in shades."}}
 chosen = surfaces["seeds"].tolist().index(seed)
-planes = {LABELS[name]: surfaces["plane"][chosen, i] for i, name in enumerate(landscape.NETWORKS)}
+planes = {LABELS[name]: surfaces["plane"][chosen, i] for i, name in enumerate(measure.NETWORKS)}
 planes_figure(surfaces["plane_ticks"], planes)
 
 # %% [markdown]
@@ -140,7 +148,7 @@ their_ratio = theirs["random"] / theirs["l1"]
 
 def measures(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What a row of the table below averages: a value a parent."""
-    far = {name: [landscape.distance(each[0], each[i]) for each in surfaces["plane"]] for name, i in PRUNED.items()}
+    far = {name: [measure.distance(each[0], each[i]) for each in surfaces["plane"]] for name, i in PRUNED.items()}
     middle = len(surfaces["plane_ticks"]) // 2
     at_centre = surfaces["plane"][:, :, middle, middle]  # [seeds, networks]
     return {
@@ -156,13 +164,13 @@ def measures(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def told(what: str, values: np.ndarray) -> str:
     """A cell of the table below."""
     if what == RATIO:
-        return results.worded(*results.geometric_interval(values), ".2f")
+        return formatting.format_interval(*intervals.geometric_interval(values), ".2f")
     form = ".3f" if what.startswith("amount") else ".4f" if what.startswith("loss") else ".2f"
-    return results.worded(*results.mean_interval(values), form)
+    return formatting.format_interval(*intervals.mean_interval(values), form)
 
 
 # %%
-others = sorted(results.locate(record).parent.glob("landscape_*.npz")) if preset == "default" else []
+others = sorted(tables.locate(record).parent.glob("landscape_*.npz")) if preset == "default" else []
 every = [recorded(path) for path in others] or [(surfaces, facts)]
 tables = {said["name"]: measures(arrays) for arrays, said in every}
 columns = {
@@ -191,7 +199,7 @@ def counted(what: str) -> str:
 
 
 ratios = "; ".join(f"{name} {told(RATIO, table[RATIO])}" for name, table in tables.items())
-sure = [name for name, table in tables.items() if results.geometric_interval(table[RATIO])[1] > 1]
+sure = [name for name, table in tables.items() if intervals.geometric_interval(table[RATIO])[1] > 1]
 amounts = "; ".join(f"{name} {table['amount, L1'].mean():.0%}" for name, table in tables.items())
 Markdown(f"""
 - **How much goes.** To a cosine of 0.99, L1 removes, on the mean: {amounts}. The paper says about

@@ -33,21 +33,24 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import history, inputs, optimum, results
-from wmgp.experiments.definitions import DEFINITIONS, POOLED
-from wmgp.experiments.fresh import small_sweep
-from wmgp.experiments.names import called, sweep_called
-from wmgp.figures.optima import fronts_figure, neighbours_figure, pruned_figure
+from studies.optimal_amount.figure import fronts_figure, neighbours_figure, pruned_figure
+from wmgp.experiments import notebook
+from wmgp.experiments.display_names import display_name, sweep_display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.statistics import accuracy_cost, intervals, rank_correlation
+from wmgp.experiments.statistics.kurtosis_definitions import DEFINITIONS, POOLED
+from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.training import history
 
-where = inputs.begin(preset, seed, device)
-inputs.check_between("cost", cost, 0, 1)
+where = notebook.setup(preset, seed, device)
+notebook.check_between("cost", cost, 0, 1)
 
 
 def measured() -> tuple[list[dict], pd.DataFrame]:
     """Records of parents, and the rows of a sweep with the hash of their parent's weights."""
     if preset == "default":
-        path = results.locate(table)
-        return history.records(path.parent / "parents"), results.with_facts(path)
+        path = tables.locate(table)
+        return history.records(path.parent / "parents"), tables.with_facts(path)
     found = small_sweep(preset, str(where), (seed, seed + 1))
     return found.parents, found.rows
 
@@ -56,7 +59,7 @@ parents, rows = measured()
 families: dict[str, list[dict]] = {}
 scratch = [record for record in parents if record["start"] == "scratch"]  # others were never untrained here
 for record in scratch:
-    families.setdefault(called(record["network"], record["data"]), []).append(record)
+    families.setdefault(display_name(record["network"], record["data"]), []).append(record)
 Markdown(
     "Parents trained from scratch: " + "; ".join(f"{name} ({len(alike)})" for name, alike in families.items()) + "."
 )
@@ -76,10 +79,10 @@ def described(alike: list[dict], stage: str) -> dict[str, str]:
     """A row of the table below."""
     found = [record[stage]["analysis"] for record in alike]
     return {
-        "optimal amount": results.spread([each["optimal"]["amount"] for each in found], ".2f"),
-        "cosine there": results.spread([each["optimal"]["cosine"] for each in found], ".3f"),
-        "kurtosis": results.spread([each["kurtosis"] for each in found], ",.2f"),
-        "kurtosis of kurtoses": results.spread([each["kurtosis_of_kurtoses"] for each in found], ".2f"),
+        "optimal amount": formatting.format_mean_range([each["optimal"]["amount"] for each in found], ".2f"),
+        "cosine there": formatting.format_mean_range([each["optimal"]["cosine"] for each in found], ".3f"),
+        "kurtosis": formatting.format_mean_range([each["kurtosis"] for each in found], ",.2f"),
+        "kurtosis of kurtoses": formatting.format_mean_range([each["kurtosis_of_kurtoses"] for each in found], ".2f"),
     }
 
 
@@ -109,7 +112,9 @@ kurtoses = {record["parent_sha256"]: record["trained"]["definitions"] for record
 l1 = {name: part for name, part in rows[rows["method"] == "l1"].groupby("parent_sha256") if name in optima}
 Y_BEFORE = "accuracy_pruned"
 OFFSETS = np.round(np.arange(-0.2, 0.1601, 0.01), 2)
-costs = np.array([optimum.cost_at(part, optima[name] + OFFSETS) for name, part in l1.items()])  # [parents, offsets]
+costs = np.array(
+    [accuracy_cost.cost_at(part, optima[name] + OFFSETS) for name, part in l1.items()]
+)  # [parents, offsets]
 neighbours_figure(OFFSETS, costs, cost)
 
 
@@ -117,7 +122,7 @@ neighbours_figure(OFFSETS, costs, cost)
 def cost_row(offset: float) -> dict[str, str]:
     """Mean cost at an offset with its interval, in points."""
     at = costs[:, int(np.argmin(np.abs(OFFSETS - offset)))]
-    mean, low, high = results.mean_interval(100 * at[np.isfinite(at)]) if np.isfinite(at).any() else (np.nan,) * 3
+    mean, low, high = intervals.mean_interval(100 * at[np.isfinite(at)]) if np.isfinite(at).any() else (np.nan,) * 3
     return {"cost (points)": f"{mean:z.2f}", "95% over seeds": f"{low:z.2f} to {high:z.2f}" if low == low else ""}
 
 
@@ -137,8 +142,8 @@ possible = pd.DataFrame(
     {
         "seed": [int(part["seed"].iloc[0]) for part in l1.values()],
         "optimal amount": [optima[name] for name in l1],
-        "after fine-tuning": [optimum.largest_amount(part, cost) for part in l1.values()],
-        "just after pruning": [optimum.largest_amount(part, cost, Y_BEFORE) for part in l1.values()],
+        "after fine-tuning": [accuracy_cost.largest_amount(part, cost) for part in l1.values()],
+        "just after pruning": [accuracy_cost.largest_amount(part, cost, Y_BEFORE) for part in l1.values()],
     },
     index=list(l1),
 ).sort_values("seed")
@@ -155,12 +160,15 @@ pruned_figure(possible.set_index("seed"), cost)
 # %%
 amounts = possible["after fine-tuning"].to_list()
 correlations = {
-    name: optimum.rank_correlation([kurtoses[each][name] for each in possible.index], amounts)
+    name: rank_correlation.rank_correlation([kurtoses[each][name] for each in possible.index], amounts)
     for name in DEFINITIONS
     if all(kurtoses[each][name] is not None for each in possible.index)
 }
 pd.DataFrame(
-    {name: {"rank correlation (95%)": results.worded(*found, "+.2f")} for name, found in correlations.items()}
+    {
+        name: {"rank correlation (95%)": formatting.format_interval(*found, "+.2f")}
+        for name, found in correlations.items()
+    }
 ).T
 
 # %% [markdown]
@@ -170,7 +178,7 @@ pd.DataFrame(
 # sweep of this book in which a network was pruned by L1, means over its seeds.
 
 # %% tags=["hide-input"]
-pruned = [part for _, part in results.sweeps(results.locate(table).parent)] if preset == "default" else [rows]
+pruned = [part for _, part in tables.sweeps(tables.locate(table).parent)] if preset == "default" else [rows]
 analyses = {record["parent_sha256"]: record["trained"]["analysis"] for record in parents}
 weights = {record["parent_sha256"]: record["trained"]["weights"]["kurtosis"] for record in parents}
 BESIDE = {"0.05 before the optimum": -0.05, "at the optimum": 0.0, "0.05 after the optimum": 0.05}
@@ -183,9 +191,10 @@ def across(part: pd.DataFrame) -> dict[str, float]:
     tuned = "accuracy" if part["epochs"].max() else Y_BEFORE
     best = {sha: analyses[sha]["optimal"]["amount"] for sha in mine}
     lost = np.mean(
-        [optimum.cost_at(each, best[sha] + np.array([*BESIDE.values()]), tuned) for sha, each in mine.items()], axis=0
+        [accuracy_cost.cost_at(each, best[sha] + np.array([*BESIDE.values()]), tuned) for sha, each in mine.items()],
+        axis=0,
     )
-    bare, after = ([optimum.largest_amount(each, cost, y) for each in mine.values()] for y in (Y_BEFORE, tuned))
+    bare, after = ([accuracy_cost.largest_amount(each, cost, y) for each in mine.values()] for y in (Y_BEFORE, tuned))
     return {
         "parents": len(mine),
         KURTOSES[0]: np.mean([analyses[sha]["kurtosis"] for sha in mine]),
@@ -204,7 +213,7 @@ def shown(name: str, value: float) -> str:
 
 
 # %%
-compared = pd.DataFrame({sweep_called(part): across(part) for part in pruned})
+compared = pd.DataFrame({sweep_display_name(part): across(part) for part in pruned})
 pd.DataFrame({name: {row: shown(row, cell) for row, cell in cells.items()} for name, cells in compared.items()})
 
 # %% [markdown]
@@ -217,19 +226,21 @@ pd.DataFrame({name: {row: shown(row, cell) for row, cell in cells.items()} for n
 
 # %%
 once = [part for part in pruned if part["epochs"].max() == 1 and {"l1", "random"} <= set(part["method"])]
-ordered = compared[[sweep_called(part) for part in once]].T
+ordered = compared[[sweep_display_name(part) for part in once]].T
 between = {
-    name: optimum.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist())
+    name: rank_correlation.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist())
     for name in (*KURTOSES, "optimal amount")
 }
-pd.DataFrame({name: {"rank correlation (95%)": results.worded(*found, "+.2f")} for name, found in between.items()}).T
+pd.DataFrame(
+    {name: {"rank correlation (95%)": formatting.format_interval(*found, "+.2f")} for name, found in between.items()}
+).T
 
 # %% [markdown]
 # ## What to conclude
 
 # %% tags=["hide-input"]
 gap = 100 * (possible["after fine-tuning"] - possible["optimal amount"])
-mean_gap, low_gap, high_gap = results.mean_interval(gap)
+mean_gap, low_gap, high_gap = intervals.mean_interval(gap)
 trained = [record["trained"]["analysis"]["optimal"]["amount"] for record in scratch]
 fresh = [record["initial"]["analysis"]["optimal"]["amount"] for record in scratch]
 value, low, high = correlations.get(POOLED, (float("nan"),) * 3)
@@ -237,7 +248,7 @@ at_optimum = 100 * costs[:, int(np.argmin(np.abs(OFFSETS)))]
 knee = "It is not where accuracy gives way." if low_gap > 0 or high_gap < 0 else "It may be where accuracy gives way."
 lost_there = ordered["lost at the optimum (points)"]
 at_the_optimum = "\n".join(f"  - {name}: {points:z.1f}" for name, points in lost_there.items())
-apart = [results.worded(*between[name], "+.2f") or "undefined" for name in KURTOSES]
+apart = [formatting.format_interval(*between[name], "+.2f") or "undefined" for name in KURTOSES]
 clear = "orders" if low > 0 or high < 0 else "is not seen to order"
 
 Markdown(f"""
@@ -249,7 +260,7 @@ Markdown(f"""
 - **{knee}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f}\N{NO-BREAK SPACE}points of
   amount from the optimum ({low_gap:+.1f} to {high_gap:+.1f}).
 - **Kurtosis** of the pooled weights {clear} these parents by what they could lose: rank correlation
-  {results.worded(value, low, high, "+.2f")}, {len(possible)}\N{NO-BREAK SPACE}parents.
+  {formatting.format_interval(value, low, high, "+.2f")}, {len(possible)}\N{NO-BREAK SPACE}parents.
   Between {len(ordered)}\N{NO-BREAK SPACE}networks it is {apart[0]}, that of the weight matrices' kurtosis {apart[1]}.
 - **From network to network** the price differs. After an epoch, the optimal amount costs, in points of accuracy:
 {at_the_optimum}

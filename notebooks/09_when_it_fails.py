@@ -35,44 +35,46 @@ import json
 import pandas as pd
 from IPython.display import Markdown, display
 
-from wmgp.experiments import history, inputs, results
-from wmgp.experiments.fresh import small_sweep
-from wmgp.experiments.names import SCRATCH, called
-from wmgp.experiments.presets import EVERY
-from wmgp.experiments.provenance import provenance
-from wmgp.experiments.studies import advice
-from wmgp.figures.sweeps import METHODS, sweep_figure
-from wmgp.rules import ADVISED
+from studies.shared.sweep_figures import METHODS, sweep_figure
+from studies.when_it_fails import advice
+from wmgp.experiments import notebook
+from wmgp.experiments.display_names import SCRATCH, display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.results.provenance import provenance
+from wmgp.experiments.sweep.presets import ALL_METHODS
+from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.training import history
+from wmgp.pareto import CAREFUL_COSINE
 
-where = inputs.begin(preset, seed, device)
-inputs.check_between("cost", cost, 0, 1)
+where = notebook.setup(preset, seed, device)
+notebook.check_between("cost", cost, 0, 1)
 Y = "accuracy_pruned"
 
 
 def recorded(name: str) -> dict[str, pd.DataFrame]:
     """The rows of a table, by what the network's training began from."""
-    return dict(list(results.with_facts(results.locate(name)).groupby("start", sort=False)))
+    return dict(list(tables.with_facts(tables.locate(name)).groupby("start", sort=False)))
 
 
 def of(rows: pd.DataFrame, name: str) -> str:
     """What recorded rows are of."""
-    runs = provenance(results.locate(name))
+    runs = provenance(tables.locate(name))
     facts = [runs[run] for run in dict.fromkeys(rows["run"])]
     where_run = ", ".join(dict.fromkeys(f"{f['device']} ({f['cpu']}), {f['date']}" for f in facts))
-    return f"{len(rows)} rows, {called(facts[0]['network'], facts[0]['data'], facts[0]['start'])}; {where_run}"
+    return f"{len(rows)} rows, {display_name(facts[0]['network'], facts[0]['data'], facts[0]['start'])}; {where_run}"
 
 
 if preset == "default":
     [bare], kinds = recorded(sample).values(), recorded(table)
     fresh = kinds.pop(SCRATCH, None)
     [tuned] = kinds.values()
-    parents = history.records(results.locate(table).parent / "parents")
+    parents = history.records(tables.locate(table).parent / "parents")
     said = f"Without fine-tuning: {of(bare, sample)}. With it: {of(tuned, table)}"
     said += f"; {of(fresh, table)}." if fresh is not None else "."
 else:
-    found = small_sweep(preset, str(where), (seed,), methods=EVERY)
+    found = small_sweep(preset, str(where), (seed,), methods=ALL_METHODS)
     bare, tuned, fresh, parents = found.rows, found.rows, found.rows, found.parents
-    said = f"{called('lenet5', 'digits')}, run here on {where.type}."
+    said = f"{display_name('lenet5', 'digits')}, run here on {where.type}."
 names = {method: METHODS[method] for method in METHODS if method in set(bare["method"])}
 Markdown(said)
 
@@ -91,19 +93,19 @@ def k2(record: dict) -> float | None:
 # %%
 families: dict[str, list[dict]] = {}
 for record in parents:
-    families.setdefault(called(record["network"], record["data"], record["start"]), []).append(record)
+    families.setdefault(display_name(record["network"], record["data"], record["start"]), []).append(record)
 pd.DataFrame(
     {
         name: {
             "tensors": str(len(alike[0]["trained"]["analysis"]["tensors"])),
-            "kurtosis of kurtoses": results.spread([k2(each) for each in alike], ".2f"),
+            "kurtosis of kurtoses": formatting.format_mean_range([k2(each) for each in alike], ".2f"),
         }
         for name, alike in families.items()
     }
 ).T
 
 # %% tags=["hide-input"]
-published = json.loads(results.locate("published.json").read_text())["kurtosis_of_kurtoses"]
+published = json.loads(tables.locate("published.json").read_text())["kurtosis_of_kurtoses"]
 Markdown(
     f"The paper has {published['mobilenet_v2']:.2f} for MobileNetV2, and for networks that behave well "
     f"{published['well_behaved_low']:.2f} to {published['well_behaved_high']:.2f}."
@@ -214,7 +216,7 @@ def from_scratch() -> str:
         return ""
     record, whole = of_parent(fresh), f"{fresh['accuracy_parent'].iloc[0]:.1%}"
     amount = advice.recommended(record)["optimal"]
-    tails, there = results.spread([k2(record)], ".2f"), left(fresh, "l1", amount, "accuracy")
+    tails, there = formatting.format_mean_range([k2(record)], ".2f"), left(fresh, "l1", amount, "accuracy")
     return f"- **From scratch** $k_2$ is {tails}, and the optimal {amount:.0%} leaves {there} of {whole}.\n"
 
 
@@ -229,7 +231,7 @@ Markdown(f"""
   {left(tuned, "l1", tuned_at["optimal"], "accuracy")} of {tuned_whole}.
 {from_scratch()}- **The safe amount.** At {at["safe"]:.1%} global L1 leaves {left(bare, "l1", at["safe"], Y)} untuned,
   and at {tuned_at["safe"]:.1%} it leaves {left(tuned, "l1", tuned_at["safe"], "accuracy")} with one epoch.
-- **A cosine of {ADVISED} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
+- **A cosine of {CAREFUL_COSINE} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
   {at[advice.AT_COSINE]:.0%} and leaves {left(bare, "l1", at[advice.AT_COSINE], Y)}.
 - **A lost tensor is no alarm by itself.** Under global L1, before any
   fine-tuning, {alarm}. [Shifts of batch normalisation that were as good as

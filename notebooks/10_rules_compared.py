@@ -30,20 +30,23 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import history, inputs, results, rule_errors
-from wmgp.experiments.fresh import small_sweep
-from wmgp.figures.rules import rules_figure
+from studies.rules_compared.figure import rules_figure
+from wmgp.experiments import notebook
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.statistics import intervals, rule_errors
+from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.training import history
 from wmgp.rules import RULES
 
-where = inputs.begin(preset, seed, device)
-inputs.check_between("cost", cost, 0, 1)
+where = notebook.setup(preset, seed, device)
+notebook.check_between("cost", cost, 0, 1)
 
 
 def measured() -> pd.DataFrame:
     """A row for each rule and parent."""
     if preset == "default":
-        folder = results.locate("published.json").parent
-        sweeps = [rows for _, rows in results.sweeps(folder) if rows["epochs"].iloc[0] == 1]
+        folder = tables.locate("published.json").parent
+        sweeps = [rows for _, rows in tables.sweeps(folder) if rows["epochs"].iloc[0] == 1]
         return rule_errors.compared(sweeps, history.records(folder / "parents"), folder / "parents", cost)
     found = small_sweep(preset, str(where), (seed, seed + 1))
     return rule_errors.compared([found.rows], found.parents, ".", cost)
@@ -89,7 +92,7 @@ rows["off"] = rows["amount"] - rows["most"]
 def by_network(y: str) -> pd.DataFrame:
     """The mean of a column in points, a row a network, a column a rule."""
     means = 100 * rows.pivot_table(index="network", columns="rule", values=y, sort=False)
-    worded = means.map(lambda value: results.worded(value, np.nan, np.nan, "+.1f"))
+    worded = means.map(lambda value: formatting.format_interval(value, np.nan, np.nan, "+.1f"))
     return worded.reindex(columns=list(RULES), fill_value="").rename_axis(index=None, columns=MEANS[y])
 
 
@@ -113,11 +116,14 @@ by_network("lost_untuned")
 TARGETS = {"most": "against the most after an epoch", "most_untuned": "against the most just after pruning"}
 gains = {target: rule_errors.against_constant(rows, target) for target in TARGETS}  # in shares, a value a network
 points = {
-    target: {rule: results.mean_interval(100 * each) for rule, each in found.items() if each.size}
+    target: {rule: intervals.mean_interval(100 * each) for rule, each in found.items() if each.size}
     for target, found in gains.items()
 }
 pd.DataFrame(
-    {words: {rule: results.worded(*found, "+.1f") for rule, found in points[t].items()} for t, words in TARGETS.items()}
+    {
+        words: {rule: formatting.format_interval(*found, "+.1f") for rule, found in points[t].items()}
+        for t, words in TARGETS.items()
+    }
     | {"networks": {rule: str(each.size) for rule, each in gains["most"].items() if each.size}}
 )
 
@@ -145,7 +151,7 @@ Markdown(f"""
 - **After an epoch of fine-tuning** the constant is off by {off:.1f}\N{NO-BREAK SPACE}points of amount, on
   the mean over {len(parents)}\N{NO-BREAK SPACE}networks. Rules that are closer, clear of chance: {better("most")}.
 - **The paper's rule** {stands} the constant: its error less the constant's is
-  {results.worded(*utopia, "+.1f")}\N{NO-BREAK SPACE}points, and it is the closer one in {closer} of
+  {formatting.format_interval(*utopia, "+.1f")}\N{NO-BREAK SPACE}points, and it is the closer one in {closer} of
   {len(gains["most"]["utopia"])}\N{NO-BREAK SPACE}networks.
 - **Where nothing is tuned** the rules that are closer than eighty percent, clear of chance, are:
   {better("most_untuned")}.

@@ -31,26 +31,27 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import inputs, results
-from wmgp.experiments.names import called
-from wmgp.experiments.studies import kurtosis_on_purpose
-from wmgp.experiments.studies import kurtosis_order as order
-from wmgp.experiments.studies.heavy_tails import BASE, LAWS, VARIANTS
-from wmgp.experiments.studies.kurtosis_order import CONFOUNDERS, NUMBERS, TARGETS
-from wmgp.figures.kurtosis import moved_figure, order_figure
+from studies.kurtosis_on_purpose import correlations as order
+from studies.kurtosis_on_purpose import measure
+from studies.kurtosis_on_purpose.correlations import CONFOUNDERS, NUMBERS, TARGETS
+from studies.kurtosis_on_purpose.figure import moved_figure, order_figure
+from studies.kurtosis_on_purpose.variants import BASE, LAWS, VARIANTS
+from wmgp.experiments import notebook
+from wmgp.experiments.display_names import display_name
+from wmgp.experiments.results import formatting, tables
 
-where = inputs.begin(preset, seed, device)
-inputs.check_between("cost", cost, 0, 1)
-draws = min(inputs.check_whole("draws", draws, 1, 100_000), 50 if preset == "tiny" else draws)
+where = notebook.setup(preset, seed, device)
+notebook.check_between("cost", cost, 0, 1)
+draws = min(notebook.check_whole("draws", draws, 1, 100_000), 50 if preset == "tiny" else draws)
 
 if preset == "default":
-    rows = results.read(results.locate("kurtosis_on_purpose.csv"))
+    rows = tables.read(tables.locate("kurtosis_on_purpose.csv"))
 else:
-    rows = kurtosis_on_purpose.fresh(preset, str(where), seed)
+    rows = measure.fresh(preset, str(where), seed)
 parents = order.by_parent(rows, cost)
 kinds = parents.groupby("moved", sort=False)["variant"].unique()
 first = rows.iloc[0]
-name, seeds = called(first["network"], first["data"]), parents["seed"].nunique()
+name, seeds = display_name(first["network"], first["data"]), parents["seed"].nunique()
 Markdown(f"{name}: {len(parents)} parents, {seeds} of each variant.")
 
 # %% [markdown]
@@ -155,8 +156,11 @@ plain = over(order.orders, trained)
 leads = over(order.leads, parents)
 table = {
     words: {
-        **{f"{TARGETS[target]}": results.worded(*found[target][name], "+.2f") for target in PANELS},
-        **{f"{TARGETS[target]}, as trained": results.worded(*plain[target][name], "+.2f") for target in PANELS},
+        **{f"{TARGETS[target]}": formatting.format_interval(*found[target][name], "+.2f") for target in PANELS},
+        **{
+            f"{TARGETS[target]}, as trained": formatting.format_interval(*plain[target][name], "+.2f")
+            for target in PANELS
+        },
     }
     for name, words in NUMBERS.items()
 }
@@ -179,7 +183,10 @@ pd.DataFrame(
                 f"with {words}": f"{order.correlation(columns[name], columns[other]):+z.2f}" if name in columns else ""
                 for other, words in (("kurtosis", "kurtosis"), ("most", "the most after an epoch"))
             },
-            **{f"kept, {words}": results.worded(*held[target][name], "+.2f") for target, words in PANELS.items()},
+            **{
+                f"kept, {words}": formatting.format_interval(*held[target][name], "+.2f")
+                for target, words in PANELS.items()
+            },
         }
         for name in ("nothing", *CONFOUNDERS, "all")
     }
@@ -225,7 +232,7 @@ def best(target: str) -> str:
     lead = leads[target].get(name)
     clear = lead is not None and lead[1] > 0
     beside = "" if lead is None else f", {'clearly' if clear else 'not clearly'} better than kurtosis"
-    return f"{NUMBERS[name]}, {results.worded(*found[target][name], '+.2f')}{beside}"
+    return f"{NUMBERS[name]}, {formatting.format_interval(*found[target][name], '+.2f')}{beside}"
 
 
 within = over(order.within_seeds, parents)
@@ -237,13 +244,13 @@ def concluded(target: str, words: str) -> str:
     alone, fixed = found[target]["kurtosis"], held[target]["all"]
     worded = {"alone": alone, "within": within[target]["kurtosis"], "fixed": fixed}
     worded["trained"] = plain[target]["kurtosis"]
-    said = {name: results.worded(*each, "+.2f") or "undefined" for name, each in worded.items()}
+    said = {name: formatting.format_interval(*each, "+.2f") or "undefined" for name, each in worded.items()}
     return f"""
 - **{words.capitalize()}** the most to prune {follows(*alone)} kurtosis: rank correlation {said["alone"]}, over the
   variants of one seed {said["within"]}.
   - Without the rescaled networks it {follows(*plain[target]["kurtosis"])} kurtosis: {said["trained"]}.
   - With the {len(CONFOUNDERS)} confounders held fixed it {follows(*fixed)} kurtosis: {said["fixed"]}.
-  - Pushed from the usual parent, both went the same way in {results.worded(*ways[target]["share"], ".0%")} of the
+  - Pushed from the usual parent, both went the same way in {formatting.format_interval(*ways[target]["share"], ".0%")} of the
     parents. On the means, {sides(target)}.
   - The best order of the parents is that of {best(target)}.
   - More than of the usual parent could be pruned, in every seed, of: {gained(target)}."""

@@ -35,18 +35,19 @@ from IPython.display import Markdown
 from safetensors.torch import load_file
 
 import wmgp
-from wmgp.experiments import inputs, models, results
+from studies.rescaling import measure, transforms
+from studies.rescaling.figure import push_figure
+from studies.shared.sweep_figures import METHODS
+from wmgp.experiments import models, notebook
 from wmgp.experiments.data import load
-from wmgp.experiments.names import called
-from wmgp.experiments.parents import parent
-from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.studies import rescaled, rescaling
-from wmgp.figures.rescaling import push_figure
-from wmgp.figures.sweeps import METHODS
+from wmgp.experiments.display_names import display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.recipes import DIGITS
 
-where = inputs.begin(preset, seed, device)
-inputs.check_choice("network", network, ("lenet5", "lenet_small"))
-inputs.check_whole("tries", tries, 1, 100_000)
+where = notebook.setup(preset, seed, device)
+notebook.check_choice("network", network, ("lenet5", "lenet_small"))
+notebook.check_whole("tries", tries, 1, 100_000)
 
 
 def power(value: float) -> str:
@@ -60,16 +61,16 @@ def measured() -> tuple[torch.nn.Module, pd.DataFrame]:
     if preset == "default":
         data = {"lenet5": "mnist", "lenet_small": "cifar10-jpeg"}[network]
         model = models.build(network, seed)
-        model.load_state_dict(load_file(results.locate(f"parents/{network}-{data}-seed{seed}.safetensors")))
-        return model, pd.read_csv(results.locate("rescaling.csv"))
+        model.load_state_dict(load_file(tables.locate(f"parents/{network}-{data}-seed{seed}.safetensors")))
+        return model, pd.read_csv(tables.locate("rescaling.csv"))
     chosen = replace(DIGITS, epochs=1) if preset == "tiny" else DIGITS
     model = parent("lenet5", load("digits", True, where), seed, chosen.epochs, chosen.recipe).cpu()
-    rows = rescaled.measure(model, rescaled.of_chains(model, seed), load("digits", False), 0.7)
+    rows = measure.measure(model, measure.of_chains(model, seed), load("digits", False), 0.7)
     return model, pd.DataFrame(rows).assign(network="lenet5", data="digits", seed=seed)
 
 
 model, rows = measured()
-tables = {called(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
+tables = {display_name(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
 Markdown("Recorded parents: " + "; ".join(f"{name} ({part['seed'].nunique()})" for name, part in tables.items()) + ".")
 
 # %% [markdown]
@@ -78,14 +79,14 @@ Markdown("Recorded parents: " + "; ".join(f"{name} ({part['seed'].nunique()})" f
 # A whole layer is multiplied by a factor, and the layer after it divided. The outputs stay as they are.
 
 # %% tags=["hide-input"]
-layers = [name for name, module in model.named_modules() if isinstance(module, rescaling.Weighted)]
+layers = [name for name, module in model.named_modules() if isinstance(module, transforms.Weighted)]
 FACTORS = np.geomspace(0.01, 100, 41)
 
 
 def pushed(layer: int, factor: float) -> wmgp.Analysis:
     """The analysis of the network with one layer scaled."""
     factors = [factor if i == layer else 1.0 for i in range(len(layers) - 1)]
-    return wmgp.analyze(rescaling.rescaled(model, factors))
+    return wmgp.analyze(transforms.rescaled(model, factors))
 
 
 # %%
@@ -93,7 +94,7 @@ shape = models.INPUTS[network if preset == "default" else "lenet5"]
 images = torch.rand(100, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 with torch.inference_mode():
     before = model.double().eval()(images)
-    after = rescaling.rescaled(model, [100.0, 0.01, 100.0, 0.01]).eval()(images)
+    after = transforms.rescaled(model, [100.0, 0.01, 100.0, 0.01]).eval()(images)
 apart = float((before - after).abs().max() / before.abs().max())
 Markdown(f"Largest difference of an output after factors of 100, 1/100, 100 and 1/100, relative: {power(apart)}.")
 
@@ -120,7 +121,7 @@ push_figure(
 
 # %%
 rng = np.random.default_rng(seed)
-drawn = [wmgp.analyze(rescaling.rescaled(model, 10 ** rng.uniform(-3, 3, len(layers) - 1))) for _ in range(tries)]
+drawn = [wmgp.analyze(transforms.rescaled(model, 10 ** rng.uniform(-3, 3, len(layers) - 1))) for _ in range(tries)]
 plain = wmgp.analyze(model)
 NUMBERS = {
     "optimal amount": lambda analysis: analysis.optimal.amount,
@@ -150,12 +151,12 @@ def told(part: pd.DataFrame) -> dict[str, str]:
     """A row of the table below."""
     once = part.drop_duplicates(["seed", "how"])
     columns = {"optimal amount": "optimal", "safe amount": "safe", "kurtosis": "kurtosis", "kurtosis of kurtoses": "k2"}
-    cells = {words: results.spread(once[name], ",.2f") for words, name in columns.items()}
+    cells = {words: formatting.format_mean_range(once[name], ",.2f") for words, name in columns.items()}
     return {**cells, "largest change of an output": power(once["change"].max())}
 
 
 # %%
-hows = rows.assign(name=[called(*key) for key in zip(rows["network"], rows["data"], strict=True)])
+hows = rows.assign(name=[display_name(*key) for key in zip(rows["network"], rows["data"], strict=True)])
 pd.DataFrame({key: told(part) for key, part in hows.groupby(["name", "how"], sort=False)}).T
 
 # %% [markdown]

@@ -30,36 +30,42 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import collapse, inputs, results
+from studies.beyond_l1 import measure, ordering, schedules
+from studies.beyond_l1.figure import ways_figure
+from wmgp.experiments import notebook
 from wmgp.experiments.data import load
-from wmgp.experiments.names import called
-from wmgp.experiments.recipes import DIGITS, plan
-from wmgp.experiments.studies import beyond_l1, ordering, schedules
-from wmgp.experiments.training import evaluate
-from wmgp.figures.beyond_l1 import ways_figure
+from wmgp.experiments.display_names import display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.statistics import collapse, intervals
+from wmgp.experiments.training.loop import evaluate
+from wmgp.experiments.training.recipes import DIGITS, experiment_config
 
-where = inputs.begin(preset, seed, device)
+where = notebook.setup(preset, seed, device)
 FRESH = {"quick": (20, 3, 1437, 2), "tiny": (6, 3, 300, 1)}  # epochs of a parent, and after it; images; seeds
 
 
 def measured() -> pd.DataFrame:
     """The rows: recorded ones, or those of small networks trained now."""
     if preset == "default":
-        return results.read(results.locate("beyond_l1.csv"))
+        return tables.read(tables.locate("beyond_l1.csv"))
     whole, epochs, images, seeds = FRESH[preset]
     training, test, found = load("digits", True, where).first(images), load("digits", False, where), []
     for each in range(seed, seed + seeds):
-        start = beyond_l1.started("lenet5", training, each, replace(DIGITS, epochs=whole), epochs)
+        start = measure.started("lenet5", training, each, replace(DIGITS, epochs=whole), epochs)
         before = evaluate(start.parent, test)
         job = {"network": "lenet5", "data": "digits", "seed": each}
-        found += [job | beyond_l1.measure(start, before, test, *way) for way in beyond_l1.asked((0.9, 0.98))]
+        found += [job | measure.measure(start, before, test, *way) for way in measure.asked((0.9, 0.98))]
     return pd.DataFrame(found)
 
 
 everything = measured()
 rows, control = ordering.named(everything), everything[everything["amount"] == 0]
 first = everything.iloc[0]
-name, epochs, n_seeds = called(first["network"], first["data"]), int(first["epochs"]), everything["seed"].nunique()
+name, epochs, n_seeds = (
+    display_name(first["network"], first["data"]),
+    int(first["epochs"]),
+    everything["seed"].nunique(),
+)
 amounts = ", ".join(f"{amount:.0%}" for amount in sorted(set(rows["amount"])))
 Markdown(
     f"{len(everything)} rows: {name}, {n_seeds} parent{'s' if n_seeds > 1 else ''}, {rows['way'].nunique()} ways, "
@@ -93,8 +99,8 @@ Markdown(
 # %% tags=["hide-input"]
 def told(rule: str, amount: float = 0.9) -> str:
     """A line of the list below."""
-    parent = plan("lenet_small", "cifar10")
-    stages = schedules.RULES[rule](parent, amount, beyond_l1.EPOCHS)
+    parent = experiment_config("lenet_small", "cifar10")
+    stages = schedules.RULES[rule](parent, amount, measure.EPOCHS)
     steps = ", then ".join(
         f"to {stage.amount:.0%}"
         + (f", back to epoch {stage.back_to} of {parent.epochs}" if stage.back_to is not None else "")
@@ -132,7 +138,10 @@ ways_figure(rows, float(control["accuracy"].mean()))
 # %% tags=["hide-input"]
 def by_amount(found: pd.DataFrame, form: str) -> pd.DataFrame:
     """Ways by amounts, in percent or points."""
-    cells = [results.worded(*(100 * row[["mean", "low", "high"]].astype(float)), form) for _, row in found.iterrows()]
+    cells = [
+        formatting.format_interval(*(100 * row[["mean", "low", "high"]].astype(float)), form)
+        for _, row in found.iterrows()
+    ]
     worded = found.assign(worded=cells, amount=[f"{amount:.0%} pruned" for amount in found["amount"]])
     table = worded.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(found["way"]))
     return table.rename_axis(index=None, columns=None)
@@ -165,13 +174,13 @@ by_amount(gains, "+.1f")
 # %%
 COSINES = {"cosine_pruned": "under the mask", "cosine": "after training"}
 ranks = {
-    (which, x): collapse.leaving_out(ordering.among(rows, which), lambda part, x=x: ordering.ranks(part, x), (-1, 1))
+    (which, x): collapse.jackknife(ordering.among(rows, which), lambda part, x=x: ordering.ranks(part, x), (-1, 1))
     for which in ordering.AMONG
     for x in COSINES
 }
 pd.DataFrame(
     {
-        f"{which}, {COSINES[x]}": {head: results.worded(*each, "+.2f") for head, each in found.items()}
+        f"{which}, {COSINES[x]}": {head: formatting.format_interval(*each, "+.2f") for head, each in found.items()}
         for (which, x), found in ranks.items()
     }
 ).T
@@ -191,10 +200,12 @@ CURVES = {
     "own": "a curve a way",
 }
 left = {
-    which: collapse.leaving_out(ordering.among(rows, which), ordering.left, (0, 1))
+    which: collapse.jackknife(ordering.among(rows, which), ordering.left, (0, 1))
     for which in ("all ways", "all but random")
 }
-pd.DataFrame({which: {CURVES[x]: results.worded(*found[x]) for x in CURVES} for which, found in left.items()}).T
+pd.DataFrame(
+    {which: {CURVES[x]: formatting.format_interval(*found[x]) for x in CURVES} for which, found in left.items()}
+).T
 
 # %% [markdown]
 # ## What to conclude
@@ -211,7 +222,7 @@ def clear(sign: int) -> str:
 
 def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
     """A rank correlation with its interval; "undefined" where there is none."""
-    return results.worded(*ranks[which, x][head], "+.2f") or "undefined"
+    return formatting.format_interval(*ranks[which, x][head], "+.2f") or "undefined"
 
 
 ORDERS = 0.5  # the least rank correlation at an equal amount, and its interval's lower end, that is called an order
@@ -226,7 +237,9 @@ def orders(which: str) -> bool:
 table = ordering.means(rows)
 best = table.loc[table.groupby("amount")["mean"].idxmax()]
 bests = "; ".join(f"at {row.amount:.0%}, {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
-on = results.worded(*results.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f")
+on = formatting.format_interval(
+    *intervals.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f"
+)
 shares = {
     which: f"{found['cosine'][0]:.1%}, {found['amount'][0]:.1%} and {found['own'][0]:.1%}"
     for which, found in left.items()

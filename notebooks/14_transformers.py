@@ -37,35 +37,37 @@ import torch
 from IPython.display import Markdown, display
 
 import wmgp
+from studies.shared.fronts import fronts_figure
+from studies.shared.sweep_figures import METHODS, networks_figure
+from studies.transformers import measure
+from studies.transformers.measure import POOLS
+from studies.transformers.vit import kind, kinds, split, vit
 from wmgp.errors import InputError
-from wmgp.experiments import collapse, inputs, optimum, results
-from wmgp.experiments.names import called
-from wmgp.experiments.studies import transformers
-from wmgp.experiments.studies.transformers import POOLS
-from wmgp.experiments.studies.vit import kind, kinds, split, vit
-from wmgp.figures.fronts import fronts_figure
-from wmgp.figures.sweeps import METHODS, networks_figure
+from wmgp.experiments import notebook
+from wmgp.experiments.display_names import display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.statistics import accuracy_cost, collapse
 
-inputs.begin(preset, seed, device)
-inputs.check_between("cost", cost, 0, 1)
+notebook.setup(preset, seed, device)
+notebook.check_between("cost", cost, 0, 1)
 
 
-def measured() -> transformers.Measured:
+def measured() -> measure.Measured:
     """The recorded rows and parents, or those of a study run now."""
     if preset == "default":
-        return transformers.measured(results.locate("vit_fashion_mnist.csv"))
+        return measure.measured(tables.locate("vit_fashion_mnist.csv"))
     if preset == "quick":
-        return transformers.small(transformers.QUICK, os.cpu_count() or 1)
-    return transformers.small(replace(transformers.TINY, seeds=(seed,)), 1)
+        return measure.small(measure.QUICK, os.cpu_count() or 1)
+    return measure.small(replace(measure.TINY, seeds=(seed,)), 1)
 
 
 found = measured()
 rows = found.rows
 once = rows.drop_duplicates("seed")
 Markdown(
-    f"{len(rows)} rows: {called(*rows[['network', 'data']].iloc[0])}, {len(once)} seeds, {rows['amount'].nunique()} "
+    f"{len(rows)} rows: {display_name(*rows[['network', 'data']].iloc[0])}, {len(once)} seeds, {rows['amount'].nunique()} "
     f"amounts, L1 and random, two pools; {', '.join(sorted(set(rows['date'])))}. Parents reach "
-    f"{results.spread(once['accuracy_parent'], '.1%')}."
+    f"{formatting.format_mean_range(once['accuracy_parent'], '.1%')}."
 )
 
 # %% [markdown]
@@ -121,13 +123,17 @@ def told(analyses: list[wmgp.Analysis]) -> dict[str, str]:
     safe = [each.safe.amount if each.safe else None for each in analyses]
     return {
         "pool, share of all": f"{analyses[0].n_prunable / whole:.3f}",
-        "kurtosis": results.spread([each.kurtosis for each in analyses], ".2f"),
-        "kurtosis of kurtoses": results.spread([each.kurtosis_of_kurtoses for each in analyses], ".2f"),
-        "optimal amount": results.spread([each.optimal.amount for each in analyses], ".2f"),
-        "optimal, share of all": results.spread([each.optimal.n_pruned / whole for each in analyses], ".2f"),
-        "cosine there": results.spread([each.optimal.cosine for each in analyses], ".3f"),
-        "safe amount": results.spread(safe, ".2f"),
-        "amount at cosine 0.99": results.spread([each.at_cosine(0.99).amount for each in analyses], ".2f"),
+        "kurtosis": formatting.format_mean_range([each.kurtosis for each in analyses], ".2f"),
+        "kurtosis of kurtoses": formatting.format_mean_range([each.kurtosis_of_kurtoses for each in analyses], ".2f"),
+        "optimal amount": formatting.format_mean_range([each.optimal.amount for each in analyses], ".2f"),
+        "optimal, share of all": formatting.format_mean_range(
+            [each.optimal.n_pruned / whole for each in analyses], ".2f"
+        ),
+        "cosine there": formatting.format_mean_range([each.optimal.cosine for each in analyses], ".3f"),
+        "safe amount": formatting.format_mean_range(safe, ".2f"),
+        "amount at cosine 0.99": formatting.format_mean_range(
+            [each.at_cosine(0.99).amount for each in analyses], ".2f"
+        ),
     }
 
 
@@ -191,7 +197,7 @@ COSINES = (0.99, 0.95, 0.9)
 either = rows.assign(method=rows["method"] + " " + rows["pool"])  # four ways to prune
 asked = {**parts, "both pools": either}
 left = {
-    (name, y): collapse.leaving_out(part, lambda part, y=y: collapse.shares(part, y), (0, 1))
+    (name, y): collapse.jackknife(part, lambda part, y=y: collapse.shares(part, y), (0, 1))
     for name, part in asked.items()
     for y in Y
 }
@@ -205,7 +211,7 @@ curves = {"amount": "one curve over amount", "cosine": "one curve over cosine", 
 # %%
 pd.DataFrame(
     {
-        (name, when): {curves[x]: results.worded(*left[name, y][x]) for x in curves}
+        (name, when): {curves[x]: formatting.format_interval(*left[name, y][x]) for x in curves}
         for name in asked
         for y, when in Y.items()
     }
@@ -214,7 +220,7 @@ pd.DataFrame(
 # %%
 pd.DataFrame(
     {
-        (name, when): {f"cosine {c}": collapse.worded_gap(either, c, "+.1f", y, pair) for c in COSINES}
+        (name, when): {f"cosine {c}": collapse.format_mean_difference(either, c, "+.1f", y, pair) for c in COSINES}
         for name, pair in PAIRS.items()
         for y, when in Y.items()
     }
@@ -241,7 +247,7 @@ def at_share(pool: str, share: float, y: str) -> np.ndarray:
 pd.DataFrame(
     {
         f"{share:.0%} of all": {
-            f"{name}, {when}": results.worded(at_share(pool, share, y).mean(), np.nan, np.nan, ".1%")
+            f"{name}, {when}": formatting.format_interval(at_share(pool, share, y).mean(), np.nan, np.nan, ".1%")
             for pool, name in POOLS.items()
             for y, when in Y.items()
         }
@@ -261,17 +267,24 @@ def afforded(pool: str, way: str) -> dict[str, list[float]]:
     """What pruning a pool at its optimum costs each parent, in points, and the most that it could lose."""
     mine = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
     best = [each.optimal.amount for each in said["trained"][way]]
-    lost = {y: [100 * float(optimum.cost_at(part, [a], y)[0]) for part, a in zip(mine, best, strict=True)] for y in Y}
+    lost = {
+        y: [100 * float(accuracy_cost.cost_at(part, [a], y)[0]) for part, a in zip(mine, best, strict=True)] for y in Y
+    }
     return {
         "optimal amount": best,
         **{f"lost there, {Y[y]} (points)": lost[y] for y in Y},
-        **{f"most within the cost, {Y[y]}": [optimum.largest_amount(part, cost, y) for part in mine] for y in Y},
+        **{f"most within the cost, {Y[y]}": [accuracy_cost.largest_amount(part, cost, y) for part in mine] for y in Y},
     }
 
 
 # %%
 affordable = {POOLS[pool]: afforded(pool, way) for pool, way in ASKED.items()}
-pd.DataFrame({name: {what: results.spread(v, ".2f") for what, v in each.items()} for name, each in affordable.items()})
+pd.DataFrame(
+    {
+        name: {what: formatting.format_mean_range(v, ".2f") for what, v in each.items()}
+        for name, each in affordable.items()
+    }
+)
 
 # %% [markdown]
 # ## A network that is in use
@@ -288,7 +301,7 @@ def encoder() -> pd.DataFrame | str:
     if preset != "default":
         return "Read from what is recorded, with the preset `default` only."
     try:
-        zoo = pd.read_csv(results.locate("zoo.csv"))
+        zoo = pd.read_csv(tables.locate("zoo.csv"))
     except InputError:
         return "Not recorded here: there is no `results/zoo.csv`."
     mine = zoo[zoo["name"].str.contains("MiniLM", case=False)]

@@ -34,13 +34,14 @@ import torch
 from IPython.display import Markdown
 from torch import nn
 
+from studies.zoo import measure
+from studies.zoo.figure import amounts_figure, kurtosis_figure
 from wmgp import closed_forms
-from wmgp.checkpoints import open_checkpoint
-from wmgp.experiments import inputs, results
-from wmgp.experiments.studies import zoo
-from wmgp.figures.zoo import amounts_figure, kurtosis_figure
+from wmgp.experiments import notebook
+from wmgp.experiments.results import formatting, tables
+from wmgp.io.checkpoints import open_checkpoint
 
-where = inputs.begin(preset, seed, device)
+where = notebook.setup(preset, seed, device)
 
 
 def made(width: int) -> pd.DataFrame:
@@ -55,18 +56,20 @@ def made(width: int) -> pd.DataFrame:
         "graph": nn.ModuleDict({"message": nn.Linear(3 * width, width), "combine": nn.GRUCell(width, width)}),
         "embedding": nn.Embedding(50 * width, width),
     }
-    rows = [row for kind, net in networks.items() for row in zoo.rows_of(kind, kind, kind, net.to(where))]
+    rows = [row for kind, net in networks.items() for row in measure.rows_of(kind, kind, kind, net.to(where))]
     return pd.DataFrame(rows)
 
 
 if preset == "default":
-    rows = pd.read_csv(results.locate("zoo.csv"))
+    rows = pd.read_csv(tables.locate("zoo.csv"))
 else:
     rows = made({"quick": 128, "tiny": 16}[preset])
 if checkpoint:
-    mine = zoo.rows_of("yours", "yours", "yours", open_checkpoint(checkpoint, key or None).tensors)
+    mine = measure.rows_of("yours", "yours", "yours", open_checkpoint(checkpoint, key or None).tensors)
     rows = pd.concat([rows, pd.DataFrame(mine)], ignore_index=True)
-paper, weights, alone = (rows[rows["pool"] == pool].reset_index(drop=True) for pool in ("paper", "weights", zoo.ALONE))
+paper, weights, alone = (
+    rows[rows["pool"] == pool].reset_index(drop=True) for pool in ("paper", "weights", measure.ALONE)
+)
 families = paper["family"].nunique()
 Markdown(f"{len(paper)} networks of {families} families and {paper['kind'].nunique()} kinds.")
 
@@ -124,7 +127,7 @@ table.set_axis(paper["name"], axis=0).rename_axis(None)
 # What the other rules of [the page on rules](10_rules_compared.ipynb) say, least to most over the networks:
 
 # %% tags=["hide-input"]
-rules = {"optimal": "optimal", "safe": "safe", "at_099": "cosine 0.99", **zoo.OTHERS}
+rules = {"optimal": "optimal", "safe": "safe", "at_099": "cosine 0.99", **measure.OTHERS}
 Markdown("\n".join(f"- {words}: {paper[name].min():.2f} to {paper[name].max():.2f}" for name, words in rules.items()))
 
 # %% [markdown]
@@ -144,12 +147,12 @@ kurtosis_figure(POOLS, closed_forms.floor().amount)
 # %% tags=["hide-input"]
 AMOUNTS = {"optimal": "optimal amount", "at_099": "amount at cosine 0.99"}
 ranks = {
-    words: {title: zoo.rank_correlation(part, "kurtosis", column, seed) for title, part in POOLS.items()}
+    words: {title: measure.rank_correlation(part, "kurtosis", column, seed) for title, part in POOLS.items()}
     for column, words in AMOUNTS.items()
 }
 Markdown(
     "\n".join(
-        f"- {words}; {title.lower()}: {results.worded(*found, '.2f') or 'undefined'}"
+        f"- {words}; {title.lower()}: {formatting.format_interval(*found, '.2f') or 'undefined'}"
         for words, each in ranks.items()
         for title, found in each.items()
     )
@@ -191,7 +194,7 @@ if len(asked):
     advised = {
         words: float(asked[name].iloc[0]) for name, words in rules.items() if name in ("optimal", "safe", "at_099")
     }
-    cost = zoo.nearest(results.read(results.locate("mobilenet_v2_imagenet-sample.csv")), advised)
+    cost = measure.nearest(tables.read(tables.locate("mobilenet_v2_imagenet-sample.csv")), advised)
     said = pd.DataFrame(
         {
             "recommended": {rule: f"{amount:.2f}" for rule, amount in advised.items()},
@@ -221,7 +224,7 @@ matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
 
 def found(words: str) -> str:
     """The two rank correlations with an amount."""
-    return " and ".join(results.worded(*each, ".2f") or "undefined" for each in ranks[words].values())
+    return " and ".join(formatting.format_interval(*each, ".2f") or "undefined" for each in ranks[words].values())
 
 
 def named(names: list[str]) -> str:

@@ -30,25 +30,26 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown
 
-from wmgp.experiments import inputs, results
-from wmgp.experiments.claims.coverage import ranges
+from studies.more_fine_tuning import measure
+from studies.more_fine_tuning.figure import changes_figure, paths_figure
+from wmgp.experiments import notebook
 from wmgp.experiments.data import load, on_device
-from wmgp.experiments.names import SCRATCH, called
-from wmgp.experiments.parents import parent
-from wmgp.experiments.presets import LONGER
-from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.studies import tuning_paths
-from wmgp.experiments.training import evaluate
-from wmgp.figures.paths import changes_figure, paths_figure
+from wmgp.experiments.display_names import SCRATCH, display_name
+from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.results.formatting import format_integer_ranges
+from wmgp.experiments.sweep.presets import TEN_EPOCH_AMOUNTS
+from wmgp.experiments.training.loop import evaluate
+from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.recipes import DIGITS
 
-where = inputs.begin(preset, seed, device)
-inputs.check_whole("epochs", epochs, 2, 100)
+where = notebook.setup(preset, seed, device)
+notebook.check_whole("epochs", epochs, 2, 100)
 
 
 def measured() -> pd.DataFrame:
     """Rows of L1 prunes after every number of epochs."""
     if preset == "default":
-        return results.read(results.locate("tuning_paths.csv"))
+        return tables.read(tables.locate("tuning_paths.csv"))
     tiny = preset == "tiny"
     training, test = (on_device(load("digits", train), where) for train in (True, False))
     found = []
@@ -56,8 +57,8 @@ def measured() -> pd.DataFrame:
         chosen = replace(DIGITS, epochs=1) if tiny else DIGITS
         whole = parent("lenet5", training, each, chosen.epochs, chosen.recipe)
         before = evaluate(whole, test)
-        for amount in (0.0, 0.5, 0.9) if tiny else LONGER:
-            rows = tuning_paths.path(whole, before, "l1", amount, training, test, each, chosen.tuning, epochs)
+        for amount in (0.0, 0.5, 0.9) if tiny else TEN_EPOCH_AMOUNTS:
+            rows = measure.path(whole, before, "l1", amount, training, test, each, chosen.tuning, epochs)
             found.append(pd.DataFrame(rows).assign(network="lenet5", data="digits", seed=each))
     return pd.concat(found, ignore_index=True)
 
@@ -66,14 +67,14 @@ def once_and_longer(paths: pd.DataFrame) -> pd.DataFrame:
     """L1 prunes after one and after the last epoch: of the recorded sweeps, which have more seeds, or of the paths."""
     if preset != "default":
         return paths
-    swept = pd.concat([part for _, part in results.sweeps(results.locate("tuning_paths.csv").parent)])
+    swept = pd.concat([part for _, part in tables.sweeps(tables.locate("tuning_paths.csv").parent)])
     swept = swept[(swept["method"] == "l1") & swept["epochs"].isin([1, epochs]) & (swept["start"] == SCRATCH)]
     return swept.merge(swept.loc[swept["epochs"] == epochs, ["parent_sha256", "amount"]].drop_duplicates())
 
 
 rows = measured()
 paths, networks = (
-    {called(*key): part for key, part in found.groupby(["network", "data"], sort=False)}
+    {display_name(*key): part for key, part in found.groupby(["network", "data"], sort=False)}
     for found in (rows, once_and_longer(rows))
 )
 
@@ -82,7 +83,7 @@ def counted(found: dict[str, pd.DataFrame]) -> str:
     """Networks, seeds and amounts."""
 
     def seeds(part: pd.DataFrame) -> str:
-        said = ", ".join(each.replace("-", " to ") for each in ranges(part["seed"]).split())
+        said = ", ".join(each.replace("-", " to ") for each in format_integer_ranges(part["seed"]).split())
         return f"seed{'s' if part['seed'].nunique() > 1 else ''} {said}"
 
     return "; ".join(f"{name} ({seeds(part)}; {part['amount'].nunique()} amounts)" for name, part in found.items())
@@ -115,12 +116,14 @@ QUANTITIES = {
     "cosine": "Change of the cosine",
     "accuracy": "Change of the accuracy",
 }
-moved = {y: {name: tuning_paths.changes(part, y, 1, epochs) for name, part in networks.items()} for y in QUANTITIES}
+moved = {y: {name: measure.changes(part, y, 1, epochs) for name, part in networks.items()} for y in QUANTITIES}
 changes_figure({QUANTITIES[y]: moved[y] for y in QUANTITIES})
 
 # %%
 tables = {
-    (name, f"{amount:.0%}"): {QUANTITIES[y]: results.worded(*moved[y][name][amount], "+.4f") for y in QUANTITIES}
+    (name, f"{amount:.0%}"): {
+        QUANTITIES[y]: formatting.format_interval(*moved[y][name][amount], "+.4f") for y in QUANTITIES
+    }
     for name in networks
     for amount in moved["js"][name]
 }
@@ -132,7 +135,7 @@ pd.DataFrame(tables).T
 # The epoch at which a prune's outputs are least apart from its parent's, mean over the seeds, 0 to the last.
 
 # %%
-closest = {name: tuning_paths.nearest(part).groupby("amount")["epochs"].mean() for name, part in paths.items()}
+closest = {name: measure.nearest(part).groupby("amount")["epochs"].mean() for name, part in paths.items()}
 said = pd.DataFrame(closest).T.rename(columns=lambda amount: f"{amount:.0%} pruned").map(lambda epoch: f"{epoch:.1f}")
 said.rename_axis(columns=None)
 
@@ -154,10 +157,10 @@ def way(found: tuple[float, float, float], closer: int) -> str:
 def told(name: str, amount: float) -> str:
     """What became of one prune."""
     js, cosine = moved["js"][name][amount], moved["cosine"][name][amount]
-    nats = f"{results.worded(*js, '+.4f')}\N{NO-BREAK SPACE}nats"
+    nats = f"{formatting.format_interval(*js, '+.4f')}\N{NO-BREAK SPACE}nats"
     return (
         f"{name}, {amount:.0%} pruned: in function {way(js, -1)}, {nats}; "
-        f"in parameters {way(cosine, 1)}, {results.worded(*cosine, '+.4f')} of cosine."
+        f"in parameters {way(cosine, 1)}, {formatting.format_interval(*cosine, '+.4f')} of cosine."
     )
 
 
@@ -183,7 +186,7 @@ for name in networks:
         mostly = abs(moved["js"][name][pruned[0]][0] - drift[0]) < abs(drift[0]) / 2
         lines.append(
             f"{name}, nothing pruned: trained on, the parent itself moves by "
-            f"{results.worded(*drift, '+.4f')}\N{NO-BREAK SPACE}nats."
+            f"{formatting.format_interval(*drift, '+.4f')}\N{NO-BREAK SPACE}nats."
             + (" The smallest prune's way is mostly this drift." if mostly else "")
         )
     gain = [amount for amount in pruned if moved["accuracy"][name][amount][1] > 0]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from wmgp.aside import write_aside
-from wmgp.experiments.provenance import keep_runs, record_run
+from wmgp.experiments.results.provenance import keep_runs, record_run
+from wmgp.io.atomic import write_atomic
 
 from .run import run, sources
 
@@ -40,7 +40,7 @@ def record(measured: pd.DataFrame, device: str, table: Path) -> None:
     keep_runs(table, [*rows["run"], mine])
     measured = measured.assign(run=mine)
     rows = pd.concat([rows, measured]).sort_values(["device", "notebook"])
-    write_aside(table, rows.to_csv(index=False, lineterminator="\n").encode())
+    write_atomic(table, rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def main() -> None:

@@ -9,10 +9,9 @@ from jaxtyping import install_import_hook
 # Every shape in the package's annotations is checked while the tests run; numba and Triton compile their kernels
 # undecorated.
 ROOT = Path(__file__).parent.parent
-EXPERIMENTS = [f"wmgp.experiments.{room}" for room in ("benchmarks", "claims", "studies")]
-ROOMS = ["wmgp", "wmgp.figures", "wmgp.experiments", *EXPERIMENTS]
-COMPILED = {"wmgp.kernels", "wmgp.device_kernels", "wmgp.experiments.pooling"}
-FOUND = [found for room in ROOMS for found in pkgutil.iter_modules([str(ROOT / room.replace(".", "/"))], f"{room}.")]
+PACKAGES = ("wmgp", "studies", "benchmarks")
+COMPILED = {"wmgp._histogram.kernels", "wmgp._histogram.triton_kernels", "wmgp.experiments.training.pooling"}
+FOUND = [found for top in PACKAGES for found in pkgutil.walk_packages([str(ROOT / top)], f"{top}.")]
 MODULES = [module.name for module in FOUND if not module.ispkg and module.name not in COMPILED]
 install_import_hook(MODULES, "shapes.check").__enter__()
 
@@ -26,9 +25,17 @@ settings.register_profile("without a clock", deadline=None)  # a first call comp
 settings.load_profile("without a clock")
 
 # Fast and small first, whole notebooks and the built book last.
-BOOK = ["test_home", "test_book", "test_links", "test_markup", "test_accessibility", "test_pdf"]
+BOOK = ["test_home_page", "test_book", "test_links", "test_html_validity", "test_accessibility", "test_pdf"]
 LAST = [
-    *("test_networks", "test_cli", "test_experiments", "test_sweep", "test_browser", "test_notebooks", "test_face"),
+    *(
+        "test_networks",
+        "test_cli",
+        "test_training",
+        "test_sweep",
+        "test_browser",
+        "test_notebooks",
+        "test_site_metadata",
+    ),
     *BOOK,
 ]
 
@@ -71,7 +78,7 @@ def data_folder():
 @pytest.fixture
 def histogram(monkeypatch):
     """Count even small sources, as large ones are: in the histogram, and half precision value by value."""
-    from wmgp import halves, measurement
+    from wmgp._histogram import half_precision, measurement
 
     monkeypatch.setattr(measurement, "SORTED_BELOW", 0)
-    monkeypatch.setattr(halves, "FROM", 1)
+    monkeypatch.setattr(half_precision, "FROM", 1)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 
 import wmgp
-from wmgp.checkpoints import open_checkpoint
-from wmgp.stored import StoredTensor
+from wmgp.io.checkpoints import open_checkpoint
+from wmgp.io.safetensors_files import MappedTensor
 
 LONG = "WMGP_LONG" in os.environ
 SECONDS = 20  # that a small file may take
@@ -139,7 +139,7 @@ def outcome(path: Path) -> dict[str, Any] | None:
         try:
             tensors = open_checkpoint(path).tensors
             found = {
-                n: t.tensor() if isinstance(t, StoredTensor) and hasattr(torch, t.dtype) else t
+                n: t.tensor() if isinstance(t, MappedTensor) and hasattr(torch, t.dtype) else t
                 for n, t in tensors.items()
             }
         except wmgp.InputError as error:

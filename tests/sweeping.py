@@ -9,9 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from wmgp.experiments import data, models, sweep
-from wmgp.experiments.presets import Sweep, grid
-from wmgp.experiments.recipes import DIGITS
+from wmgp.experiments import data, models
+from wmgp.experiments.sweep import runner
+from wmgp.experiments.sweep.presets import Sweep, grid
+from wmgp.experiments.training.recipes import DIGITS
 
 ME = os.getpid()
 
@@ -28,8 +29,8 @@ def few(methods, pids=None):
     def build(seed):
         return models.build("lenet5", seed)
 
-    plan = replace(DIGITS, recipe=replace(DIGITS.recipe, batch_size=8), epochs=2)
-    return Sweep("mine", "few", tuple(methods), grid(7), (0, 1), plan=plan, build=build, load=load)
+    config = replace(DIGITS, recipe=replace(DIGITS.recipe, batch_size=8), epochs=2)
+    return Sweep("mine", "few", tuple(methods), grid(7), (0, 1), config=config, build=build, load=load)
 
 
 def killer(pids):
@@ -49,4 +50,4 @@ if __name__ == "__main__":
     pids = out.parent / "pids"
     pids.mkdir(parents=True, exist_ok=True)
     kill = killer(pids) if sys.argv[5:] == ["kill"] else None
-    sweep.run([few(methods, pids)], out, jobs, "cpu", backend, kill)
+    runner.run([few(methods, pids)], out, jobs, "cpu", backend, kill)

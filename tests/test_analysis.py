@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import wmgp
-from wmgp import measurement
+from wmgp._histogram import measurement
 
 
 @pytest.fixture

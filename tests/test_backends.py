@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 from functools import cache
-from wmgp.experiments.backends import cluster, spread
+from wmgp.experiments.sweep.backends import cluster, spread
 
 @cache
 def held(x):

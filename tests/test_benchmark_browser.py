@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import wmgp
+from benchmarks import browser as benchmark_browser
+from benchmarks import large_files
 from wmgp.errors import InputError
-from wmgp.experiments import provenance
-from wmgp.experiments.benchmarks import browser as benchmark_browser
-from wmgp.experiments.benchmarks import large_files
+from wmgp.experiments.results import provenance
 
 
 @pytest.mark.parametrize("dtype", large_files.DTYPES)

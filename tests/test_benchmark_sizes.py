@@ -10,11 +10,11 @@ from drawings import ys
 from safetensors.torch import load_file
 
 import wmgp
-from wmgp.experiments import provenance
-from wmgp.experiments.benchmarks import device as benchmark_device
-from wmgp.experiments.benchmarks import large_files, resident
-from wmgp.experiments.benchmarks import sizes as benchmark_sizes
-from wmgp.figures.speed import speed_figure
+from benchmarks import device as benchmark_device
+from benchmarks import large_files, resident
+from benchmarks import sizes as benchmark_sizes
+from benchmarks.figure import speed_figure
+from wmgp.experiments.results import provenance
 
 
 @pytest.mark.parametrize(("n", "number"), [(1000, 1), (1001, 3)])

@@ -5,9 +5,10 @@ import csv
 import pytest
 import torch
 
-from wmgp.experiments import data, models, provenance
-from wmgp.experiments.benchmarks import formats as benchmark_formats
-from wmgp.experiments.benchmarks import sweep as benchmark_sweep
+from benchmarks import formats as benchmark_formats
+from benchmarks import sweep as benchmark_sweep
+from wmgp.experiments import data, models
+from wmgp.experiments.results import provenance
 
 
 def few(n):

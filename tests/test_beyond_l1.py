@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from studies.beyond_l1 import early_weights, measure
 from wmgp import InputError, cosine_similarity
-from wmgp.experiments import data, models, recipes, results
-from wmgp.experiments.parents import parent
-from wmgp.experiments.provenance import provenance, weights_hash
-from wmgp.experiments.studies import beyond_l1, early
-from wmgp.experiments.training import evaluate, train
+from wmgp.experiments import data, models
+from wmgp.experiments.results import tables
+from wmgp.experiments.results.provenance import provenance, weights_hash
+from wmgp.experiments.training import recipes
+from wmgp.experiments.training.loop import evaluate, train
+from wmgp.experiments.training.parents import parent
 
-PLAN = replace(recipes.DIGITS, epochs=3)
+CONFIG = replace(recipes.DIGITS, epochs=3)
 RECORDED = Path(__file__).parent.parent / "results" / "beyond_l1.csv"
 
 
@@ -27,8 +29,8 @@ def few():
 
 
 def test_early_weights_are_those_on_the_way(few, tmp_path):
-    model = parent("lenet5", few, 1, 3, PLAN.recipe)
-    found = early.early_weights("lenet5", few, 1, PLAN, model, [0, 2, 3], tmp_path)
+    model = parent("lenet5", few, 1, 3, CONFIG.recipe)
+    found = early_weights.early_weights("lenet5", few, 1, CONFIG, model, [0, 2, 3], tmp_path)
     assert weights_hash(found[0]) == weights_hash(models.build("lenet5", 1).state_dict())
     assert weights_hash(found[3]) == weights_hash(model.state_dict()) != weights_hash(found[2])
     again = models.build("lenet5", 1)
@@ -38,7 +40,7 @@ def test_early_weights_are_those_on_the_way(few, tmp_path):
             raise StopIteration
 
     with pytest.raises(StopIteration):
-        train(again, few, 3, 1, PLAN.recipe, after_epoch=stop)
+        train(again, few, 3, 1, CONFIG.recipe, after_epoch=stop)
     assert weights_hash(again.state_dict()) == weights_hash(found[2])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"lenet5-digits-seed1-epoch{epoch}.safetensors" for epoch in (0, 2, 3)
@@ -46,29 +48,29 @@ def test_early_weights_are_those_on_the_way(few, tmp_path):
 
 
 def test_early_weights_are_read_and_of_this_parent_only(few, tmp_path, monkeypatch):
-    model = parent("lenet5", few, 1, 3, PLAN.recipe)
-    found = early.early_weights("lenet5", few, 1, PLAN, model, [1], tmp_path)
+    model = parent("lenet5", few, 1, 3, CONFIG.recipe)
+    found = early_weights.early_weights("lenet5", few, 1, CONFIG, model, [1], tmp_path)
     other = models.build("lenet5", 2)
     with pytest.raises(InputError, match="seed 1: trained again, it is another parent"):
-        early.early_weights("lenet5", few, 1, PLAN, other, [1])
-    monkeypatch.setattr(early, "train", None)
-    read = early.early_weights("lenet5", few, 1, PLAN, model, [1], tmp_path)
+        early_weights.early_weights("lenet5", few, 1, CONFIG, other, [1])
+    monkeypatch.setattr(early_weights, "train", None)
+    read = early_weights.early_weights("lenet5", few, 1, CONFIG, model, [1], tmp_path)
     assert weights_hash(read[1]) == weights_hash(found[1])
     with pytest.raises(InputError, match=r"epoch1.safetensors: weights on the way to another parent"):
-        early.early_weights("lenet5", few, 1, PLAN, other, [1], tmp_path)
+        early_weights.early_weights("lenet5", few, 1, CONFIG, other, [1], tmp_path)
     (tmp_path / "lenet5-digits-seed1-epoch1.safetensors").write_bytes(b"no")
     with pytest.raises(InputError, match="not a whole safetensors file"):
-        early.early_weights("lenet5", few, 1, PLAN, model, [1], tmp_path)
+        early_weights.early_weights("lenet5", few, 1, CONFIG, model, [1], tmp_path)
 
 
 def test_a_row_is_about_the_masks_and_about_the_network(few, monkeypatch):
-    start = beyond_l1.started("lenet5", few, 0, PLAN, 3)
+    start = measure.started("lenet5", few, 0, CONFIG, 3)
     before = evaluate(start.parent, few)
     kept = {name: torch.rand(w.shape, generator=torch.Generator().manual_seed(0)) < 0.5
             for name, w in start.parent.named_parameters()}  # fmt: skip
     other = models.build("lenet5", 9)
-    monkeypatch.setattr(beyond_l1, "follow", lambda *way: (other, kept))
-    row = beyond_l1.measure(start, before, few, "l1", "gradual", 0.5)
+    monkeypatch.setattr(measure, "follow", lambda *way: (other, kept))
+    row = measure.measure(start, before, few, "l1", "gradual", 0.5)
     masked = {name: w.detach() * kept[name] for name, w in start.parent.named_parameters()}
     assert row["cosine_pruned"] == pytest.approx(cosine_similarity(start.parent, masked), abs=1e-12)
     assert row["cosine"] == cosine_similarity(start.parent, other) and row["accuracy"] == evaluate(other, few).accuracy
@@ -76,19 +78,19 @@ def test_a_row_is_about_the_masks_and_about_the_network(few, monkeypatch):
 
 
 def test_the_command_goes_on_where_it_stopped(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(beyond_l1, "load", lambda name, train: few)
-    monkeypatch.setattr(beyond_l1, "plan", lambda *names: PLAN)
-    beyond_l1._held.cache_clear()
+    monkeypatch.setattr(measure, "load", lambda name, train: few)
+    monkeypatch.setattr(measure, "experiment_config", lambda *names: CONFIG)
+    measure._held.cache_clear()
     out = tmp_path / "beyond_l1.csv"
     command = ["--network", "lenet5", "--data", "digits", "--epochs", "3", "--out", str(out), "--seeds", "0"]
-    monkeypatch.setattr(beyond_l1, "WAYS", [("l1", "one-shot"), ("snip", "one-shot")])
-    beyond_l1.main([*command, "--amounts", "0.9"])
+    monkeypatch.setattr(measure, "WAYS", [("l1", "one-shot"), ("snip", "one-shot")])
+    measure.main([*command, "--amounts", "0.9"])
     first = out.read_text()
-    monkeypatch.setattr(beyond_l1, "WAYS", [("l1", "one-shot"), ("snip", "one-shot"), ("l1", "iterative")])
-    beyond_l1.main([*command, "--amounts", "0.9"])
-    rows: Any = results.read(out)
+    monkeypatch.setattr(measure, "WAYS", [("l1", "one-shot"), ("snip", "one-shot"), ("l1", "iterative")])
+    measure.main([*command, "--amounts", "0.9"])
+    rows: Any = tables.read(out)
     runs = provenance(out)
-    assert out.read_text().startswith(first) and list(rows.columns) == list(beyond_l1.ROW)
+    assert out.read_text().startswith(first) and list(rows.columns) == list(measure.ROW)
     assert list(zip(rows["method"], rows["rule"], rows["amount"], strict=True)) == [
         ("l1", "one-shot", 0), ("l1", "one-shot", 0.9), ("snip", "one-shot", 0.9), ("l1", "iterative", 0.9),
     ]  # fmt: skip
@@ -97,32 +99,32 @@ def test_the_command_goes_on_where_it_stopped(few, tmp_path, monkeypatch):
     assert facts["retraining_epochs"] == 3 and set(facts["early_sha256"]) == {"0", "2"}
     assert rows["cosine_pruned"][0] == pytest.approx(1) and rows["accuracy_pruned"][0] == rows["accuracy_parent"][0]
     assert rows["cosine_pruned"][1] > rows["cosine_pruned"][2]  # nothing keeps more of it than L1
-    assert not results.sweeps(tmp_path)
-    beyond_l1._held.cache_clear()
+    assert not tables.sweeps(tmp_path)
+    measure._held.cache_clear()
 
 
 def test_a_mistake_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        beyond_l1.main(["--data", "letters", "--out", str(tmp_path / "x.csv")])
+        measure.main(["--data", "letters", "--out", str(tmp_path / "x.csv")])
     assert "data 'letters': expected one of digits" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_finds_its_own_module_in_other_processes(tmp_path):
     """What is sent to them would else be of a module `__main__`, which is another one there."""
-    command = [sys.executable, "-m", "wmgp.experiments.studies.beyond_l1", "--network", "lenet5", "--data", "digits"]
+    command = [sys.executable, "-m", "studies.beyond_l1.measure", "--network", "lenet5", "--data", "digits"]
     settings = ["--seeds", "0", "--amounts", "0.5", "--epochs", "3", "--jobs", "2", "--out", str(tmp_path / "x.csv")]
     done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    rows = results.read(tmp_path / "x.csv")
+    rows = tables.read(tmp_path / "x.csv")
     found = set(zip(rows["method"], rows["rule"], rows["amount"], strict=True))
-    assert found == set(beyond_l1.asked([0.5])) and len(rows) == len(found)
+    assert found == set(measure.asked([0.5])) and len(rows) == len(found)
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
 def test_what_is_recorded():
-    rows: Any = results.read(RECORDED)
-    assert list(rows.columns) == list(beyond_l1.ROW) and rows["epochs"].nunique() == 1
-    wanted = set(beyond_l1.asked(sorted(set(rows["amount"]) - {0})))
+    rows: Any = tables.read(RECORDED)
+    assert list(rows.columns) == list(measure.ROW) and rows["epochs"].nunique() == 1
+    wanted = set(measure.asked(sorted(set(rows["amount"]) - {0})))
     for _, part in rows.groupby("run"):
         jobs = list(zip(part["method"], part["rule"], part["amount"], strict=True))
         assert set(jobs) == wanted and len(jobs) == len(wanted)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from books import DESK, PHONE, ROOT, SOURCES, build, documents, html_files, little_book
 
-from wmgp.experiments.files import write_arrays
-from wmgp.experiments.results import SWEEP
+from wmgp.experiments.results.array_files import write_arrays
+from wmgp.experiments.results.tables import SWEEP
 from wmgp.report import OUTCOMES
 
 IMAGES = {"image/svg+xml", "image/png"}
@@ -226,7 +226,7 @@ def test_the_status_of_sweeps(tmp_path):
         "--out results/both.csv" in text
     )
     assert "--recipe imagenet --tuning-epochs 10 --out results/both.csv" in text
-    assert "python -m wmgp.experiments.studies.imagenet_sample --steps 1 --out results/both.csv" in text
+    assert "python -m studies.when_it_fails.imagenet_sample --steps 1 --out results/both.csv" in text
 
 
 def test_what_is_no_sweep_is_listed_too(tmp_path):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_formats import PACKED
+from test_unsupported_formats import PACKED
 
 import wmgp
+from benchmarks import browser as benchmark_browser
+from benchmarks.browser import SCRIPTS
+from studies.shared import pretrained
 from wmgp import closed_forms, plotting, report
 from wmgp.errors import InputError
-from wmgp.experiments.benchmarks import browser as benchmark_browser
-from wmgp.experiments.benchmarks.browser import SCRIPTS
-from wmgp.experiments.studies import pretrained
 
 POOLS = ("weight_bias", "weights", "all")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}

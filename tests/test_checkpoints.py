@@ -23,10 +23,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import wmgp
-from wmgp.checkpoints import open_checkpoint
 from wmgp.errors import InputError
-from wmgp.saving import save_pruned
-from wmgp.stored import StoredTensor
+from wmgp.io.checkpoints import open_checkpoint
+from wmgp.io.safetensors_files import MappedTensor
+from wmgp.io.writing import save_pruned
 
 FLOATS = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -155,7 +155,7 @@ def test_release_lets_pages_go(tmp_path):
         file.truncate(file.tell() + len(names) * size)
     # Peak memory of this program alone: ru_maxrss would begin with that of the process that started it.
     code = (
-        "import re, sys; from pathlib import Path; from wmgp.checkpoints import open_checkpoint\n"
+        "import re, sys; from pathlib import Path; from wmgp.io.checkpoints import open_checkpoint\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) << 10\n"
         "opened = open_checkpoint(sys.argv[1]); before = peak()\n"
         "for t in opened.tensors.values(): t.bits(0, t.n).max(); t.release()\n"
@@ -436,7 +436,7 @@ def masks_for(opened, seed: int = 0) -> dict[str, np.ndarray]:
     """A mask for every floating tensor that can be analysed, about half of it pruned."""
     rng = np.random.default_rng(seed)
     floats = {name: t for name, t in opened.tensors.items() if str(t.dtype).removeprefix("torch.") in FLOATS}
-    return {name: rng.random(t.n if isinstance(t, StoredTensor) else t.numel()) < 0.5 for name, t in floats.items()}
+    return {name: rng.random(t.n if isinstance(t, MappedTensor) else t.numel()) < 0.5 for name, t in floats.items()}
 
 
 def assert_pruned(new: dict[str, Any], old: dict[str, Any], masks: dict[str, np.ndarray]) -> None:
@@ -579,7 +579,7 @@ def test_out_that_exists_needs_force(tmp_path, kind):
     save_pruned(opened, out, masks.items(), force=True)
     name = next(name for name, mask in masks.items() if not mask.all())
     new = open_checkpoint(out).tensors[name]
-    flat = (new.tensor() if isinstance(new, StoredTensor) else new).flatten()
+    flat = (new.tensor() if isinstance(new, MappedTensor) else new).flatten()
     assert not flat[~torch.from_numpy(masks[name])].any()
     assert {p.name for p in tmp_path.iterdir()} == {source.name, out.name}
 

@@ -11,8 +11,18 @@ import pandas as pd
 import pytest
 
 from wmgp import InputError, cli
-from wmgp.experiments.claims import broken, claims, kurtosis, prunes, recorded, verdicts, weights, words
+from wmgp.experiments.claims import (
+    collection,
+    formatting,
+    kurtosis,
+    layer_collapse,
+    parent_weights,
+    records,
+    sweeps,
+    verdicts,
+)
 from wmgp.experiments.claims.verdicts import NOT, NOTHING, UNTESTED, Limits
+from wmgp.experiments.statistics.intervals import MIN_SEEDS
 
 RESULTS = Path(__file__).parent.parent / "results"
 NAN = math.nan
@@ -28,19 +38,19 @@ def rows(**columns) -> pd.DataFrame:
     return pd.DataFrame({**alike, **columns})
 
 
-def hand(*sweeps, parents=()) -> recorded.Recorded:
+def hand(*sweeps, parents=()) -> records.Recorded:
     """Sweeps of tables that are called a.csv, b.csv, ...; what they say is all that is recorded."""
-    limits = dict.fromkeys(recorded.read(RESULTS).limits, NEAR)
+    limits = dict.fromkeys(records.read(RESULTS).limits, NEAR)
     named = [(f"{'abcde'[i]}.csv", sweep) for i, sweep in enumerate(sweeps)]
 
-    class Here(recorded.Recorded):
+    class Here(records.Recorded):
         def commits(self, source: str) -> set[str]:
             return {f"commit of {source}"}
 
     return Here(Path(), {}, limits, pd.DataFrame(), named, list(parents), [], {})
 
 
-def found(measure, of: recorded.Recorded) -> dict[str, float]:
+def found(measure, of: records.Recorded) -> dict[str, float]:
     """What a measure finds, by key."""
     return {row.key: row.found.value for row in measure(of)}
 
@@ -50,9 +60,9 @@ def test_l1_wins_or_not():
         method=["l1", "l1", "random", "lamp", "lamp", "random"], amount=[0.1, 0.2, 0.1, 0.1, 0.2, 1.0],
         cosine_pruned=[0.9, 0.8, 0.7, 0.9, 0.81, NAN],
     )  # fmt: skip
-    [row] = prunes.l1_is_best(hand(sweep))
+    [row] = sweeps.l1_is_best(hand(sweep))
     assert row.found.value == pytest.approx(2 / 3) and row.verdict == NOT and row.commits == ("commit of a.csv",)
-    assert not list(prunes.l1_is_best(hand(sweep[sweep["method"] == "l1"])))  # nothing to hold it against
+    assert not list(sweeps.l1_is_best(hand(sweep[sweep["method"] == "l1"])))  # nothing to hold it against
 
 
 def two_methods(agreement=0.0) -> pd.DataFrame:
@@ -65,31 +75,31 @@ def two_methods(agreement=0.0) -> pd.DataFrame:
 
 
 def test_one_curve_and_the_gap_between_methods():
-    values = found(prunes.one_curve, hand(two_methods()))
+    values = found(sweeps.one_curve, hand(two_methods()))
     assert values["C2.gap"] == pytest.approx(10) and 0 < values["C2.cosine"] < 1 and 0 < values["C2.amount"] < 1
-    [first, *_] = prunes.one_curve(hand(two_methods()))
+    [first, *_] = sweeps.one_curve(hand(two_methods()))
     assert first.note == "Rests on 0% of the paper's grid." and first.found.n == 1 and math.isnan(first.found.low)
-    assert not list(prunes.one_curve(hand(two_methods().assign(epochs=10))))
-    assert not list(prunes.one_curve(hand(two_methods().query("method == 'l1'"))))
+    assert not list(sweeps.one_curve(hand(two_methods().assign(epochs=10))))
+    assert not list(sweeps.one_curve(hand(two_methods().query("method == 'l1'"))))
 
 
 def test_seeds_are_curves_of_their_own():
     """A second seed with a quarter of the accuracy leaves the same share: what lies between seeds is none of it."""
     first = two_methods()
     both = pd.concat([first, first.assign(seed=1, parent_sha256="b", accuracy=lambda r: r["accuracy"] / 4)])
-    alone, two = (found(prunes.one_curve, hand(each)) for each in (first, both))
+    alone, two = (found(sweeps.one_curve, hand(each)) for each in (first, both))
     assert two["C2.cosine"] == pytest.approx(alone["C2.cosine"]) and two["C2.gap"] == pytest.approx((10 + 2.5) / 2)
-    [row, *_] = prunes.one_curve(hand(both))
+    [row, *_] = sweeps.one_curve(hand(both))
     assert row.found.n == 2
 
 
 def test_the_gap_is_measured_where_both_methods_have_prunes():
     """Random pruning begins at a cosine of 0.8 here and L1 ends there, 10 points above it in accuracy."""
     sweep = two_methods().query("method == 'l1' or amount > 0.15")
-    [*_, row] = prunes.one_curve(hand(sweep))
+    [*_, row] = sweeps.one_curve(hand(sweep))
     assert row.key == "C2.reached" and row.found.value == pytest.approx(10)
     assert row.claim == "Accuracy of L1 less random at cosine 0.8, the nearest to 0.9 that both reach (points)"
-    [*_, none] = prunes.one_curve(hand(sweep.query("method == 'l1' or amount > 0.25")))
+    [*_, none] = sweeps.one_curve(hand(sweep.query("method == 'l1' or amount > 0.25")))
     assert none.key == "C2.gap" and none.verdict == UNTESTED
 
 
@@ -97,13 +107,13 @@ def test_a_cosine_that_a_coarse_grid_steps_over_is_not_reached():
     """Without its prunes at 0.95 and 0.9 L1 steps from 1 to 0.85; at 0.9 the line between would be a guess."""
     sweep = two_methods()
     stepped = (sweep["method"] == "l1") & sweep["cosine_pruned"].between(0.86, 0.99)
-    [*_, row] = prunes.one_curve(hand(sweep[~stepped]))
+    [*_, row] = sweeps.one_curve(hand(sweep[~stepped]))
     assert row.claim == "Accuracy of L1 less random at cosine 0.85, the nearest to 0.9 that both reach (points)"
     assert row.found.value == pytest.approx(10)
 
 
 def test_function_follows_the_cosine():
-    values = found(prunes.function, hand(two_methods()))
+    values = found(sweeps.function, hand(two_methods()))
     assert values["C3.agreement"] == values["C3.near"] == pytest.approx(1)
     assert values["C3.back"] == pytest.approx(-5)  # agreement is the cosine: at 0.95 it is 5 points lower
 
@@ -111,7 +121,7 @@ def test_function_follows_the_cosine():
 def test_few_prunes_have_no_order():
     """Five have a cosine of 0.9 and more: L1's at 0, 0.1 and 0.2, random's at 0 and 0.1. Without one there are four."""
     sweep = two_methods().query("method == 'l1' or amount != 0.1")
-    _, near, _ = prunes.function(hand(sweep))
+    _, near, _ = sweeps.function(hand(sweep))
     assert near.sentence.startswith("Not testable here: it takes 5 prunes of a seed to tell an order.")
 
 
@@ -124,9 +134,9 @@ def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict[str, Any]:
 def test_the_most_to_prune():
     """Of 0.9, L1 keeps 0.9 at 0.2 and loses 5 points at 0.3 and more, so one at 0.22; the optimum may lie above."""
     sweep = two_methods().assign(accuracy=lambda r: np.where(r["amount"] > 0.25, 0.85, 0.9))
-    values = found(prunes.most_to_prune, hand(sweep, parents=[parent(optimal=0.25)]))
+    values = found(sweeps.most_to_prune, hand(sweep, parents=[parent(optimal=0.25)]))
     assert values == pytest.approx({"C7.knee": -0.03, "C7.cost": 2.5})
-    assert not list(prunes.most_to_prune(hand(sweep.assign(network="mobilenet_v2"), parents=[parent()])))
+    assert not list(sweeps.most_to_prune(hand(sweep.assign(network="mobilenet_v2"), parents=[parent()])))
 
 
 def test_kurtosis_orders_networks():
@@ -163,10 +173,10 @@ def test_when_it_fails():
     of = hand(sweep, parents=[known])
     # L1 has 1, 0.95, 0.9, 0.85, 0.8 of 0.9: most is 0.22, and per tensor 0.4. A vector without values breaks nothing.
     expected = {"C8.cut": 1 / 40, "C8.optimal": 0, "C8.safe": -5, "C8.local": 0.18}
-    assert found(broken.when_it_fails, of) == pytest.approx(expected)
-    [row, *_] = broken.when_it_fails(of)
+    assert found(layer_collapse.when_it_fails, of) == pytest.approx(expected)
+    [row, *_] = layer_collapse.when_it_fails(of)
     assert row.note == "That is narrow, which keeps 1 of 40 values."
-    [exact] = broken.cut(replace(of, mobilenet={"analysis": {"tensors": TENSORS}}))
+    [exact] = layer_collapse.cut(replace(of, mobilenet={"analysis": {"tensors": TENSORS}}))
     assert exact.found.value == 1 / 40 and exact.exact and exact.note == row.note
 
 
@@ -174,37 +184,39 @@ def test_longer_fine_tuning():
     once = two_methods().assign(amount=[0.2, 0.98, 0.5, 0.6, 0.7] * 2, js=0.02, cosine=0.9)
     ten = once.assign(epochs=10, js=[0.01, 0.05, 1, 1, 1, *[2] * 5], cosine=[0.95, 0.7, 1, 1, 1, *[0] * 5])
     expected = {"C9.small": -0.01, "C9.large": 0.03, "C9.small.cosine": 0.05, "C9.large.cosine": -0.2}
-    assert found(prunes.longer, hand(once, ten)) == pytest.approx(expected)
-    assert not list(prunes.longer(hand(ten)))  # nothing after one epoch to hold it against
+    assert found(sweeps.longer, hand(once, ten)) == pytest.approx(expected)
+    assert not list(sweeps.longer(hand(ten)))  # nothing after one epoch to hold it against
 
 
 @pytest.fixture(scope="module")
 def real() -> list[verdicts.Row]:
-    return claims.collect(RESULTS)
+    return collection.collect(RESULTS)
 
 
 def test_every_claim_has_rows_with_their_provenance(real):
-    assert {row.id for row in real} >= set(claims.CLAIMS) - {"C9"}
-    assert [row.id for row in real] == sorted((row.id for row in real), key=list(claims.CLAIMS).index)
+    assert {row.id for row in real} >= set(collection.CLAIMS) - {"C9"}
+    assert [row.id for row in real] == sorted((row.id for row in real), key=list(collection.CLAIMS).index)
     for row in real:
         assert row.sources and row.commits and not any(commit.endswith("-dirty") for commit in row.commits)
         assert (RESULTS.parent / "notebooks" / f"{row.notebook}.py").is_file() and row.command.split()[0] in (
             "wmgp", "python", "papermill",
         )  # fmt: skip
         if math.isfinite(row.found.low):
-            assert row.found.low <= row.found.value <= row.found.high and row.found.n >= verdicts.FEWEST
+            assert row.found.low <= row.found.value <= row.found.high and row.found.n >= MIN_SEEDS
 
 
 def test_json_has_what_it_promises(real):
-    found = json.loads(words.as_json(real))
+    found = json.loads(formatting.as_json(real))
     promised = {"id", "claim", "published", "measured", "low", "high", "n_seeds", "tolerance", "verdict", "data",
                 "notebook", "command"}  # fmt: skip
     assert all(promised <= set(each) and each["verdict"] in verdicts.VERDICTS for each in found)
-    assert words.as_json(claims.collect(RESULTS)) == words.as_json(real)  # the same results, the same bytes
+    assert formatting.as_json(collection.collect(RESULTS)) == formatting.as_json(
+        real
+    )  # the same results, the same bytes
 
 
 def test_published_ranges_are_those_of_the_limits():
-    known = recorded.read(RESULTS)
+    known = records.read(RESULTS)
     well = known.limits["kurtosis_of_kurtoses.well_behaved"]
     names = ("well_behaved_low", "well_behaved_high")
     assert (well.low, well.high) == tuple(known.published[f"kurtosis_of_kurtoses.{name}"] for name in names)
@@ -213,17 +225,17 @@ def test_published_ranges_are_those_of_the_limits():
 
 
 def test_what_may_not_be_shown(real):
-    published = set(recorded.read(RESULTS).published)
+    published = set(records.read(RESULTS).published)
     with pytest.raises(InputError, match="claim C4: no row is measured"):
-        claims.check([row for row in real if row.id != "C4"], published)
+        collection.check([row for row in real if row.id != "C4"], published)
     with pytest.raises(InputError, match=r"published figure new\.figure: no row"):
-        claims.check(real, published | {"new.figure"})
+        collection.check(real, published | {"new.figure"})
     with pytest.raises(InputError, match="claim R, Test accuracy of the parent: a number without provenance"):
-        claims.check([*real, replace(real[0], commits=())], published)
+        collection.check([*real, replace(real[0], commits=())], published)
 
 
 def test_a_table_without_provenance_is_refused(tmp_path):
-    of = replace(recorded.read(RESULTS), folder=tmp_path)
+    of = replace(records.read(RESULTS), folder=tmp_path)
     with pytest.raises(InputError, match=r"speed\.json: expected a JSON object"):
         of.commits("speed.csv")
     for content in ("{}", '{"r": {"date": "2026-01-02"}}'):
@@ -268,7 +280,7 @@ def test_kurtosis_before_training_with_and_without_batch_norm():
 
 def test_the_amount_at_cosine_99_of_every_network():
     """The front falls by 0.02 up to 0.5, so half of that at 0.25."""
-    rows = list(weights.reaches(hand(parents=[record("resnet18", {}), record("lenet5", {})])))
+    rows = list(parent_weights.reaches(hand(parents=[record("resnet18", {}), record("lenet5", {})])))
     assert [row.subject for row in rows] == ["ResNet18 on CIFAR-10", "LeNet-5 on CIFAR-10"]
     assert [row.found.value for row in rows] == pytest.approx([0.25, 0.25])
     assert rows[0].note == "Over the networks here, mean and range: 0.25."
@@ -276,18 +288,18 @@ def test_the_amount_at_cosine_99_of_every_network():
 
 def test_one_run_more():
     """Of 0, 0, 0, 0, 1: mean 0.2, and a half of 2.7764 sqrt(0.2 + 0.04) = 1.3602 for one run more."""
-    said = [weights.one_more([0, 0, 0, 0, 1], published, ".2f") for published in (1.5, 1.6)]
+    said = [parent_weights.one_more([0, 0, 0, 0, 1], published, ".2f") for published in (1.5, 1.6)]
     assert said[0] == "The published run lies inside the interval of one run more, -1.16 to 1.56."
     assert said[1].startswith("The published run lies outside")
 
 
 def test_ratios_of_loss_surfaces(monkeypatch):
     """The prune's loss less the parent's is the distance: ratios of 4, 1 and 0.25, of geometric mean 1."""
-    monkeypatch.setattr(weights.landscape, "distance", lambda parent, prune: prune - parent)
-    monkeypatch.setattr(weights.landscape, "command", lambda *_: "python -m surfaces")
+    monkeypatch.setattr(parent_weights.landscape, "distance", lambda parent, prune: prune - parent)
+    monkeypatch.setattr(parent_weights.landscape, "command", lambda *_: "python -m surfaces")
     arrays = {"plane": np.array([[1.0, 2, 5], [1, 3, 3], [1, 5, 2]]), "amount": np.array([[0, 0.4, 0.02]] * 3)}
     of = replace(hand(), surfaces=[("a.npz", arrays, {"network": "lenet5", "data": "mnist"})])
-    rows = {row.key: row for row in weights.surfaces(of)}
+    rows = {row.key: row for row in parent_weights.surfaces(of)}
     assert rows["C4.ratio"].found.value == pytest.approx(1) and rows["C4.ratio"].note == "Above one in 1 of 3 parents."
     assert rows["landscape.random.amount"].found.value == pytest.approx(0.02)
     assert rows["landscape.l1.l_infinity_distance"].found.value == pytest.approx((1 + 2 + 4) / 3)
@@ -298,7 +310,7 @@ def test_command_line(capsys):
         cli.main(["claims", "--results", str(RESULTS)])
     said = capsys.readouterr().out
     assert ended.value.code == 0 and said.startswith("R  The reference run") and "\nC9  After a small prune" in said
-    assert max(map(len, said.splitlines())) <= words.WIDTH
+    assert max(map(len, said.splitlines())) <= formatting.WIDTH
     with pytest.raises(SystemExit) as ended:
         cli.main(["claims", "--json", "--results", "nowhere"])
     assert ended.value.code == 2 and "nowhere/published.json: expected a JSON object" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from wmgp import InputError
-from wmgp.experiments import collapse
+from wmgp.experiments.statistics import collapse
 
 
 def sweep(seeds=4, noise=0.0, apart=0.0):
@@ -37,7 +37,7 @@ def test_ranks_by_hand():
     """Ranks 1 2 3 4 against 1 3 2 4: 1 - 6 * 2 / (4 * 15) = 0.8; rows without a value are left out."""
     cosines = [0.1, 0.2, 0.3, 0.4, np.nan, 0.5]
     rows = pd.DataFrame({"cosine_pruned": cosines, "up": [1, 3, 2, 4, 0, np.nan], "same": 1.0, "few": np.nan})
-    found = collapse.ranks(rows.assign(down=-rows["up"]), ["up", "down", "same", "few"])
+    found = collapse.rank_correlations(rows.assign(down=-rows["up"]), ["up", "down", "same", "few"])
     assert (found["up"], found["down"]) == pytest.approx((0.8, -0.8))
     assert np.isnan(found["same"]) and np.isnan(found["few"])
 
@@ -82,17 +82,17 @@ def test_each_seed_is_left_out_once():
         return {"mean": float(np.mean(part["y"]))}
 
     half = 2.7764 * 1.5811 / 2.2361
-    assert collapse.leaving_out(rows, mean)["mean"] == pytest.approx((3, 3 - half, 3 + half), abs=1e-3)
-    assert collapse.leaving_out(rows, mean, (2, 4))["mean"] == (3, 2, 4)
-    few = collapse.leaving_out(rows.loc[rows["seed"] < 4], mean)["mean"]
+    assert collapse.jackknife(rows, mean)["mean"] == pytest.approx((3, 3 - half, 3 + half), abs=1e-3)
+    assert collapse.jackknife(rows, mean, (2, 4))["mean"] == (3, 2, 4)
+    few = collapse.jackknife(rows.loc[rows["seed"] < 4], mean)["mean"]
     assert few[0] == 2.5 and np.isnan(few[1:]).all()
-    undefined = collapse.leaving_out(rows, lambda part: {"none": float("nan")})["none"]
+    undefined = collapse.jackknife(rows, lambda part: {"none": float("nan")})["none"]
     assert np.isnan(undefined).all()
 
 
 def test_the_value_lies_in_its_interval():
     """Which it may not where seeds are drawn with replacement, since a curve fits rows that are there twice better."""
-    found = collapse.leaving_out(sweep(seeds=6, noise=0.1), collapse.shares, (0, 1))
+    found = collapse.jackknife(sweep(seeds=6, noise=0.1), collapse.shares, (0, 1))
     for value, low, high in found.values():
         assert 0 <= low < value < high <= 1 and value - low == pytest.approx(high - value)
 
@@ -127,11 +127,11 @@ def test_gap_by_hand():
     assert collapse.differences(rows, 0.9).tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert collapse.differences(rows, 0.9, methods=("random", "l1")).sum() == pytest.approx(-1.5)
     half = 100 * 2.7764 * 0.15811 / 2.23607
-    assert collapse.gap(rows, 0.9, unit=100) == pytest.approx((30, 30 - half, 30 + half), abs=0.01)
-    few = collapse.gap(rows.loc[rows["seed"] < 4], 0.9)
+    assert collapse.mean_difference(rows, 0.9, unit=100) == pytest.approx((30, 30 - half, 30 + half), abs=0.01)
+    few = collapse.mean_difference(rows.loc[rows["seed"] < 4], 0.9)
     assert few[0] == pytest.approx(0.25) and np.isnan(few[1:]).all()
-    assert np.isnan(collapse.gap(rows, 0.5)).all()
-    assert collapse.worded_gap(rows, 0.9, "+.1f") == "+30.0 (+10.4 to +49.6), 5 of 6 seeds"
-    assert collapse.worded_gap(rows.loc[rows["seed"] < 4], 0.9, "+.1f") == "+25.0"
-    assert collapse.worded_gap(rows, 0.5, "+.1f") == ""
+    assert np.isnan(collapse.mean_difference(rows, 0.5)).all()
+    assert collapse.format_mean_difference(rows, 0.9, "+.1f") == "+30.0 (+10.4 to +49.6), 5 of 6 seeds"
+    assert collapse.format_mean_difference(rows.loc[rows["seed"] < 4], 0.9, "+.1f") == "+25.0"
+    assert collapse.format_mean_difference(rows, 0.5, "+.1f") == ""
     assert not collapse.differences(rows.loc[rows["method"] == "l1"], 0.9).size

@@ -13,7 +13,7 @@ import pytest
 import test_notebooks
 
 from notebooks import run as runner
-from wmgp.experiments import results
+from wmgp.experiments.results import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def test_the_network_and_the_data(copy):
     [command] = commands(".venv/bin/wmgp ")
     said = follow([*command, "--amounts", "0", "0.9", "--seeds", "1", "--jobs", "1"], copy)
     assert said == "4 rows added to results/perceptron.csv\n"
-    rows: Any = results.read(copy / "results" / "perceptron.csv")
+    rows: Any = tables.read(copy / "results" / "perceptron.csv")
     assert set(rows["network"]) == {"perceptron"} and set(rows["data"]) == {"digits8x8"}
     assert rows["accuracy_parent"].min() > 0.8
 

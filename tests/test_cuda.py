@@ -7,10 +7,13 @@ from sweeping import few
 from torch import nn
 
 import wmgp
-from wmgp.experiments import data, graphs, job, models, recipes, results, sweep, training
-from wmgp.experiments.benchmarks.sweep import noise
-from wmgp.experiments.descent import Recipe
-from wmgp.measurement import measure
+from benchmarks.sweep import noise
+from wmgp._histogram.measurement import measure
+from wmgp.experiments import data, models
+from wmgp.experiments.results import tables
+from wmgp.experiments.sweep import job, runner
+from wmgp.experiments.training import cuda_graphs, loop, recipes
+from wmgp.experiments.training.sgd import Recipe
 from wmgp.parameters import collect
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -70,15 +73,15 @@ def test_cuda_trains_as_the_cpu_does_and_a_graph_as_its_steps(recipe, monkeypatc
     """An epoch of masked steps: on the CPU, on the GPU one kernel after another, and there as a graph."""
 
     def weights(device, replayed):
-        monkeypatch.setattr(training, "Replayed", replayed)
+        monkeypatch.setattr(loop, "GraphedStep", replayed)
         model, images = small(), data.load("digits", True, device)
         masks = wmgp.prune(model, 0.5)
-        training.train(model, images, 1, 0, recipe, masks)
+        loop.train(model, images, 1, 0, recipe, masks)
         assert not any(p.cpu()[~masks[name]].any() for name, p in model.named_parameters())
         return flat(model)
 
-    cpu, plain = weights("cpu", graphs.Replayed), weights("cuda", lambda step: step)
-    graph, again = weights("cuda", graphs.Replayed), weights("cuda", graphs.Replayed)
+    cpu, plain = weights("cpu", cuda_graphs.GraphedStep), weights("cuda", lambda step: step)
+    graph, again = weights("cuda", cuda_graphs.GraphedStep), weights("cuda", cuda_graphs.GraphedStep)
     assert torch.equal(graph, again)
     torch.testing.assert_close(graph, plain, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(graph, cpu, rtol=0.05, atol=0.05 if recipe.bfloat16 else 2e-3)
@@ -87,19 +90,25 @@ def test_cuda_trains_as_the_cpu_does_and_a_graph_as_its_steps(recipe, monkeypatc
 @pytest.mark.parametrize("network", ["resnet18", "vgg11_bn", "mobilenet_v2"])
 def test_a_seed_repeats_itself(network):
     """Parents by their recipe, an epoch of them."""
-    images, plan = data.on_device(noise(models.INPUTS[network], 3000), "cuda"), recipes.plan(network, "cifar10")
+    images, config = (
+        data.on_device(noise(models.INPUTS[network], 3000), "cuda"),
+        recipes.experiment_config(network, "cifar10"),
+    )
     trained = []
     for _ in range(2):
         trained.append(models.build(network, 0))
-        training.train(trained[-1], images, 1, 0, plan.recipe)
+        loop.train(trained[-1], images, 1, 0, config.recipe)
     assert torch.equal(*map(flat, trained))
 
 
 def test_side_by_side_is_as_alone():
     """Rows of a ResNet's prunes: fine-tuned on streams of their own at once, and one after another."""
     images = data.on_device(noise((3, 32, 32), 3000), "cuda")
-    parent, tuning = models.build("resnet18", 0).cuda(), recipes.plan("resnet18", "cifar10", device="cuda").tuning
-    before = training.evaluate(parent, images)
+    parent, tuning = (
+        models.build("resnet18", 0).cuda(),
+        recipes.experiment_config("resnet18", "cifar10", device="cuda").tuning,
+    )
+    before = loop.evaluate(parent, images)
     prunes = [("l1", 0.0), ("l1", 0.5), ("random", 0.5), ("l1", 0.99)]
     together = job.pruned_together(parent, before, prunes, images, images, 1, tuning, 2)
     for prune, row in zip(prunes, together, strict=True):
@@ -109,6 +118,6 @@ def test_side_by_side_is_as_alone():
 
 def test_a_sweep_on_a_gpu(tmp_path):
     table = tmp_path / "sweep.csv"
-    assert sweep.run([few(("l1", "random"))], table, 2, "cuda") == 32
-    rows = results.read(table)
+    assert runner.run([few(("l1", "random"))], table, 2, "cuda") == 32
+    rows = tables.read(table)
     assert set(rows["device"]) == {"cuda"} and rows["accuracy"].between(0, 1).all()

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 import wmgp
-from wmgp import cli, halves, measurement
-from wmgp.checkpoints import open_checkpoint
-from wmgp.measurement import measure
+from wmgp import cli
+from wmgp._histogram import half_precision, measurement
+from wmgp._histogram.measurement import measure
+from wmgp.io.checkpoints import open_checkpoint
 from wmgp.parameters import collect
 
 GOLDEN = Path(__file__).with_name("golden") / "histograms.json"
@@ -114,7 +115,7 @@ def test_histograms_are_the_same_bits_in_blocks_of_any_size(state, monkeypatch, 
     found, kurtoses = set(), []
     for size in (1 << 12, 9_973, 1 << 16, 1 << 20):
         monkeypatch.setattr(measurement, "CHUNK", size)
-        monkeypatch.setattr(halves, "CHUNK", size)
+        monkeypatch.setattr(half_precision, "CHUNK", size)
         a = wmgp.analyze(state)
         found.add((digest(state), a.optimal.amount, a.optimal.threshold, a.optimal.n_pruned))
         kurtoses.append([a.kurtosis, a.kurtosis_of_kurtoses, *a.front.cosine])

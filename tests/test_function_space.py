@@ -7,47 +7,50 @@ import numpy as np
 import pytest
 import torch
 
+from studies.function_space import measure
 from wmgp import InputError
-from wmgp.experiments import data, recipes, results, sweep, worker
-from wmgp.experiments.presets import PRESETS
-from wmgp.experiments.studies import function_space
+from wmgp.experiments import data
+from wmgp.experiments.results import tables
+from wmgp.experiments.sweep import runner, worker
+from wmgp.experiments.sweep.presets import PRESETS
+from wmgp.experiments.training import recipes
 
 ONE_EPOCH = replace(recipes.DIGITS, epochs=1)
 
 
 def test_probabilities_are_a_softmax():
-    found = function_space.probabilities(np.log([[1.0, 3.0], [2.0, 2.0]]).astype(np.float16))
+    found = measure.probabilities(np.log([[1.0, 3.0], [2.0, 2.0]]).astype(np.float16))
     np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], atol=1e-3)
     assert found.dtype == np.float64
 
 
 def test_networks_that_contradict_each_other_are_ln_2_apart():
     sure, other = np.array([[50.0, -50.0]]), np.array([[-50.0, 50.0]])
-    far = function_space.divergences(np.stack([sure, other]), sure)
+    far = measure.divergences(np.stack([sure, other]), sure)
     np.testing.assert_allclose(far, [0, np.log(2)], atol=1e-12)
 
 
 def test_epochs_away_by_hand():
     way = np.array([0.8, 0.4, 0.5, 0.1, 0.0])
-    found = [function_space.epochs_away(far, way) for far in (0.9, 0.8, 0.5, 0.3, 0.1, 0.05, 0.0)]
+    found = [measure.epochs_away(far, way) for far in (0.9, 0.8, 0.5, 0.3, 0.1, 0.05, 0.0)]
     assert found == pytest.approx([0, 0, 2, 2.5, 3, 3.5, 4])  # at 0.5 and below the second approach counts
 
 
 def test_a_map_keeps_two_groups_apart_and_repeats_itself(rng):
     logits = rng.normal(size=(12, 5, 3)) * 0.1
     logits[6:, :, 0] += 8
-    points = function_space.embedding(logits, 0, 3)
+    points = measure.embedding(logits, 0, 3)
     within = np.linalg.norm(points[:6] - points[:6].mean(axis=0), axis=1).max()
     assert points.shape == (12, 2) and np.linalg.norm(points[:6].mean(axis=0) - points[6:].mean(axis=0)) > 2 * within
-    np.testing.assert_array_equal(points, function_space.embedding(logits, 0, 3))
+    np.testing.assert_array_equal(points, measure.embedding(logits, 0, 3))
     with pytest.raises(InputError, match="perplexity 12: expected a number between 0 and 12"):
-        function_space.embedding(logits, 0, 12)
+        measure.embedding(logits, 0, 12)
 
 
 @pytest.fixture(scope="module")
 def measured():
     with worker.one_thread():
-        return function_space.measure(
+        return measure.measure(
             "lenet5", data.load("digits", True), data.load("digits", False), 0, ONE_EPOCH, (0.0, 0.9)
         )
 
@@ -70,21 +73,21 @@ def test_the_way_ends_at_the_parent(measured):
 def test_prunes_are_those_of_a_sweep(measured, tmp_path):
     """The digits' test set has fewer images than are watched: agreement is over the same ones."""
     [tiny] = PRESETS["tiny"]
-    sweep.run([replace(tiny, amounts=(0.9,))], tmp_path / "rows.csv", 1, "cpu")
-    rows = results.read(tmp_path / "rows.csv").set_index("method")
+    runner.run([replace(tiny, amounts=(0.9,))], tmp_path / "rows.csv", 1, "cpu")
+    rows = tables.read(tmp_path / "rows.csv").set_index("method")
     _, arrays = measured
     said = arrays["logits"].argmax(axis=2)
     for i, method in ((3, "l1"), (5, "random")):
         assert arrays["cosine"][i] == rows["cosine_pruned"][method]
         assert (said[i] == said[1]).mean() == pytest.approx(rows["agreement"][method], abs=0.005)  # half precision
-        far = function_space.divergences(arrays["logits"][[i]], arrays["logits"][1])
+        far = measure.divergences(arrays["logits"][[i]], arrays["logits"][1])
         assert far[0] == pytest.approx(rows["js"][method], rel=1e-2)
 
 
 def test_a_record_has_its_provenance(tmp_path, monkeypatch, measured):
-    monkeypatch.setattr(function_space, "measure", lambda *a: measured)
+    monkeypatch.setattr(measure, "measure", lambda *a: measured)
     out = tmp_path / "made" / "functions.npz"
-    function_space.main(["--data", "digits", "--seed", "0", "--steps", "1", "--out", str(out)])
+    measure.main(["--data", "digits", "--seed", "0", "--steps", "1", "--out", str(out)])
     facts = json.loads(out.with_suffix(".json").read_text())
     assert {"commit", "source_sha256", "data_sha256", "parent_sha256", "recipe"} <= set(facts)
     with np.load(out) as arrays:
@@ -96,5 +99,5 @@ def test_missing_data_are_one_line(capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
-        function_space.main([])
+        measure.main([])
     assert "WMGP_DATA" in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())

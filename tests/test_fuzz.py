@@ -20,7 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import wmgp
-from wmgp.checkpoints import open_checkpoint
+from wmgp.io.checkpoints import open_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
 
@@ -336,7 +336,7 @@ def test_mappings_whose_methods_the_file_replaced(tmp_path):
 MEASURED = """
 import json, re, sys, torch
 from pathlib import Path
-from wmgp.checkpoints import open_checkpoint
+from wmgp.io.checkpoints import open_checkpoint
 import wmgp
 def peak(): return int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) << 10
 try: wmgp.analyze(sys.argv[1])

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from studies.when_it_fails import imagenet_sample
 from wmgp import InputError
-from wmgp.experiments import history, provenance, results, training
 from wmgp.experiments.data import from_arrays
-from wmgp.experiments.studies import imagenet_sample
-from wmgp.pruning import METHODS
+from wmgp.experiments.results import provenance, tables
+from wmgp.experiments.training import history, loop
+from wmgp.pruning_methods import METHODS
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_row_for_each_method_and_amount_and_nothing_is_trained(sample, tmp_pat
     out = tmp_path / "out" / "rows.csv"
     with pytest.warns(UserWarning, match="expected at least 70%: its prunes are no evidence"):
         imagenet_sample.main(["--steps", "1", "--jobs", "1", "--out", str(out)])
-    rows: Any = results.read(out)
+    rows: Any = tables.read(out)
     assert sorted(zip(rows["method"], rows["amount"], strict=True)) == sorted((m, a) for m in METHODS for a in (0, 1))
     assert set(rows["epochs"]) == {0} and rows["accuracy"].equals(rows["accuracy_pruned"])
     nothing = rows[rows["amount"] == 0]
@@ -84,7 +85,7 @@ def test_batches_of_large_images_are_small(monkeypatch):
             seen.append(len(images))
             return images.flatten(1)[:, :10]
 
-    monkeypatch.setattr(training, "PIXELS", 2 * 8 * 8)
+    monkeypatch.setattr(loop, "PIXELS", 2 * 8 * 8)
     data = from_arrays("squares", np.zeros((5, 1, 8, 8), dtype=np.uint8), np.zeros(5))
-    training.evaluate(Sizes(), data)
+    loop.evaluate(Sizes(), data)
     assert seen == [2, 2, 1]

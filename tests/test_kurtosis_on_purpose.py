@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from torch import nn
 
-from wmgp.experiments import data, recipes, results
-from wmgp.experiments.provenance import provenance
-from wmgp.experiments.studies import kurtosis_on_purpose
-from wmgp.experiments.studies import kurtosis_order as order
-from wmgp.experiments.studies.heavy_tails import BASE, VARIANTS
+from studies.kurtosis_on_purpose import correlations as order
+from studies.kurtosis_on_purpose import measure
+from studies.kurtosis_on_purpose.variants import BASE, VARIANTS
+from wmgp.experiments import data
+from wmgp.experiments.results import tables
+from wmgp.experiments.results.provenance import provenance
+from wmgp.experiments.training import recipes
 
 TABLE = Path(__file__).parent.parent / "results" / "kurtosis_on_purpose.csv"
 TWO = VARIANTS[:2]
@@ -28,21 +30,19 @@ TWO = VARIANTS[:2]
 def few(monkeypatch):
     """The command on 96 digits, two variants and three prunes."""
     whole = data.load("digits", False)
-    monkeypatch.setattr(kurtosis_on_purpose, "load", lambda name, train: whole.first(96))
-    monkeypatch.setattr(kurtosis_on_purpose, "base_plan", lambda name: replace(recipes.DIGITS, epochs=1))
-    monkeypatch.setattr(kurtosis_on_purpose, "VARIANTS", TWO)
-    monkeypatch.setattr(kurtosis_on_purpose, "jobs_of", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
+    monkeypatch.setattr(measure, "load", lambda name, train: whole.first(96))
+    monkeypatch.setattr(measure, "base_plan", lambda name: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(measure, "VARIANTS", TWO)
+    monkeypatch.setattr(measure, "jobs_of", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
 
 
 def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_path, capsys):
     out = tmp_path / "kurtosis_on_purpose.csv"
     command = ["--out", str(out), "--data", "digits", "--seeds", "0", "3"]
-    kurtosis_on_purpose.main(command)
-    rows: Any = results.read(out)
+    measure.main(command)
+    rows: Any = tables.read(out)
     runs = provenance(out)
-    assert (
-        tuple(rows.columns) == kurtosis_on_purpose.ROW and len(rows) == 2 * 2 * 3 and not rows["kurtosis"].isna().any()
-    )
+    assert tuple(rows.columns) == measure.ROW and len(rows) == 2 * 2 * 3 and not rows["kurtosis"].isna().any()
     assert set(rows["run"]) == set(runs) and len(runs) == 4
     assert all(
         facts["wall_seconds"] > 0 and facts["variant"]["name"] in rows["variant"].tolist() for facts in runs.values()
@@ -50,19 +50,19 @@ def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_p
     assert rows.loc[rows["amount"] == 0.2, "epochs"].tolist() == [0] * 4
     bare = rows[rows["epochs"] == 0]
     assert bare["accuracy"].equals(bare["accuracy_pruned"])
-    assert results.sweeps(tmp_path) == []  # it is none of them
+    assert tables.sweeps(tmp_path) == []  # it is none of them
     said = capsys.readouterr().out.splitlines()
-    kurtosis_on_purpose.main(command)
+    measure.main(command)
     assert said[-1] == "4 of 4 parents, 3 new rows" and capsys.readouterr().out.splitlines()[-1].endswith("0 new rows")
     text = out.read_text()
     out.write_text("".join(text.splitlines(keepends=True)[:-1]))  # a row is lost, and measured again
-    kurtosis_on_purpose.main(command)
-    assert results.read(out).drop(columns="seconds").equals(rows.drop(columns="seconds"))
+    measure.main(command)
+    assert tables.read(out).drop(columns="seconds").equals(rows.drop(columns="seconds"))
 
 
 def test_a_wrong_data_set_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        kurtosis_on_purpose.main(["--out", str(tmp_path / "x.csv"), "--data", "nothing"])
+        measure.main(["--out", str(tmp_path / "x.csv"), "--data", "nothing"])
     assert "expected" in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -72,19 +72,19 @@ def test_what_weights_say_by_hand():
     with torch.no_grad():
         for i, (size, layer) in enumerate(zip((1, 3, 3), model.parameters(), strict=True)):
             layer.copy_(torch.tensor([[size, -size], [size, -size if i < 2 else 0.001]]))
-    said = kurtosis_on_purpose.described(model)
+    said = measure.described(model)
     pool = torch.cat([p.detach().flatten() for p in model.parameters()]).double()
     assert said["kurtosis_about_zero"] == pytest.approx((pool**4).mean() / (pool**2).mean() ** 2)
     assert said["norm"] == pytest.approx((4 + 36 + 27) ** 0.5, rel=1e-6) and said["near_zero"] == pytest.approx(1 / 12)
     # (sum |w|)^2 / sum w^2 = 25^2 / 67 of 12 weights count.
     assert said["effective"] == pytest.approx(1 - 25.001**2 / 67 / 12, rel=1e-5)
-    assert set(said) == set(kurtosis_on_purpose.OF_PARENT) - {"variant", "moved", "parent_epochs"}
+    assert set(said) == set(measure.OF_PARENT) - {"variant", "moved", "parent_epochs"}
 
 
 @pytest.mark.skipif(not TABLE.exists(), reason="not recorded")
 def test_what_is_recorded():
-    rows, runs = results.read(TABLE), provenance(TABLE)
-    assert tuple(rows.columns) == kurtosis_on_purpose.ROW and set(rows["run"]) == set(runs)
+    rows, runs = tables.read(TABLE), provenance(TABLE)
+    assert tuple(rows.columns) == measure.ROW and set(rows["run"]) == set(runs)
     assert not [run for run, facts in runs.items() if facts["commit"].endswith("-dirty")]
     jobs = [sorted(zip(part["amount"], part["epochs"], strict=True)) for _, part in rows.groupby("run")]
     assert all(each == jobs[0] and len(set(each)) == len(each) for each in jobs)

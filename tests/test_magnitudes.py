@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wmgp
-from wmgp import measurement
-from wmgp.kernels import drain, first_pass
-from wmgp.magnitudes import Histogram
-from wmgp.measurement import measure
+from wmgp._histogram import measurement
+from wmgp._histogram.kernels import drain, first_pass
+from wmgp._histogram.magnitudes import Histogram
+from wmgp._histogram.measurement import measure
 from wmgp.parameters import Parameter, collect
 
 GRID = np.arange(101) / 100
@@ -183,7 +183,7 @@ def test_threads_and_order_leave_no_trace(rng, monkeypatch, histogram):
 
 
 def test_counters_are_drained_before_they_overflow(rng, monkeypatch, histogram):
-    from wmgp import kernels
+    from wmgp._histogram import kernels
 
     values = {"a.weight": np.full(200_000, 0.75, dtype=np.float32), "b.weight": rng.random(9000).astype(np.float32)}
     plain = measure(collect(values)).histogram
@@ -194,7 +194,7 @@ def test_counters_are_drained_before_they_overflow(rng, monkeypatch, histogram):
 
 def test_bounds_of_the_packed_counters():
     """The fullest block: every slot sum at its largest still fits below the count, and the squares in 64 bits."""
-    from wmgp.kernels import FLUSH, SLOTS
+    from wmgp._histogram.kernels import FLUSH, SLOTS
 
     assert FLUSH * (SLOTS - 1) < 1 << 38
     assert FLUSH << 38 < 1 << 64

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import wmgp
-from wmgp.experiments import published
+from wmgp.experiments import published_method
 
 AMOUNTS = [0.01, 0.5, 0.83]
 
@@ -43,13 +43,13 @@ def network(name):
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2", "transformer"])
 def test_the_grid_is_the_authors_prunes(name):
     net = network(name)
-    expected = published.front(net, AMOUNTS, exact=True).numpy()
+    expected = published_method.front(net, AMOUNTS, exact=True).numpy()
     np.testing.assert_allclose(wmgp.pareto_front(net, AMOUNTS).cosine, expected, atol=1e-9, rtol=0)
 
 
 def test_their_float32_cosine_is_not_exact():
     net = network("resnet18")
-    error = published.front(net, [0.5], exact=False).numpy() - wmgp.pareto_front(net, [0.5]).cosine
+    error = published_method.front(net, [0.5], exact=False).numpy() - wmgp.pareto_front(net, [0.5]).cosine
     assert 1e-7 < abs(error[0]) < 1e-2
 
 

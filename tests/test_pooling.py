@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from wmgp.experiments.pooling import HalvingPool
+from wmgp.experiments.training.pooling import HalvingPool
 
 SIZES = st.integers(2, 7)
 

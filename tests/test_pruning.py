@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 import wmgp
-from wmgp.experiments.published import pool
+from wmgp.experiments.published_method import pool
 from wmgp.pruning import to_torch_prune
+from wmgp.pruning_methods import METHODS
 
 
 def small_net(seed=0):
@@ -57,7 +58,7 @@ def test_ties_are_pruned_exactly_too(values, amount):
 @pytest.mark.parametrize("levels", [3, 10**6])
 def test_global_l1_prunes_what_a_stable_sort_puts_first(rng, monkeypatch, histogram, levels, dtype, amount):
     """Also where most values are equal, and where blocks end within tensors."""
-    monkeypatch.setattr("wmgp.pruning.CHUNK", 1000)
+    monkeypatch.setattr("wmgp.pruning_methods.CHUNK", 1000)
     sizes = [4321, 0, 1, 2000, 999]
     drawn = (torch.tensor(rng.integers(-levels, levels + 1, n) / levels) for n in sizes)
     state = {f"{i}.weight": values.to(dtype) for i, values in enumerate(drawn)}
@@ -148,7 +149,7 @@ def test_normalized_l1_of_tensors_with_few_values():
     assert pruned_by("l1_normalized", source, 3) == {"a": [0, 1, 2], "b": []}
 
 
-@pytest.mark.parametrize("method", wmgp.pruning.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_an_empty_tensor_has_an_empty_mask(method):
     masks = wmgp.global_masks({"e.weight": np.zeros((0, 3)), "w.weight": np.arange(1.0, 5.0)}, 0.5, method)
     assert masks["e.weight"].shape == (0, 3) and int(masks["w.weight"].sum()) == 2
@@ -335,6 +336,6 @@ def test_masks_of_half_precision():
 
 
 def test_more_values_than_a_random_prune_can_draw_from(monkeypatch):
-    monkeypatch.setattr("wmgp.pruning.RANDOM_LIMIT", 10)
+    monkeypatch.setattr("wmgp.pruning_methods.RANDOM_LIMIT", 10)
     with pytest.raises(wmgp.InputError, match="method random: expected fewer than 10 prunable values, found 12"):
         wmgp.global_masks({"weight": np.ones((3, 4), dtype=np.float32)}, 0.5, "random")

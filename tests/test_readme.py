@@ -43,7 +43,7 @@ def test_recorded_output_agrees_with_the_record_that_has_provenance():
 
 
 def test_readme_shows_the_benchmark():
-    from wmgp.experiments.benchmarks.analyze import with_table
+    from benchmarks.analyze import with_table
 
     table = (ROOT / "results" / "benchmark.csv").read_text(encoding="utf-8")
     assert with_table(README, table) == README

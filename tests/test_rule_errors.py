@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import wmgp
-from wmgp.experiments import rule_errors
+from wmgp.experiments.statistics import rule_errors
 from wmgp.rules import RULES, recommendations
 
 FRONT = {"amount": [0.0, 0.5, 1.0], "cosine": [1.0, 0.9, 0.0]}

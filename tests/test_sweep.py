@@ -21,34 +21,24 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 import wmgp
-from wmgp import InputError, cli
-from wmgp.experiments import (
-    augment,
-    backends,
-    data,
-    descent,
-    graphs,
-    job,
-    models,
-    presets,
-    recipes,
-    results,
-    sweep,
-    sweep_cli,
-    training,
-    worker,
-)
-from wmgp.experiments.descent import REFERENCE, Recipe
-from wmgp.experiments.presets import Sweep
+from wmgp import InputError
+from wmgp import cli as wmgp_cli
+from wmgp.experiments import data, models
+from wmgp.experiments.results import tables
+from wmgp.experiments.sweep import backends, cli, job, presets, runner, worker
+from wmgp.experiments.sweep.presets import Sweep
+from wmgp.experiments.training import augmentation, cuda_graphs, loop, recipes, sgd
+from wmgp.experiments.training.sgd import REFERENCE, Recipe
+from wmgp.pruning_methods import METHODS
 
 HERE = Path(__file__).parent
-METHODS = ("l1", "random")
+TWO_METHODS = ("l1", "random")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
 
 
 def cells(table):
     """The rows but for how long they took, in an order of their own."""
-    rows = results.read(table).drop(columns="seconds")
+    rows = tables.read(table).drop(columns="seconds")
     return rows.sort_values(["seed", "method", "amount"]).reset_index(drop=True)
 
 
@@ -61,7 +51,7 @@ def same(a, b):
 def whole(tmp_path_factory):
     """The table of the sweep in this process, never stopped."""
     table = tmp_path_factory.mktemp("whole") / "sweep.csv"
-    assert sweep.run([few(METHODS)], table, device="cpu") == 32
+    assert runner.run([few(TWO_METHODS)], table, device="cpu") == 32
     return table
 
 
@@ -86,29 +76,29 @@ def finish(process, seconds):
 
 
 def test_a_sweep_has_every_row_and_each_is_that_job(whole):
-    rows: Any = results.read(whole)
-    assert list(rows.columns) == list(results.SWEEP) and set(results.COLUMNS) < set(rows.columns)
+    rows: Any = tables.read(whole)
+    assert list(rows.columns) == list(tables.SWEEP) and set(tables.COLUMNS) < set(rows.columns)
     keys = set(zip(rows["seed"], rows["method"], rows["amount"], strict=True))
-    assert len(rows) == 32 and keys == {(s, m, a) for s in (0, 1) for m in METHODS for a in presets.grid(7)}
+    assert len(rows) == 32 and keys == {(s, m, a) for s in (0, 1) for m in TWO_METHODS for a in presets.grid(7)}
     assert set(rows["data"]) == {"few"} and set(rows["network"]) == {"mine"} and rows["run"].nunique() == 2
-    mine = few(METHODS)
-    assert mine.load is not None and mine.plan is not None
+    mine = few(TWO_METHODS)
+    assert mine.load is not None and mine.config is not None
     images = mine.load(True), mine.load(False)
     parent = models.build("lenet5", 1)
-    training.train(parent, images[0], 2, 1, mine.plan.recipe)
+    loop.train(parent, images[0], 2, 1, mine.config.recipe)
     row = rows[(rows["seed"] == 1) & (rows["method"] == "random") & (rows["amount"] == round(4 / 7, 10))].iloc[0]
-    before = training.evaluate(parent, images[1])
-    expected = job.pruned(parent, before, "random", row["amount"], *images, worker.FINE_TUNING + 1, mine.plan.tuning)
+    before = loop.evaluate(parent, images[1])
+    expected = job.pruned(parent, before, "random", row["amount"], *images, worker.FINE_TUNING + 1, mine.config.tuning)
     for name in set(expected) - {"seconds"}:
         assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
 
 def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
     """Settings name neither amounts nor methods: the same parents serve both."""
-    asked = few(METHODS)
+    asked = few(TWO_METHODS)
     halves = [replace(asked, amounts=asked.amounts[:3]), replace(asked, amounts=asked.amounts[2:], seeds=(0,))]
     told = []
-    rows = sweep.run(halves, tmp_path / "sweep.csv", device="cpu", progress=lambda *what: told.append(what))
+    rows = runner.run(halves, tmp_path / "sweep.csv", device="cpu", progress=lambda *what: told.append(what))
     assert rows == 2 * 2 * 3 + 2 * 5 and ("parents", 3, 3) in told
     expected = cells(whole)
     expected = expected[(expected["seed"] == 0) | (expected["amount"] <= asked.amounts[2])].reset_index(drop=True)
@@ -116,25 +106,25 @@ def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
 
 
 def test_a_run_names_all_that_decides_it(whole):
-    for run, recorded in results.provenance(whole).items():
-        rows = results.read(whole)
+    for run, recorded in tables.provenance(whole).items():
+        rows = tables.read(whole)
         assert set(rows.loc[rows["run"] == run, "seed"]) == {recorded["seed"]}
         assert len(recorded["parent_sha256"]) == len(recorded["source_sha256"]) == 64
         assert {"data_sha256", "recipe", "tuning", "parent_epochs", "start", "device", "commit"} <= set(recorded)
 
 
 def test_the_same_seeds_give_the_same_rows(whole, tmp_path):
-    assert sweep.run([few(METHODS)], tmp_path / "again.csv", device="cpu") == 32
+    assert runner.run([few(TWO_METHODS)], tmp_path / "again.csv", device="cpu") == 32
     assert same(whole, tmp_path / "again.csv")
 
 
 def test_metrics_of_a_network_that_loses_everything(whole):
     """All outputs are 0: the loss is ln 10, one class is said always, and no cosine is defined."""
-    rows: Any = results.read(whole)
+    rows: Any = tables.read(whole)
     last = rows[rows["amount"] == 1]
     assert len(last) == 4 and last["min_survival"].eq(0).all() and last["cosine"].isna().all()
     assert last["loss"].to_numpy() == pytest.approx(np.log(10), abs=1e-6)
-    load = few(METHODS).load
+    load = few(TWO_METHODS).load
     assert load is not None
     images = load(False)
     assert last["accuracy"].to_numpy() == pytest.approx((images.labels == 0).double().mean().item())
@@ -148,15 +138,15 @@ def test_a_sweep_goes_on_where_it_was(whole, tmp_path):
     lines = whole.read_text().splitlines(keepends=True)
     table.write_text("".join(lines[:20]) + lines[20][:30])  # nineteen rows, and one that was being written
     table.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
-    assert sweep.run([few(METHODS)], table, device="cpu") == 13
+    assert runner.run([few(TWO_METHODS)], table, device="cpu") == 13
     assert same(whole, table)
     before = table.read_bytes()
-    assert sweep.run([few(METHODS)], table, device="cpu") == 0 and table.read_bytes() == before
+    assert runner.run([few(TWO_METHODS)], table, device="cpu") == 0 and table.read_bytes() == before
 
 
 def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
     table = tmp_path / "sweep.csv"
-    process = start(table, "loky", 2, METHODS)
+    process = start(table, "loky", 2, TWO_METHODS)
     deadline = time.monotonic() + 100
     while not table.exists() or table.read_bytes().count(b"\n") < 4:
         assert process.poll() is None and time.monotonic() < deadline
@@ -165,7 +155,7 @@ def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
     process.communicate()
     kept = table.read_bytes().count(b"\n") - 1
     assert 3 <= kept < 32
-    assert sweep.run([few(METHODS)], table, device="cpu") == 32 - kept
+    assert runner.run([few(TWO_METHODS)], table, device="cpu") == 32 - kept
     assert same(whole, table)
 
 
@@ -203,7 +193,7 @@ def alive(group):
 def test_two_sweeps_share_a_table(whole, tmp_path):
     """Both of them measure l1; no row is there twice."""
     table = tmp_path / "sweep.csv"
-    both = [start(table, "loky", 1, methods) for methods in (METHODS, ("l1",))]
+    both = [start(table, "loky", 1, methods) for methods in (TWO_METHODS, ("l1",))]
     for process in both:
         finish(process, 150)
     assert same(whole, table)
@@ -215,9 +205,9 @@ def test_threads_of_a_process_give_the_same_rows(tmp_path):
     def build(seed):
         return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 20), nn.Dropout(0.5), nn.ReLU(), nn.Linear(20, 10))
 
-    asked = replace(few(METHODS), amounts=(0.5, 0.9), seeds=(0, 1, 2, 3), build=build)
+    asked = replace(few(TWO_METHODS), amounts=(0.5, 0.9), seeds=(0, 1, 2, 3), build=build)
     for backend in ("sequential", "threading"):
-        assert sweep.run([asked], tmp_path / f"{backend}.csv", 4, "cpu", backend) == 16
+        assert runner.run([asked], tmp_path / f"{backend}.csv", 4, "cpu", backend) == 16
         shutil.rmtree(tmp_path / "parents")
     assert same(tmp_path / "sequential.csv", tmp_path / "threading.csv")
 
@@ -225,10 +215,10 @@ def test_threads_of_a_process_give_the_same_rows(tmp_path):
 def test_a_row_is_added_once(whole, tmp_path):
     table = tmp_path / "copy.csv"
     table.write_bytes(whole.read_bytes())
-    row = results.read(whole).iloc[3].to_dict()
-    results.append_row(table, row, unless=sweep.KEY)
+    row = tables.read(whole).iloc[3].to_dict()
+    tables.append_row(table, row, unless=runner.KEY)
     assert table.read_bytes() == whole.read_bytes()
-    results.append_row(table, {**row, "amount": 0.123}, unless=sweep.KEY)
+    tables.append_row(table, {**row, "amount": 0.123}, unless=runner.KEY)
     assert len(table.read_text().splitlines()) == 34
 
 
@@ -239,30 +229,30 @@ def test_a_corrupt_line_stops_a_sweep_before_it_starts(whole, tmp_path):
     table.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
     before = table.read_bytes()
     with pytest.raises(InputError, match=r"sweep\.csv, line 6: expected 21 columns, found 20"):
-        sweep.run([few(METHODS)], table, device="cpu")
+        runner.run([few(TWO_METHODS)], table, device="cpu")
     assert table.read_bytes() == before
     other = tmp_path / "other.csv"
     header, rest = whole.read_text().split("\n", 1)
     other.write_text(f"{header},rule\n{rest}".replace("\n", ",optimal\n").replace("rule,optimal", "rule"))
     other.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
     with pytest.raises(InputError, match=r"other\.csv: expected a table of the columns network, data.*loss_parent$"):
-        sweep.run([few(METHODS)], other, device="cpu")
+        runner.run([few(TWO_METHODS)], other, device="cpu")
 
 
 def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch):
-    table, append, room = tmp_path / "sweep.csv", results.append_row, iter(range(3))
+    table, append, room = tmp_path / "sweep.csv", tables.append_row, iter(range(3))
 
     def full(*arguments, **more):
         if next(room, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         append(*arguments, **more)
 
-    monkeypatch.setattr(sweep, "append_row", full)
+    monkeypatch.setattr(runner, "append_row", full)
     with pytest.raises(InputError, match=r"sweep\.csv: No space left on device$"):
-        sweep.run([few(METHODS)], table, device="cpu")
-    assert len(results.read(table)) == 3
-    monkeypatch.setattr(sweep, "append_row", append)
-    assert sweep.run([few(METHODS)], table, device="cpu") == 29
+        runner.run([few(TWO_METHODS)], table, device="cpu")
+    assert len(tables.read(table)) == 3
+    monkeypatch.setattr(runner, "append_row", append)
+    assert runner.run([few(TWO_METHODS)], table, device="cpu") == 29
     assert same(whole, table)
 
 
@@ -273,7 +263,7 @@ def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch)
 def test_a_worker_is_killed_and_the_rows_are_the_same(whole, tmp_path, backend, package):
     pytest.importorskip(package)
     table = tmp_path / "sweep.csv"
-    process = start(table, backend, 2, METHODS, "kill")
+    process = start(table, backend, 2, TWO_METHODS, "kill")
     finish(process, 240)
     assert (tmp_path / "pids" / "killed").exists()
     assert len(list((tmp_path / "pids").iterdir())) >= 3  # two workers, and the mark
@@ -328,7 +318,7 @@ def test_the_book_s_example_runs(tmp_path):
         command = [sys.executable, "-W", "error", "mine.py"]
         done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, f"{added} rows added\n"), done.stderr
-    rows: Any = results.read(tmp_path / "results" / "mlp.csv")
+    rows: Any = tables.read(tmp_path / "results" / "mlp.csv")
     assert set(rows["network"]) == {"mlp"} and rows["accuracy_parent"].min() > 0.8
 
 
@@ -403,7 +393,7 @@ def test_torchvision_s_weights_keep_all_but_the_last_layer(monkeypatch):
 def test_crops_and_flips_are_pieces_of_the_padded_image(rng):
     images = rng.integers(1, 256, (40, 2, 5, 6), dtype=np.uint8)
     made = data.from_arrays("x", images, np.arange(40) % 10)
-    [(batch, labels)] = augment.batches(made, 40, torch.Generator().manual_seed(0), crop=2, flip=True)
+    [(batch, labels)] = augmentation.batches(made, 40, torch.Generator().manual_seed(0), crop=2, flip=True)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     assert labels.tolist() == made.labels[order].tolist()
     padded, found = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2))), set()
@@ -421,15 +411,20 @@ def test_crops_and_flips_are_pieces_of_the_padded_image(rng):
 
 def test_every_network_has_its_recipes():
     for network in models.NETWORKS:
-        assert recipes.plan(network, "cifar10", "reference").recipe == REFERENCE or network in ("resnet18", "vgg11_bn")
-        assert recipes.plan(network, "cifar10", "strong").tuning.learning_rate == REFERENCE.learning_rate
-        assert recipes.plan(network, "cifar10", device="cuda").tuning.bfloat16 == (not network.startswith("lenet"))
-    assert recipes.plan("lenet5", "mnist") == recipes.Plan(REFERENCE, 25)
-    assert recipes.plan("lenet5", "digits") == recipes.DIGITS
-    assert not recipes.plan("mobilenet_v2", "cifar10", device="cpu").recipe.bfloat16
-    assert recipes.plan("mobilenet_v2", "cifar10", "imagenet").weights == "IMAGENET1K_V1"
+        assert recipes.experiment_config(network, "cifar10", "reference").recipe == REFERENCE or network in (
+            "resnet18",
+            "vgg11_bn",
+        )
+        assert recipes.experiment_config(network, "cifar10", "strong").tuning.learning_rate == REFERENCE.learning_rate
+        assert recipes.experiment_config(network, "cifar10", device="cuda").tuning.bfloat16 == (
+            not network.startswith("lenet")
+        )
+    assert recipes.experiment_config("lenet5", "mnist") == recipes.ExperimentConfig(REFERENCE, 25)
+    assert recipes.experiment_config("lenet5", "digits") == recipes.DIGITS
+    assert not recipes.experiment_config("mobilenet_v2", "cifar10", device="cpu").recipe.bfloat16
+    assert recipes.experiment_config("mobilenet_v2", "cifar10", "imagenet").weights == "IMAGENET1K_V1"
     with pytest.raises(InputError, match="recipe 'imagenet': expected one of reference, strong for network 'lenet5'"):
-        recipes.plan("lenet5", "mnist", "imagenet")
+        recipes.experiment_config("lenet5", "mnist", "imagenet")
 
 
 def test_the_rate_is_a_triangle():
@@ -473,8 +468,8 @@ def test_masked_steps_are_torch_s_pruned_steps(recipe):
     def keep(model, into):
         return lambda epoch: into.append({name: p.detach().clone() for name, p in model.named_parameters()})
 
-    training.train(ours, images, 5, 1, recipe, masks, keep(ours, steps[0]))
-    training.train(torchs, images, 5, 1, recipe, None, keep(torchs, steps[1]))
+    loop.train(ours, images, 5, 1, recipe, masks, keep(ours, steps[0]))
+    loop.train(torchs, images, 5, 1, recipe, None, keep(torchs, steps[1]))
     assert len(steps[0]) == 5
     for mine, theirs in zip(*steps, strict=True):
         for name, mask in masks.items():
@@ -491,9 +486,9 @@ def test_evaluating_on_the_way_brings_no_pruned_weight_back():
     wmgp.apply_masks(model, masks)
 
     def look(epoch):
-        training.evaluate(model, images)
+        loop.evaluate(model, images)
 
-    training.train(model, images, 2, 0, Recipe(0.05, 0.9, 0.01, 64, channels_last=False), masks, after_epoch=look)
+    loop.train(model, images, 2, 0, Recipe(0.05, 0.9, 0.01, 64, channels_last=False), masks, after_epoch=look)
     weights = dict(model.named_parameters())
     assert not any(weights[name][~mask].any() for name, mask in masks.items())
 
@@ -506,7 +501,7 @@ def test_dropout_is_decided_by_the_seed():
         torch.manual_seed(drawn)
         before = torch.get_rng_state()
         nn.init.ones_(model.get_parameter("6.weight"))
-        training.train(model, images, 1, seed, Recipe(0.05, batch_size=512))
+        loop.train(model, images, 1, seed, Recipe(0.05, batch_size=512))
         assert torch.equal(torch.get_rng_state(), before)
         trained.append(torch.cat([p.flatten() for p in model.parameters()]))
     assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], trained[2])
@@ -523,7 +518,7 @@ def test_a_replayed_step_is_the_step():
     def step_into(into):
         return lambda x, y: into.append((x.clone(), y.clone()))
 
-    replayed = graphs.Replayed(step_into(taken[1]), record)
+    replayed = cuda_graphs.GraphedStep(step_into(taken[1]), record)
     for batch in batches:
         step_into(taken[0])(batch, -batch)
         replayed(batch, -batch)
@@ -538,10 +533,10 @@ def test_networks_trained_together_are_those_trained_alone():
     alone, together = [[Small() for _ in range(3)] for _ in range(2)]
     masks = [wmgp.prune(model, 0.3 * number, "random", generator=number) for number, model in enumerate(alone)]
     for model, mask in zip(alone, masks, strict=True):
-        training.train(model, images, 2, 4, recipe, mask)
+        loop.train(model, images, 2, 4, recipe, mask)
     for model, mask in zip(together, masks, strict=True):
         wmgp.apply_masks(model, mask)
-    training.train_together(together, images, 2, 4, recipe, masks)
+    loop.train_together(together, images, 2, 4, recipe, masks)
     for one, other in zip(alone, together, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
@@ -551,7 +546,7 @@ def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
     recipe = Recipe(0.1, 0.9, 5e-4, nesterov=True)
     plain, fused = Small(), Small()
     rate = torch.tensor(0.1)
-    optimizers = descent.optimizer(plain, recipe, 0.1), descent.optimizer(fused, recipe, rate)
+    optimizers = sgd.optimizer(plain, recipe, 0.1), sgd.optimizer(fused, recipe, rate)
     inputs = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     for step in range(4):
         optimizers[0].param_groups[0]["lr"] = 0.1 / (step + 1)
@@ -568,11 +563,11 @@ def test_half_precision_keeps_the_weights_whole_and_the_zeros():
     images = data.load("digits", True)
     model = Small()
     before, masks = copy.deepcopy(model), wmgp.prune(model, 0.5)
-    training.train(model, images, 3, 0, Recipe(0.05, batch_size=32, bfloat16=True), masks)
+    loop.train(model, images, 3, 0, Recipe(0.05, batch_size=32, bfloat16=True), masks)
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert not any(p[~masks[name]].any() for name, p in model.named_parameters())
     test = data.load("digits", False)
-    assert training.evaluate(model, test).accuracy > training.evaluate(before, test).accuracy + 0.5
+    assert loop.evaluate(model, test).accuracy > loop.evaluate(before, test).accuracy + 0.5
 
 
 # -- what is refused, and the command -------------------------------------------------------------------------------
@@ -586,16 +581,16 @@ def test_half_precision_keeps_the_weights_whole_and_the_zeros():
     ({"data": "mnits"}, "data 'mnits': expected one of digits"),
     ({"recipe": "best"}, "recipe 'best': expected one of reference, strong"),
     ({"seeds": ()}, "at least one method, one amount and one seed"),
-    ({"build": lambda seed: Small()}, "a network of your own needs a plan"),
+    ({"build": lambda seed: Small()}, "a network of your own needs a config"),
 ])  # fmt: skip
 def test_bad_sweeps_are_refused_before_anything_is_written(tmp_path, wrong, said):
     with pytest.raises(InputError, match=said):
-        sweep.run([replace(Sweep(), **wrong)], tmp_path / "sweep.csv", device="cpu")
+        runner.run([replace(Sweep(), **wrong)], tmp_path / "sweep.csv", device="cpu")
     assert not list(tmp_path.iterdir())
 
 
 def run(capsys, *arguments):
-    code = cli._run([str(argument) for argument in arguments])
+    code = wmgp_cli._run([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -607,7 +602,7 @@ def test_the_command_runs_a_preset_and_goes_on(tmp_path, capsys):
     more = "--methods", "l1", "lamp", "--amounts", "0:1:0.5", "0.9"
     code, out, _ = run(capsys, "sweep", "--preset", "tiny", *more, "--jobs", 1, "--device", "cpu", "--out", table)
     assert (code, out) == (0, f"5 rows added to {table}\n")
-    rows = results.read(table)
+    rows = tables.read(table)
     assert set(rows.loc[rows["method"] == "lamp", "amount"]) == {0, 0.5, 0.9, 1}
     code, out, _ = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--device", "cpu", "--out", table)
     assert (code, out) == (0, f"{table} has every row already\n")
@@ -618,8 +613,8 @@ def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
     for more in ((), ("--tuning-epochs", 3), ("--tuning-epochs", 0)):
         code, out, _ = run(capsys, "sweep", *tiny, *more, "--jobs", 1, "--device", "cpu", "--out", table)
         assert (code, out) == (0, f"1 rows added to {table}\n")
-    rows: Any = results.read(table)
-    runs = results.provenance(table)
+    rows: Any = tables.read(table)
+    runs = tables.provenance(table)
     assert rows["epochs"].tolist() == [1, 3, 0] and len(set(rows["run"])) == 3
     assert len({run["parent_sha256"] for run in runs.values()}) == 1
     assert rows["accuracy"][2] == rows["accuracy_pruned"][2] and len(set(rows["loss"])) == 3
@@ -660,7 +655,7 @@ def test_what_can_be_no_table_is_refused_before_anything_is_trained(tmp_path, ca
     def train(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(sweep, "run", train)
+    monkeypatch.setattr(runner, "run", train)
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe.csv")
     code, printed, err = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--out", out)
@@ -670,7 +665,7 @@ def test_what_can_be_no_table_is_refused_before_anything_is_trained(tmp_path, ca
 
 @pytest.mark.filterwarnings("default")
 def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(recipes.NEEDED, ("lenet5", "digits"), 0.999)
+    monkeypatch.setitem(recipes.MIN_PARENT_ACCURACY, ("lenet5", "digits"), 0.999)
     tiny = "--preset", "tiny", "--jobs", 1, "--device", "cpu"
     code, out, err = run(capsys, "sweep", *tiny, "--out", tmp_path / "t.csv")
     assert code == 0 and out.startswith("6 rows added")
@@ -680,18 +675,18 @@ def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatc
 
 
 def test_values_of_options():
-    assert sweep_cli.repeated(["--methods", "l1", "random", "--out", "x"]) == [
+    assert cli.repeated(["--methods", "l1", "random", "--out", "x"]) == [
         "--methods", "l1", "--methods", "random", "--out", "x",
     ]  # fmt: skip
-    assert sweep_cli._amounts(["0:1:0.05"]) == presets.grid(20) == tuple(i / 20 for i in range(21))
-    assert sweep_cli._amounts(["0:1:0.01"]) == presets.FINE and sweep_cli._amounts(["0.5", "0:0.3:0.1"])[-1] == 0.3
-    assert sweep_cli._seeds(["0-3", "7", "2"]) == (0, 1, 2, 3, 7)
+    assert cli._amounts(["0:1:0.05"]) == presets.grid(20) == tuple(i / 20 for i in range(21))
+    assert cli._amounts(["0:1:0.01"]) == presets.PERCENT_GRID and cli._amounts(["0.5", "0:0.3:0.1"])[-1] == 0.3
+    assert cli._seeds(["0-3", "7", "2"]) == (0, 1, 2, 3, 7)
 
 
 def test_presets_name_what_there_is():
     for name, each in presets.PRESETS.items():
         for one in each:
-            assert set(one.methods) <= set(wmgp.pruning.METHODS) and (one.build or one.network in models.NETWORKS), name
-            assert one.plan or recipes.plan(one.network, one.data, one.recipe)
+            assert set(one.methods) <= set(METHODS) and (one.build or one.network in models.NETWORKS), name
+            assert one.config or recipes.experiment_config(one.network, one.data, one.recipe)
     [quick] = presets.PRESETS["quick"]
     assert quick.data == "digits"  # ships with the package: needs nothing else

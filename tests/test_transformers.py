@@ -10,19 +10,20 @@ import pytest
 import torch
 
 import wmgp
-from wmgp.experiments import data, results
-from wmgp.experiments.descent import Recipe
-from wmgp.experiments.provenance import provenance
-from wmgp.experiments.recipes import DIGITS
-from wmgp.experiments.studies import transformers
-from wmgp.experiments.studies.transformers import METHODS, POOLS, Study
-from wmgp.experiments.studies.vit import vit
-from wmgp.experiments.training import evaluate, train
+from studies.transformers import measure
+from studies.transformers.measure import METHODS, POOLS, Study
+from studies.transformers.vit import vit
+from wmgp.experiments import data
+from wmgp.experiments.results import tables
+from wmgp.experiments.results.provenance import provenance
+from wmgp.experiments.training.loop import evaluate, train
+from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.training.sgd import Recipe
 from wmgp.pruning import apply_masks, global_masks
 
 RECORDED = Path(__file__).parent.parent / "results" / "vit_fashion_mnist.csv"
-PLAN = replace(DIGITS, epochs=1)
-STUDY = Study("digits", PLAN, (0.0, 0.6), (1,))
+CONFIG = replace(DIGITS, epochs=1)
+STUDY = Study("digits", CONFIG, (0.0, 0.6), (1,))
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def few(monkeypatch):
     """96 digits in place of all of them."""
     images = data.load("digits", True).first(96)
     few = data.from_arrays("few", images.images.numpy(), images.labels.numpy())
-    monkeypatch.setattr(transformers, "load", lambda name, train: few)
-    caches = transformers._images, transformers._held
+    monkeypatch.setattr(measure, "load", lambda name, train: few)
+    caches = measure._images, measure._held
     for cache in caches:
         cache.cache_clear()
     yield few
@@ -61,7 +62,7 @@ def test_a_row_by_hand(few):
     model = vit(0)
     train(model, few, 2, 0, Recipe(0.05, batch_size=16))
     before = evaluate(model, few)
-    row = transformers.pruned(model, before, "weight_bias", "l1", 0.5, few, few, 0, replace(PLAN, tuning_epochs=0))
+    row = measure.pruned(model, before, "weight_bias", "l1", 0.5, few, few, 0, replace(CONFIG, tuning_epochs=0))
     total = sum(p.numel() for p in model.parameters())
     pooled = sum(p.numel() for name, p in model.named_parameters() if name.rpartition(".")[2] in ("weight", "bias"))
     assert row["share"] == round(0.5 * pooled) / total and row["accuracy_parent"] == before.accuracy
@@ -77,11 +78,11 @@ def test_a_row_by_hand(few):
 
 def test_the_table_goes_on_where_it_stopped(few, tmp_path):
     out, said = tmp_path / "vit.csv", []
-    assert transformers.run(STUDY, out, progress=said.append) == 8
+    assert measure.run(STUDY, out, progress=said.append) == 8
     assert said[0] == "parent 1" and said[-1] == "row 8 of 8"
-    rows: Any = results.read(out)
+    rows: Any = tables.read(out)
     runs = provenance(out)
-    assert list(rows.columns) == list(transformers.ROW)
+    assert list(rows.columns) == list(measure.ROW)
     jobs = [(pool, method, amount) for pool in POOLS for method in METHODS for amount in STUDY.amounts]
     assert list(zip(rows["pool"], rows["method"], rows["amount"], strict=True)) == jobs
     assert {run["pool"] for run in runs.values()} == set(POOLS) and len(runs) == 2
@@ -90,36 +91,36 @@ def test_the_table_goes_on_where_it_stopped(few, tmp_path):
     assert nothing["cosine_pruned"].to_list() == pytest.approx([1] * 4, abs=1e-12)
     text = out.read_text().splitlines(keepends=True)
     out.write_text("".join(text[:-3]))
-    assert transformers.run(STUDY, out) == 3
-    again = results.read(out).drop(columns="seconds")
+    assert measure.run(STUDY, out) == 3
+    again = tables.read(out).drop(columns="seconds")
     assert again.equals(rows.drop(columns="seconds"))
-    assert transformers.run(replace(STUDY, amounts=(0.0, 0.6, 0.9)), out) == 4
+    assert measure.run(replace(STUDY, amounts=(0.0, 0.6, 0.9)), out) == 4
     assert sorted(path.name for path in (tmp_path / "transformers").iterdir()) == [
         "vit-few-seed1.json", "vit-few-seed1.npz", "vit-few-seed1.safetensors", "vit-init-seed1.safetensors",
     ]  # fmt: skip
 
 
 def test_the_table_is_no_sweep(few, tmp_path):
-    transformers.run(replace(STUDY, amounts=(0.6,)), tmp_path / "vit.csv")
-    assert set(results.COLUMNS) <= set(results.read(tmp_path / "vit.csv").columns)
-    assert results.sweeps(tmp_path) == []
+    measure.run(replace(STUDY, amounts=(0.6,)), tmp_path / "vit.csv")
+    assert set(tables.COLUMNS) <= set(tables.read(tmp_path / "vit.csv").columns)
+    assert tables.sweeps(tmp_path) == []
 
 
 def test_the_command(few, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(transformers, "FASHION", replace(STUDY, amounts=(0.5,)))
-    transformers.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])
-    assert "row 4 of 4" in capsys.readouterr().out and len(results.read(tmp_path / "vit.csv")) == 4
+    monkeypatch.setattr(measure, "FASHION", replace(STUDY, amounts=(0.5,)))
+    measure.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])
+    assert "row 4 of 4" in capsys.readouterr().out and len(tables.read(tmp_path / "vit.csv")) == 4
     (tmp_path / "vit.csv").write_text("a,b\n")
     with pytest.raises(SystemExit):
-        transformers.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])
+        measure.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])
     assert "expected a column network" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
 def test_what_is_recorded():
-    rows: Any = results.read(RECORDED)
-    study = transformers.FASHION
-    assert list(rows.columns) == list(transformers.ROW)
+    rows: Any = tables.read(RECORDED)
+    study = measure.FASHION
+    assert list(rows.columns) == list(measure.ROW)
     jobs = {(s, p, m, a) for s in study.seeds for p in POOLS for m in METHODS for a in study.amounts}
     assert set(zip(rows["seed"], rows["pool"], rows["method"], rows["amount"], strict=True)) == jobs
     assert len(rows) == len(jobs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from wmgp.experiments.claims import verdicts
-from wmgp.experiments.claims.verdicts import IN_PART, NOT, NOTHING, REPRODUCED, UNTESTED, Found, Limits
+from wmgp.experiments.claims.verdicts import IN_PART, NOT, NOTHING, REPRODUCED, UNTESTED, Estimate, Limits
 
 NAN, INF = math.nan, math.inf
 NEAR = Limits(0.8, 0.9, "near")
@@ -27,7 +27,7 @@ NEAR = Limits(0.8, 0.9, "near")
 )
 def test_verdicts_by_hand(ends, limits, expected):
     """Where there is an interval, what single seeds say is of no account."""
-    assert verdicts.verdict(Found(ends[0], ends[1], ends[2], 10, -100, 100), limits) == expected
+    assert verdicts.verdict(Estimate(ends[0], ends[1], ends[2], 10, -100, 100), limits) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_where_nothing_is_left_to_chance_the_value_decides():
 
 
 def test_several_verdicts_together():
-    assert verdicts.together([REPRODUCED, REPRODUCED, UNTESTED]) == REPRODUCED
-    assert verdicts.together([NOT, NOT]) == NOT
-    assert verdicts.together([REPRODUCED, NOT]) == verdicts.together([IN_PART]) == IN_PART
-    assert verdicts.together([UNTESTED]) == verdicts.together([]) == UNTESTED
+    assert verdicts.combined_verdict([REPRODUCED, REPRODUCED, UNTESTED]) == REPRODUCED
+    assert verdicts.combined_verdict([NOT, NOT]) == NOT
+    assert verdicts.combined_verdict([REPRODUCED, NOT]) == verdicts.combined_verdict([IN_PART]) == IN_PART
+    assert verdicts.combined_verdict([UNTESTED]) == verdicts.combined_verdict([]) == UNTESTED
 
 
 def test_means_with_their_intervals():
@@ -85,14 +85,14 @@ def test_limits_in_words():
 
 
 ROW = verdicts.Row(
-    "C7", "C7.cost", "Accuracy lost", "LeNet-5 on MNIST", 0.83, Found(0.85, 0.82, 0.88, 10, 0.8, 0.9), ".2f", NEAR,
+    "C7", "C7.cost", "Accuracy lost", "LeNet-5 on MNIST", 0.83, Estimate(0.85, 0.82, 0.88, 10, 0.8, 0.9), ".2f", NEAR,
     "MNIST", "08_optimal_amount", "wmgp sweep", ("a.csv",), ("0123",),
 )  # fmt: skip
 
 
 def test_sentences():
     assert ROW.sentence == "Reproduced: 0.85 (0.82 to 0.88), expected 0.80 to 0.90."
-    assert replace(ROW, found=Found(0.85, 0.82, 0.95, 10, 0.8, 1)).sentence == (
+    assert replace(ROW, found=Estimate(0.85, 0.82, 0.95, 10, 0.8, 1)).sentence == (
         "Reproduced in part: 0.85 (0.82 to 0.95), expected 0.80 to 0.90; the interval reaches beyond."
     )
     one = replace(ROW, found=verdicts.mean([0.85]), note="Rests on 2% of the paper's grid.")
@@ -101,7 +101,7 @@ def test_sentences():
     )
     assert "4 seeds give no interval." in replace(one, found=verdicts.mean([0.85] * 4)).sentence
     assert "2 seeds give no interval, and not all lie outside." in replace(ROW, found=verdicts.mean([0.85, 1])).sentence
-    away = replace(ROW, found=Found(0.5, 0.4, 0.6, 10, 0.3, 0.7))
+    away = replace(ROW, found=Estimate(0.5, 0.4, 0.6, 10, 0.3, 0.7))
     assert away.sentence.startswith("Not reproduced: 0.50 (0.40 to 0.60)")
     assert replace(ROW, found=NOTHING).sentence == "Not testable here: not measured yet."
     assert replace(ROW, found=NOTHING, missing="too few.").sentence == "Not testable here: too few."

@@ -14,11 +14,11 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import wmgp
+from studies.zoo import measure
+from studies.zoo.networks import NETWORKS, Network
+from studies.zoo.packages import Shipped
 from wmgp import InputError
-from wmgp.experiments.provenance import provenance
-from wmgp.experiments.studies import zoo
-from wmgp.experiments.studies.packages import Shipped
-from wmgp.experiments.studies.shipped import NETWORKS, Network
+from wmgp.experiments.results.provenance import provenance
 from wmgp.rules import recommendations
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ RECORDED = ROOT / "results" / "zoo.csv"
 
 
 def by_pool(weights):
-    return pd.DataFrame(zoo.rows_of("a", "b", "c", weights)).set_index("pool")
+    return pd.DataFrame(measure.rows_of("a", "b", "c", weights)).set_index("pool")
 
 
 def test_an_lstm_is_hardly_in_the_papers_pool():
@@ -41,7 +41,7 @@ def test_an_lstm_is_hardly_in_the_papers_pool():
     assert rows.loc["paper", "optimal"] == analysis.optimal.amount > rows.loc["all", "optimal"]
     assert np.isnan(rows.loc["paper", "safe"]) and np.isnan(rows.loc["paper", "modifier"])
     said = recommendations(analysis)
-    assert all(rows.loc["paper", column] == said[rule] for column, rule in zoo.OTHERS.items())
+    assert all(rows.loc["paper", column] == said[rule] for column, rule in measure.OTHERS.items())
 
 
 def test_a_heavy_bias_by_hand():
@@ -73,32 +73,32 @@ def network(sha256, **more):
 
 def test_constants_are_left_out_and_rows_name_their_file(folder):
     cache, sha256 = folder
-    table = zoo.measure([network(sha256, key="model", constants=("table",))], cache)
-    assert list(table.columns) == list(zoo.COLUMNS) and len(table) == 4
+    table = measure.measure([network(sha256, key="model", constants=("table",))], cache)
+    assert list(table.columns) == list(measure.COLUMNS) and len(table) == 4
     first = table.iloc[0]
     assert first["n_parameters"] == 15 and first["file_sha256"] == sha256
     assert (first["package"], first["version"], first["licence"]) == ("maker", "1.0", "MIT")
-    assert zoo.measure([network(sha256)], cache)["n_parameters"].iloc[0] == 20
+    assert measure.measure([network(sha256)], cache)["n_parameters"].iloc[0] == 20
     with pytest.raises(InputError, match=r"maker/net.pt: expected a tensor 'tables', a constant"):
         network(sha256, constants=("tables",)).weights(cache)
 
 
 def test_the_command_writes_rows_with_their_provenance(folder, tmp_path, monkeypatch):
     cache, sha256 = folder
-    monkeypatch.setattr(zoo, "NETWORKS", (network(sha256, key="model"),))
+    monkeypatch.setattr(measure, "NETWORKS", (network(sha256, key="model"),))
     out = tmp_path / "zoo.csv"
-    zoo.main(["--out", str(out), "--folder", str(cache)])
+    measure.main(["--out", str(out), "--folder", str(cache)])
     rows, runs = pd.read_csv(out), provenance(out)
-    assert list(rows.columns) == list(zoo.COLUMNS) and set(rows["run"]) == set(runs)
+    assert list(rows.columns) == list(measure.COLUMNS) and set(rows["run"]) == set(runs)
     [facts] = runs.values()
     assert facts["data_sha256"] == {"Net": sha256} and facts["network"] == "1 networks" and "wall_seconds" in facts
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(zoo, "NETWORKS", (network("0"),))
+    monkeypatch.setattr(measure, "NETWORKS", (network("0"),))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(SystemExit):
-        zoo.main(["--out", str(tmp_path / "zoo.csv"), "--folder", str(tmp_path)])
+        measure.main(["--out", str(tmp_path / "zoo.csv"), "--folder", str(tmp_path)])
     assert capsys.readouterr().err.startswith("maker==1.0: pip cannot download it")
     assert list(tmp_path.iterdir()) == []
 
@@ -111,26 +111,26 @@ def test_rank_correlation_counts_a_family_once():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=9), rng.integers(0, 4, 9).astype(float)  # with ties
     families = list("abcdefghi")
-    value, low, high = zoo.rank_correlation(rows_of(families, x, y), "x", "y")
+    value, low, high = measure.rank_correlation(rows_of(families, x, y), "x", "y")
     theirs: Any = spearmanr(x, y)
     assert value == pytest.approx(theirs.statistic) and low <= value <= high
     many = rows_of([*families, *"aaaaaa"], [*x, *[x[0]] * 6], [*y, *[y[0]] * 6])
-    assert zoo.rank_correlation(many, "x", "y") == (value, low, high)
-    assert zoo.rank_correlation(rows_of(families, x, 2 * x), "x", "y")[0] == pytest.approx(1)
+    assert measure.rank_correlation(many, "x", "y") == (value, low, high)
+    assert measure.rank_correlation(rows_of(families, x, 2 * x), "x", "y")[0] == pytest.approx(1)
 
 
 def test_a_rank_correlation_may_be_undefined():
     for rows in (rows_of(list("abc"), [1, 2, 3], [1.0, 1, 1]), rows_of(list("ab"), [1, 2], [1.0, 2])):
-        assert all(np.isnan(each) for each in zoo.rank_correlation(rows, "x", "y"))
+        assert all(np.isnan(each) for each in measure.rank_correlation(rows, "x", "y"))
     with_gap = rows_of(list("abcd"), [1, 2, 3, 9], [3, 2, 1, np.nan])
-    assert zoo.rank_correlation(with_gap, "x", "y")[0] == pytest.approx(-1)
+    assert measure.rank_correlation(with_gap, "x", "y")[0] == pytest.approx(-1)
 
 
 def test_the_nearest_measured_amount():
     sweep = pd.DataFrame(
         {"method": ["random", "l1", "l1", "l1"], "amount": [0.86, 0.8, 0.9, 0.2], "accuracy": range(4)}
     )
-    found = zoo.nearest(sweep, {"optimal": 0.86, "safe": np.nan, "other": 0.1})
+    found = measure.nearest(sweep, {"optimal": 0.86, "safe": np.nan, "other": 0.1})
     assert found["accuracy"].to_dict() == {"optimal": 2, "other": 3}
 
 
@@ -150,13 +150,13 @@ def test_the_networks_are_told_apart_cited_and_checked():
 def test_what_is_recorded():
     rows: Any = pd.read_csv(RECORDED)
     runs = provenance(RECORDED)
-    assert list(rows.columns) == list(zoo.COLUMNS) and set(rows["run"]) == set(runs)
+    assert list(rows.columns) == list(measure.COLUMNS) and set(rows["run"]) == set(runs)
     [facts] = runs.values()
     assert {"commit", "source_sha256", "date", "cpu", "versions", "device"} <= set(facts)
     assert not facts["commit"].endswith("-dirty")
     assert facts["data_sha256"] == {network.name: network.shipped.sha256 for network in NETWORKS}
     assert list(dict.fromkeys(rows["name"])) == [network.name for network in NETWORKS]
-    assert (rows.groupby("name").size() == len(zoo.POOLS) + 1).all()
+    assert (rows.groupby("name").size() == len(measure.POOLS) + 1).all()
     assert rows["optimal"].between(0.65, 1).all() and rows["n_prunable"].le(rows["n_parameters"]).all()
     known = rows[rows["safe"].notna()]
     limited = known["optimal"] * known["modifier"].clip(upper=1)

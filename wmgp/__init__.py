@@ -10,7 +10,7 @@ Similarity*, ICLR 2024. The public names below are imported when they are first 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .compiling import find_a_cache
+from ._histogram.numba_cache import ensure_cache_dir
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,7 @@ _HOMES = {
     "Front": "pareto",
     "Point": "pareto",
     "kurtosis": "moments",
-    "kurtosis_of_kurtoses": "measurement",
+    "kurtosis_of_kurtoses": "analysis",
     "cosine_similarity": "similarity",
     "global_masks": "pruning",
     "apply_masks": "pruning",
@@ -34,16 +34,15 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from .analysis import Analysis, analyze
+    from .analysis import Analysis, analyze, kurtosis_of_kurtoses
     from .errors import InputError
-    from .measurement import kurtosis_of_kurtoses
     from .moments import kurtosis
     from .pareto import Front, Point, optimal_amount, pareto_front, safe_amount
     from .pruning import apply_masks, global_masks, prune
     from .similarity import cosine_similarity
 
 
-find_a_cache()
+ensure_cache_dir()
 
 
 def __getattr__(name: str):

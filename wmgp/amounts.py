@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .pareto import Point
 
 
-def chooser(words: str, method: str = "l1") -> "Callable[[Analysis], Point]":
+def parse_amount(words: str, method: str = "l1") -> "Callable[[Analysis], Point]":
     """What the words ask of an analysis; `InputError` at once where they, or they with this method, mean nothing."""
     kind, _, number = words.rpartition("=")
     share = None if words in NAMED else _share(number)

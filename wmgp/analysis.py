@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cautions import cautions
+from ._histogram.magnitudes import Magnitudes
+from ._histogram.measurement import Measurement, measure
+from .diagnostics import warnings_for
 from .errors import InputError
-from .magnitudes import Magnitudes
-from .measurement import Measurement, measure
 from .moments import kurtosis_of
 from .parameters import Pool, collect, label
-from .pareto import Front, Point, check_amount, front, grid, most_amount, rank, safe_amount
-from .rules import ADVISED
+from .pareto import CAREFUL_COSINE, Front, Point, check_amount, front, grid, most_amount, n_to_prune, safe_amount
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +52,7 @@ class Analysis:
     @property
     def careful(self) -> Point:
         """Where to begin: the smaller of the safe prune and that of cosine 0.99; the latter where none is safe."""
-        known = self.at_cosine(ADVISED)
+        known = self.at_cosine(CAREFUL_COSINE)
         return self.safe if self.safe and self.safe.amount < known.amount else known
 
     @cached_property
@@ -79,7 +78,7 @@ class Analysis:
             },
             "optimal": _defined(asdict(self.optimal)),
             "safe": _defined(asdict(self.safe)) if self.safe else None,
-            f"at_cosine_{ADVISED}": _defined(asdict(self.at_cosine(ADVISED))),
+            f"at_cosine_{CAREFUL_COSINE}": _defined(asdict(self.at_cosine(CAREFUL_COSINE))),
             "tensors": _defined(rows),
             "warnings": self.warnings,
         }
@@ -133,7 +132,7 @@ def analyze(
     k2 = kurtosis_of(measurement.tensors.take(measurement.pool))
     # Every safe amount the rule could answer is made exact too, so that two passes do for both.
     factor = safe_amount(1.0, k2)
-    levels = measurement.levels(np.concatenate([rank(amounts, n), rank(amounts * (factor or 0.0), n)]))
+    levels = measurement.levels(np.concatenate([n_to_prune(amounts, n), n_to_prune(amounts * (factor or 0.0), n)]))
     _refuse_zeros(levels, measurement, label(source))
     whole = front(levels, amounts, measurement.frozen_energy)
     optimal = whole.optimal
@@ -151,7 +150,7 @@ def analyze(
         front=whole,
         optimal=optimal,
         safe=safe,
-        warnings=cautions(measurement, levels, _pool_name(pool), k2, rows, safe),
+        warnings=warnings_for(measurement, levels, _pool_name(pool), k2, rows, safe),
         _rows=rows,
         magnitudes=levels,
         frozen_energy=measurement.frozen_energy,
@@ -191,3 +190,12 @@ def _defined(x: Any) -> Any:
     if isinstance(x, list):
         return [_defined(value) for value in x]
     return None if isinstance(x, float) and math.isnan(x) else x
+
+
+def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
+    """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses (see `wmgp.analyze` for source and pool).
+
+    nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
+    """
+    parameters = [p for p in collect(source, pool) if p.prunable]
+    return kurtosis_of(measure(parameters).tensors)

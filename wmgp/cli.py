@@ -16,13 +16,13 @@ import typer
 
 from . import __version__
 from .errors import InputError, printable
-from .experiments import sweep_cli
 from .experiments.claims import cli as claims_cli
+from .experiments.sweep import cli
 from .report import number
 
 if TYPE_CHECKING:
     from .analysis import Analysis
-    from .pruning import Flat
+    from .pruning_methods import Flat
 
 PLOTS = (".png", ".pdf", ".svg", ".jpg", ".webp")
 POOL_HELP = "What may be pruned: weight_bias (tensors so named), weights (2 dimensions or more), or all."
@@ -56,7 +56,7 @@ def _interruptible() -> Generator[None, None, None]:
         return
 
     def stop(number: int, *_: object) -> None:
-        if stored := sys.modules.get("wmgp.stored"):
+        if stored := sys.modules.get("wmgp.io.safetensors_files"):
             stored.interrupted.set()
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
@@ -67,7 +67,7 @@ def _interruptible() -> Generator[None, None, None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if stored := sys.modules.get("wmgp.stored"):
+        if stored := sys.modules.get("wmgp.io.safetensors_files"):
             stored.interrupted.clear()
 
 
@@ -163,14 +163,14 @@ def prune(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write SOURCE to OUT with the smallest weights at zero; names, dtypes, shapes and metadata stay."""
-    from .amounts import chooser
-    from .checkpoints import open_checkpoint
+    from .amounts import parse_amount
+    from .io.checkpoints import open_checkpoint
+    from .io.writing import check_out, save_pruned
     from .parameters import collect
-    from .pruning import iter_masks
-    from .saving import check_out, save_pruned
+    from .pruning_methods import iter_masks
     from .similarity import cosine_similarity
 
-    choose = chooser(amount, method)
+    choose = parse_amount(amount, method)
     with _naming(source):
         checkpoint = open_checkpoint(source, key)
         parameters = collect(checkpoint.tensors, pool)
@@ -192,7 +192,7 @@ def prune(
     print(f"wrote {printable(str(out))}{alone}")
 
 
-app.command(cls=sweep_cli.Command)(sweep_cli.sweep)
+app.command(cls=cli.Command)(cli.sweep)
 app.command()(claims_cli.claims)
 
 

@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def needing(extra: str, what: str = "") -> Generator[None, None, None]:
+def require_extra(extra: str, what: str = "") -> Generator[None, None, None]:
     """Where a package is not installed, say in one line, after `what`, which of wmgp's extras brings it."""
     try:
         yield
@@ -31,7 +31,7 @@ def needing(extra: str, what: str = "") -> Generator[None, None, None]:
         raise InputError(f"{what}{error.name} is missing: pip install 'wmgp[{extra}]'") from error
 
 
-def program(main: Callable[P, R]) -> Callable[P, R]:
+def command_line(main: Callable[P, R]) -> Callable[P, R]:
     """The `main` of a program that an `InputError` ends: its line on stderr, and exit status 2."""
 
     @functools.wraps(main)

@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import dtype_name, is_torch, native, torch_to_numpy
 from .errors import InputError
-from .formats import refuse_packed
+from .io.unsupported import reject_quantized
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
@@ -123,7 +123,7 @@ def label(source: Any) -> str:
 def _tensors(source: Any, key: str | None) -> Mapping[str, Any]:
     """Name -> tensor, as the source has them."""
     if isinstance(source, str | Path):
-        from .checkpoints import open_checkpoint
+        from .io.checkpoints import open_checkpoint
 
         return open_checkpoint(source, key).tensors
     if key is not None:
@@ -137,7 +137,7 @@ def _tensors(source: Any, key: str | None) -> Mapping[str, Any]:
     else:
         found = source.__name__ if isinstance(source, type) else type(source).__name__
         raise InputError(f"source {found}: expected a module, a mapping of names to tensors, or a checkpoint's path")
-    refuse_packed(label(source), {name: values for name, values in tensors.items() if _is_array(values)})
+    reject_quantized(label(source), {name: values for name, values in tensors.items() if _is_array(values)})
     return tensors
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._histogram.magnitudes import Magnitudes
+from ._histogram.measurement import measure
 from .errors import InputError
-from .magnitudes import Magnitudes
-from .measurement import measure
 from .moments import UNDEFINED_K2
 from .parameters import Pool, collect
+
+CAREFUL_COSINE = 0.99  # what the paper advises where no fine-tuning follows
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,14 @@ def check_amount(amount: float) -> float:
     return number
 
 
-def rank(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarray, "*k"]:
+def n_to_prune(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarray, "*k"]:
     """round(amount * n), halves to even: the number of values that an amount prunes."""
     return np.asarray(np.rint(np.asarray(amount, dtype=np.float64) * n), dtype=np.int64)
 
 
 def front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], frozen_energy: float = 0.0) -> Front:
     """The front of a pool beside parameters of `frozen_energy` that cannot be pruned; nan if all weights are zero."""
-    n_pruned = rank(amounts, magnitudes.n)
+    n_pruned = n_to_prune(amounts, magnitudes.n)
     with np.errstate(invalid="ignore"):
         cosine = np.sqrt((magnitudes.kept_energy(n_pruned) + frozen_energy) / (magnitudes.above[0] + frozen_energy))
     cosine = np.minimum(cosine, 1.0)
@@ -121,7 +123,7 @@ def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool =
     measurement = measure(collect(source, pool))
     if measurement.pooled.n.size == 0:
         raise InputError(f"pool {pool!r}: no prunable tensor")
-    levels = measurement.levels(rank(amounts, int(measurement.pooled.n[0])))
+    levels = measurement.levels(n_to_prune(amounts, int(measurement.pooled.n[0])))
     return front(levels, amounts, measurement.frozen_energy)
 
 

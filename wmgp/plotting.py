@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from .aside import folder_aside
 from .errors import InputError
+from .io.atomic import staging_dir
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +108,7 @@ def save(drawn: "Figure", path: str | Path) -> None:
     if kind not in drawn.canvas.get_supported_filetypes():
         raise InputError(f"{path}: expected a name that ends in .svg, .pdf or .png")
     metadata = {"svg": REPRODUCIBLE, "pdf": {"CreationDate": None}, "png": {"Software": None}}.get(kind)
-    with folder_aside(path.parent) as aside, rc_context(style()):
+    with staging_dir(path.parent) as aside, rc_context(style()):
         drawn.savefig(aside / path.name, format=kind, dpi=200, metadata=metadata)
         os.replace(aside / path.name, path)
 

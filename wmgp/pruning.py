@@ -1,20 +1,15 @@
-"""Masks as data: which weights a prune keeps, as a dict from names to bool tensors (True = kept), and applying them.
+"""Masks as data, and applying them: a dict from parameter names to bool tensors (True = kept)."""
 
-A method is a function from the prunable parameters, an amount and a random generator to masks, one tensor at a time.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
-from .amounts import chooser
+from .amounts import parse_amount
 from .errors import InputError
-from .fitting import checked, refuse_others, refuse_unheld
-from .measurement import CHUNK, measure
-from .parameters import Parameter, Pool, collect
-from .pareto import check_amount, rank
+from .parameters import Pool, collect, label
+from .pruning_methods import iter_masks
 
 if TYPE_CHECKING:
     import torch
@@ -22,89 +17,7 @@ if TYPE_CHECKING:
 
     Masks = dict[str, Bool[torch.Tensor, "..."]]
 
-RANDOM_LIMIT = 10**9  # values: numpy draws the share of each tensor exactly up to here
-Flat = Iterator[tuple[str, Bool[np.ndarray, " n"]]]
-
-
-def l1(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
-    """Global L1: the smallest magnitudes of the whole pool go; equal ones in the order of the tensors."""
-    n_pruned, measurement = int(rank(amount, sum(p.n for p in pool))), measure(pool)
-    levels = measurement.levels(np.array([n_pruned]))
-    threshold, ties = levels.threshold(np.array([n_pruned]))[0], levels.ties_pruned(n_pruned)
-    if measurement.histogram is None:
-        return _below(((p.name, _magnitude(p)) for p in pool), threshold, ties)
-    return _below_in_blocks(pool, threshold, ties)
-
-
-def l1_normalized(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
-    """Global L1 of magnitudes divided by the L2 norm of their tensor, so that no tensor goes for its scale alone.
-
-    The normalisation of scores per layer is that of Molchanov et al. 2017 (arXiv:1611.06440, section 2.2).
-    """
-
-    def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        relative = _relative(magnitude)
-        return relative / max(float(np.sqrt(relative @ relative)), 1.0)
-
-    return _lowest(pool, amount, score)
-
-
-def lamp(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
-    """Layer-adaptive magnitudes: each square over the sum of those of its tensor that are not smaller, globally.
-
-    score(u) = w[u]^2 / sum of w[v]^2 over v >= u, magnitudes in ascending order (Lee et al. 2021, arXiv:2010.07611,
-    equation 6). The largest of every tensor scores 1, so no tensor loses everything before all are down to one value.
-    """
-
-    def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        order, square = np.argsort(magnitude, kind="stable"), _relative(magnitude) ** 2
-        not_smaller = np.cumsum(square[order][::-1])[::-1]
-        scores = np.empty_like(square)
-        scores[order] = square[order] / np.where(not_smaller > 0, not_smaller, 1)
-        return scores
-
-    return _lowest(pool, amount, score)
-
-
-def l1_local(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
-    """Per-tensor L1: the smallest magnitudes of each tensor go, round(amount * n) of its n values."""
-    for p in pool:
-        kept = np.ones(p.n, dtype=bool)
-        kept[np.argsort(_magnitude(p), kind="stable")[: int(rank(amount, p.n))]] = False
-        yield p.name, kept
-
-
-def random(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Flat:
-    """Random: every choice of round(amount * n) of the pool's n values is equally likely."""
-    left = sum(p.n for p in pool)
-    if left >= RANDOM_LIMIT:
-        raise InputError(f"method random: expected fewer than {RANDOM_LIMIT:,} prunable values, found {left:,}")
-    n_pruned = int(rank(amount, left))
-    for p in pool:
-        here = int(rng.hypergeometric(n_pruned, left - n_pruned, p.n)) if p.n else 0
-        left, n_pruned = left - p.n, n_pruned - here
-        kept = np.ones(p.n, dtype=bool)
-        kept[rng.choice(p.n, here, replace=False, shuffle=False)] = False
-        yield p.name, kept
-
-
-METHODS: dict[str, Callable[[Sequence[Parameter], float, np.random.Generator], Flat]] = {
-    "l1": l1,
-    "l1_local": l1_local,
-    "l1_normalized": l1_normalized,
-    "lamp": lamp,
-    "random": random,
-}
-
-
-def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1", generator: Any = None) -> Flat:
-    """The masks of the prunable parameters, flat and one at a time, for what does not fit in memory at once."""
-    if method not in METHODS:
-        raise InputError(f"method {method!r}: expected one of {', '.join(METHODS)}")
-    pool = [p for p in parameters if p.prunable]
-    if not any(p.n for p in pool):
-        raise InputError("no prunable tensor in the pool")
-    return METHODS[method](pool, check_amount(amount), _rng(generator))
+INSTEAD = "use wmgp.apply_masks after each step instead"
 
 
 def global_masks(
@@ -138,7 +51,7 @@ def apply_masks(model: "nn.Module", masks: "Masks") -> None:
     """
     import torch
 
-    parameters = checked(model, masks)
+    parameters = match_parameters(model, masks)
     with torch.no_grad():
         for name, mask in masks.items():
             parameters[name].masked_fill_(~mask.to(parameters[name].device), 0)
@@ -156,11 +69,11 @@ def prune(
     `amount`: a share in [0, 1], "optimal", "safe", "cosine=0.99" or "careful": the smaller of the safe amount and that
     of cosine 0.99, and the latter where no amount is safe. These two answer for method "l1" only.
     """
-    refuse_others(model)
+    require_module(model)
     if isinstance(amount, str):
         from .analysis import analyze
 
-        amount = chooser(amount, method)(analyze(model, pool=pool)).amount
+        amount = parse_amount(amount, method)(analyze(model, pool=pool)).amount
     masks = global_masks(model, amount, method, pool, generator)
     apply_masks(model, masks)
     return masks
@@ -174,69 +87,60 @@ def to_torch_prune(model: "nn.Module", masks: "Masks") -> None:
     """
     from torch.nn.utils.prune import custom_from_mask
 
-    parameters = checked(model, masks)
-    refuse_unheld(model, {name: parameters[name] for name in masks})
+    parameters = match_parameters(model, masks)
+    require_hookable(model, {name: parameters[name] for name in masks})
     for name, mask in masks.items():
         module, _, parameter = name.rpartition(".")
         custom_from_mask(model.get_submodule(module), parameter, mask.to(parameters[name].device))
 
 
-def _lowest(pool: Sequence[Parameter], amount: float, score: Callable[[np.ndarray], np.ndarray]) -> Flat:
-    """Prune the lowest scores (float64, of a tensor's magnitudes) of the whole pool, all held in memory at once."""
-    scores = [(p.name, score(_magnitude(p))) for p in pool]
-    every = np.concatenate([values for _, values in scores])
-    n_pruned = int(rank(amount, every.size))
-    threshold = np.partition(every, n_pruned - 1)[n_pruned - 1] if n_pruned else -np.inf
-    return _below(iter(scores), threshold, n_pruned - int((every < threshold).sum()))
-
-
-def _below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np.floating, ties: int) -> Flat:
-    """Prune what scores below the threshold, and the first `ties` of those that equal it."""
-    for name, score in scores:
-        equal = np.flatnonzero(score == threshold)[:ties]
-        ties -= equal.size
-        kept = ~(score < threshold)
-        kept[equal] = False
-        yield name, kept
-
-
-def _below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floating, ties: int) -> Flat:
-    """The same of magnitudes that are float32 values, a block at a time: no tensor is in memory but for its mask."""
-    from .kernels import keep
-
-    bits = np.float32(np.nan_to_num(threshold)).view(np.uint32)  # there is no threshold where nothing is pruned
-    for p in pool:
-        kept = np.empty(p.n, dtype=bool)
-        for start in range(0, p.n, CHUNK):
-            part = kept[start : start + CHUNK]
-            ties = keep(_on_cpu(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
-            p.release()
-        yield p.name, kept
-
-
-def _relative(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Magnitudes over the largest of them, in float64, so that squares of tiny ones do not vanish; zeros stay zero."""
-    largest = magnitude.max(initial=0)
-    return magnitude / (np.float64(largest) if largest > 0 else 1.0)
-
-
-def _magnitude(p: Parameter) -> Float[np.ndarray, " n"]:
-    return np.abs(_on_cpu(p.block(0, p.n)))
-
-
-def _on_cpu(block: Any) -> Float[np.ndarray, " n"]:
-    return block if isinstance(block, np.ndarray) else block.cpu().numpy()
-
-
-def _rng(generator: Any) -> np.random.Generator:
-    if hasattr(generator, "get_state") and hasattr(generator, "initial_seed"):  # torch's
-        import torch
-
-        where = generator.device
-        return np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=where)))
-    try:
-        return np.random.default_rng(generator)
-    except (TypeError, ValueError) as error:
+def require_module(model: Any) -> None:
+    """Raise `InputError` for what is no module: a state dict or a file, say, which are not pruned in place."""
+    if not hasattr(model, "named_parameters"):
         raise InputError(
-            f"generator {generator!r}: expected a torch or numpy Generator, or a seed: a whole number from 0"
-        ) from error
+            f"model {label(model)}: expected a torch.nn.Module; global_masks takes mappings and files too, "
+            "and the command wmgp prune writes files"
+        )
+
+
+def match_parameters(model: "nn.Module", masks: "Mapping[str, Any]") -> "dict[str, nn.Parameter]":
+    """The model's parameters by name, once every mask is known to fit; a pruned weight's is its NAME_orig."""
+    import torch
+
+    require_module(model)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    pruned = {name.removesuffix("_orig"): p for name, p in parameters.items() if name.endswith("_orig")}
+    parameters = {**pruned, **parameters}
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise InputError(f"{name}: the model has no such parameter")
+        if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
+            raise InputError(
+                f"{name}: expected a mask of dtype bool, found {getattr(mask, 'dtype', type(mask).__name__)}"
+            )
+        if mask.shape != parameters[name].shape:
+            raise InputError(
+                f"{name}: expected a mask of shape {tuple(parameters[name].shape)}, found {tuple(mask.shape)}"
+            )
+    return parameters
+
+
+def require_hookable(model: "nn.Module", parameters: "Mapping[str, nn.Parameter]") -> None:
+    """Raise `InputError` where one of the parameters is held by two modules, or belongs to nn.MultiheadAttention.
+
+    A hook sets a weight anew when its own module is called. It leaves another module's copy as it was, and attention
+    reads its projections without calling them.
+    """
+    from torch.nn import MultiheadAttention
+
+    holders: dict[int, list[str]] = defaultdict(list)
+    for where, module in model.named_modules():  # a module of several names comes once
+        for name, p in module.named_parameters(where, recurse=False, remove_duplicate=False):
+            holders[id(p)].append(name)
+    attention = {id(p) for m in model.modules() if isinstance(m, MultiheadAttention) for p in m.parameters()}
+    for name, p in parameters.items():
+        if len(holders[id(p)]) > 1:
+            named = " and ".join(holders[id(p)])
+            raise InputError(f"{name}: is both {named}, and torch's hooks hold the zeros of one of them; {INSTEAD}")
+        if id(p) in attention:
+            raise InputError(f"{name}: torch's hooks do not work in nn.MultiheadAttention; {INSTEAD}")

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .magnitudes import Magnitudes
-from .pareto import Front, most_amount
+from ._histogram.magnitudes import Magnitudes
+from .pareto import CAREFUL_COSINE, Front, most_amount
 
 if TYPE_CHECKING:
     from .analysis import Analysis
 
-ADVISED = 0.99  # the cosine that the paper advises where no fine-tuning follows
 CONSTANT = 0.8  # what anybody might say without looking
 ROUNDING = 1e-9  # of a number of weights: n equal ones count as n
 SAP_LIMIT = 0.9  # of a single step of Sparsity-informed Adaptive Pruning (its beta)
 
 
 @dataclass(frozen=True)
-class Seen:
+class RuleInput:
     """What a rule may look at: the pool's magnitudes, the front on its grid, the safe amount (None where undefined)."""
 
     magnitudes: Magnitudes
@@ -33,32 +32,32 @@ class Seen:
     frozen_energy: float = 0.0
 
 
-def utopia(seen: Seen) -> float:
+def utopia(seen: RuleInput) -> float:
     """The amount of the front's point nearest to amount 1 and cosine 1 (Mason-Williams & Dahlqvist 2024, Figure 7)."""
     return seen.front.optimal.amount
 
 
-def safe(seen: Seen) -> float:
+def safe(seen: RuleInput) -> float:
     """The optimal amount over the logarithm of the kurtosis of kurtoses (their notebook), where that is defined."""
     return float("nan") if seen.safe is None else seen.safe
 
 
-def advised_cosine(seen: Seen) -> float:
+def advised_cosine(seen: RuleInput) -> float:
     """The largest amount whose cosine is at least 0.99 (Mason-Williams & Dahlqvist 2024, without fine-tuning)."""
-    return most_amount(seen.magnitudes, ADVISED, seen.frozen_energy)
+    return most_amount(seen.magnitudes, CAREFUL_COSINE, seen.frozen_energy)
 
 
-def effective_pruning(seen: Seen) -> float:
+def effective_pruning(seen: RuleInput) -> float:
     """Keep ⌊N_eff⌋ of the scores |w| (Wang et al. 2025, Effective Model Pruning, arXiv:2509.25606)."""
     return _kept(effective_number(seen.magnitudes, 1), seen.magnitudes.n)
 
 
-def effective_energy(seen: Seen) -> float:
+def effective_energy(seen: RuleInput) -> float:
     """Keep ⌊N_eff⌋ of the scores w²: the share 1 / K of the weights, K their kurtosis about zero (here)."""
     return _kept(effective_number(seen.magnitudes, 2), seen.magnitudes.n)
 
 
-def pq_index(seen: Seen) -> float:
+def pq_index(seen: RuleInput) -> float:
     """A step of Sparsity-informed Adaptive Pruning, p = 1/2, q = 1, eta = 0, gamma = 1 (Diao et al. 2023).
 
     Their bound keeps r = d (1 - I)^(pq / (q - p)) of d weights, where the PQ index is
@@ -69,12 +68,12 @@ def pq_index(seen: Seen) -> float:
     return float(np.floor(pruned + ROUNDING)) / n
 
 
-def knee(seen: Seen) -> float:
+def knee(seen: RuleInput) -> float:
     """The front's point farthest from the chord between its ends (Satopaa et al. 2011, 10.1109/ICDCSW.2011.20)."""
     return float(seen.front.amount[np.argmax(seen.front.amount + seen.front.cosine)])
 
 
-def otsu(seen: Seen) -> float:
+def otsu(seen: RuleInput) -> float:
     """Prune below the threshold that parts the magnitudes best (Otsu 1979, 10.1109/TSMC.1979.4310076).
 
     That is the one with the largest variance between what lies below it and what lies above.
@@ -90,12 +89,12 @@ def otsu(seen: Seen) -> float:
     return float(share[apart][np.argmax(between[apart])])
 
 
-def constant(seen: Seen) -> float:
+def constant(seen: RuleInput) -> float:
     """80 percent, whatever the weights: what a rule has to beat."""
     return CONSTANT
 
 
-RULES: dict[str, Callable[[Seen], float]] = {
+RULES: dict[str, Callable[[RuleInput], float]] = {
     "utopia": utopia,
     "safe": safe,
     "cosine 0.99": advised_cosine,
@@ -111,7 +110,7 @@ RULES: dict[str, Callable[[Seen], float]] = {
 def recommendations(analysis: "Analysis") -> dict[str, float]:
     """The amount in [0, 1] that each of `RULES` would prune, by the rule's name; nan where it is undefined."""
     safe = analysis.safe.amount if analysis.safe else None
-    seen = Seen(analysis.magnitudes, analysis.front, safe, analysis.frozen_energy)
+    seen = RuleInput(analysis.magnitudes, analysis.front, safe, analysis.frozen_energy)
     return {name: rule(seen) for name, rule in RULES.items()}
 
 

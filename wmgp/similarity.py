@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ._histogram.measurement import CHUNK
 from .arrays import is_torch, to_float64
 from .errors import InputError
-from .measurement import CHUNK
 from .parameters import Parameter, collect, label
 
 

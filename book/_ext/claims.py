@@ -17,10 +17,10 @@ from sphinx.util.docutils import SphinxDirective
 from tables import table
 
 from wmgp import InputError
-from wmgp.experiments.claims import claims, words
+from wmgp.experiments.claims import collection, formatting
 from wmgp.experiments.claims.verdicts import VERDICTS, Row
 
-collect = cache(claims.collect)  # once a build
+collect = cache(collection.collect)  # once a build
 
 
 class Claims(SphinxDirective):
@@ -52,16 +52,16 @@ class ClaimsSummary(Claims):
     def run(self) -> list[nodes.Node]:
         """A row a claim, whose name leads to its figures."""
         rows, brief = self.rows(), "brief" in self.options
-        verdicts, cells = claims.overall(rows), []
-        for id, claim in claims.CLAIMS.items():
+        verdicts, cells = collection.overall(rows), []
+        for id, claim in collection.CLAIMS.items():
             mine = [row for row in rows if row.id == id]
             verdict = nodes.strong("", verdicts[id])
             figures = nodes.inline("", "", nodes.Text(f"{verdicts[id]} "), marks(mine)) if brief else None
-            counted = [figures] if figures else [verdict, nodes.Text(words.counted(mine))]
+            counted = [figures] if figures else [verdict, nodes.Text(formatting.counted(mine))]
             cells.append([to_claim(id), nodes.Text(claim), *counted])
         said = self.caption()
         if brief:
-            said.append(nodes.Text(f" Of {len(rows)} figures: {words.counted(rows)}."))
+            said.append(nodes.Text(f" Of {len(rows)} figures: {formatting.counted(rows)}."))
         found = table(said, ["", "claim", "verdict", *([] if brief else ["figures"])], cells, "claims")
         found["classes"] += ["brief"] if brief else []
         return [found]
@@ -76,8 +76,8 @@ class Claim(Claims):
         """The claim's rows, its notebooks and its commands."""
         id = self.arguments[0]
         mine = [row for row in self.rows() if row.id == id]
-        if id not in claims.CLAIMS:
-            raise self.error(f"claim {id}: expected one of {', '.join(claims.CLAIMS)}")
+        if id not in collection.CLAIMS:
+            raise self.error(f"claim {id}: expected one of {', '.join(collection.CLAIMS)}")
         given = any(row.published is not None for row in mine)
         cells = [[figure(row), *([nodes.Text(published(row))] if given else []), judged(row)] for row in mine]
         head = ["figure", *(["published"] if given else []), "ours, with its 95% interval"]
@@ -95,13 +95,13 @@ class Verdicts(Claims):
     def run(self) -> list[nodes.Node]:
         """A box with a line for each claim."""
         rows, lines = self.rows(), nodes.bullet_list()
-        judged = claims.overall(rows)
+        judged = collection.overall(rows)
         for id in self.arguments[0].split():
-            if id not in claims.CLAIMS:
-                raise self.error(f"claim {id}: expected one of {', '.join(claims.CLAIMS)}")
-            counts = f" ({words.counted([row for row in rows if row.id == id])} of its figures)."
+            if id not in collection.CLAIMS:
+                raise self.error(f"claim {id}: expected one of {', '.join(collection.CLAIMS)}")
+            counts = f" ({formatting.counted([row for row in rows if row.id == id])} of its figures)."
             verdict = nodes.strong("", judged[id].capitalize())
-            said = [nodes.Text(f"{id}. {claims.CLAIMS[id]} "), verdict, nodes.Text(counts)]
+            said = [nodes.Text(f"{id}. {collection.CLAIMS[id]} "), verdict, nodes.Text(counts)]
             lines += nodes.list_item("", nodes.paragraph("", "", *said))
         below = nodes.paragraph("", "", *self.caption())
         return [nodes.admonition("", nodes.title("", "What holds"), lines, below, classes=["verdicts"])]
@@ -117,7 +117,7 @@ def marks(rows: list[Row]) -> nodes.raw:
     """A small mark for each row, filled, half, empty or a dash by its verdict; for who cannot see them, their count."""
     found = sorted((row.verdict for row in rows), key=VERDICTS.index)
     each = "".join(f'<i class="{verdict.replace(" ", "-")}"></i>' for verdict in found)
-    text = f'<span class="marks" role="img" aria-label="{words.counted(rows)}">{each}</span>'
+    text = f'<span class="marks" role="img" aria-label="{formatting.counted(rows)}">{each}</span>'
     return nodes.raw("", text, format="html")
 
 

@@ -18,8 +18,8 @@ from docutils import nodes
 from recorded import short
 from sphinx.application import Sphinx
 
-from wmgp.experiments.provenance import measured_by
-from wmgp.experiments.results import sweeps
+from wmgp.experiments.results.provenance import measured_by
+from wmgp.experiments.results.tables import sweeps
 
 PARENTS = "parents"
 FILES = re.compile(r"[\w-]+\*?\.(?:csv|json|npz|txt)")  # a file's name, or the pattern of several

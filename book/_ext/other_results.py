@@ -14,21 +14,21 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from wmgp.experiments.claims.coverage import ranges
-from wmgp.experiments.files import read_arrays
-from wmgp.experiments.names import DATA, NETWORKS
-from wmgp.experiments.studies import function_space, landscape
+from studies.loss_landscape import measure
+from wmgp.experiments.display_names import DATA, NETWORKS
+from wmgp.experiments.results.array_files import read_arrays
+from wmgp.experiments.results.formatting import format_integer_ranges
 
 HEAD = ["result", "network", "data", "seeds", "device", "date", "minutes"]
 PLAIN = {
-    "reference_run": "python -m wmgp.experiments.studies.reference",
-    "mobilenet_v2": "python -m wmgp.experiments.studies.pretrained",
-    "kurtosis_on_purpose": "python -m wmgp.experiments.studies.kurtosis_on_purpose",
-    "rescaling": "python -m wmgp.experiments.studies.rescaled",
-    "beyond_l1": "python -m wmgp.experiments.studies.beyond_l1",
-    "tuning_paths": "python -m wmgp.experiments.studies.tuning_paths",
-    "vit_fashion_mnist": "python -m wmgp.experiments.studies.transformers",
-    "zoo": "python -m wmgp.experiments.studies.zoo",
+    "reference_run": "python -m studies.reference_run.measure",
+    "mobilenet_v2": "python -m studies.shared.pretrained",
+    "kurtosis_on_purpose": "python -m studies.kurtosis_on_purpose.measure",
+    "rescaling": "python -m studies.rescaling.measure",
+    "beyond_l1": "python -m studies.beyond_l1.measure",
+    "tuning_paths": "python -m studies.more_fine_tuning.measure",
+    "vit_fashion_mnist": "python -m studies.transformers.measure",
+    "zoo": "python -m studies.zoo.measure",
 }
 
 
@@ -40,10 +40,10 @@ def recorded(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]], str]]:
             yield path, [said["provenance"]] if "provenance" in said else list(said.values()), command
     for path in sorted(folder.glob("functions_*.npz")):
         _, facts = read_arrays(path)
-        yield path, [facts], function_space.command(facts)
+        yield path, [facts], measure.command(facts)
     for path in sorted(folder.glob("landscape_*.npz")):
         arrays, facts = read_arrays(path)
-        yield path, [facts], landscape.command(arrays, facts)
+        yield path, [facts], measure.command(arrays, facts)
 
 
 def seeds(runs: list[dict[str, Any]]) -> list[int]:
@@ -60,7 +60,7 @@ def row(path: Path, runs: list[dict[str, Any]]) -> list[str]:
     )
     minutes = sum(run.get("wall_seconds", 0) for run in runs) / 60
     return [
-        path.stem, networks, data, ranges(seeds(runs)), runs[0].get("device", "cpu"),
+        path.stem, networks, data, format_integer_ranges(seeds(runs)), runs[0].get("device", "cpu"),
         " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         f"{minutes:.1f}" if minutes else "",
     ]  # fmt: skip

@@ -12,9 +12,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from wmgp.experiments.history import records
-from wmgp.experiments.recipes import needed
-from wmgp.experiments.results import spread
+from wmgp.experiments.results.formatting import format_mean_range
+from wmgp.experiments.training.history import records
+from wmgp.experiments.training.recipes import min_parent_accuracy
 
 HEAD = ["network", "data", "start", "epochs", "batch", "peak rate", "seeds", "accuracy", "needed", "minutes", "device"]
 KEY = ("network", "data", "start", "epochs", "batch_size", "learning_rate")
@@ -31,8 +31,8 @@ def families(folder: Path) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
 def row(key: tuple[Any, ...], alike: list[dict[str, Any]]) -> list[str]:
     """The cells of a row."""
     minutes = sum(float(record["seconds"]) for record in alike) / len(alike) / 60
-    accuracy = spread([record["accuracy"] for record in alike], ".1%")
-    least = needed(key[0], key[1])
+    accuracy = format_mean_range([record["accuracy"] for record in alike], ".1%")
+    least = min_parent_accuracy(key[0], key[1])
     devices = ", ".join(sorted({record["device"] for record in alike}))
     return [*map(str, key), str(len(alike)), accuracy, f"{least:.0%}" if least else "", f"{minutes:.1f}", devices]
 

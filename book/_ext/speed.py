@@ -13,7 +13,7 @@ from recorded import provenance, result_file
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from wmgp.figures.speed import speed_figure
+from benchmarks.figure import speed_figure
 from wmgp.plotting import REPRODUCIBLE, style
 
 

@@ -12,8 +12,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from wmgp.experiments.claims.coverage import command, ranges, share, steps
-from wmgp.experiments.results import sweeps
+from wmgp.experiments.results.coverage import paper_grid_share, sweep_command
+from wmgp.experiments.results.formatting import format_amounts, format_integer_ranges
+from wmgp.experiments.results.tables import sweeps
 
 HEAD = ["result", "network", "data", "paper's grid", "methods", "amounts", "seeds", "epochs", "rows", "hours",
         "device", "date"]  # fmt: skip
@@ -21,12 +22,12 @@ HEAD = ["result", "network", "data", "paper's grid", "methods", "amounts", "seed
 
 def cells(name: str, rows: pd.DataFrame) -> list[str]:
     """A row of the table."""
-    first, dates, done = rows.iloc[0], sorted(set(rows["date"])), share(rows)
+    first, dates, done = rows.iloc[0], sorted(set(rows["date"])), paper_grid_share(rows)
     network = first["network"] if first["start"] == "scratch" else f"{first['network']} from ImageNet"
     methods = ", ".join(dict.fromkeys(rows["method"]))
     return [
         name.removesuffix(".csv"), network, first["data"], "" if done is None else f"{done:.0%}", methods,
-        steps(rows["amount"]), ranges(rows["seed"]), str(first["epochs"]), f"{len(rows):,}",
+        format_amounts(rows["amount"]), format_integer_ranges(rows["seed"]), str(first["epochs"]), f"{len(rows):,}",
         f"{rows['seconds'].sum() / 3600:.1f}", ", ".join(sorted(set(rows["device"]))),
         " to ".join(dict.fromkeys((dates[0], dates[-1]))),
     ]  # fmt: skip
@@ -47,7 +48,7 @@ class SweepStatus(SphinxDirective):
             raise self.error("sweep-status: no table of a sweep in results/")
         said, _ = self.parse_inline(" ".join(self.content))
         rows = [[nodes.Text(text) for text in cells(*each)] for each in found]
-        again = "\n".join(command(part, name) for name, part in found)
+        again = "\n".join(sweep_command(part, name) for name, part in found)
         return [table(said, HEAD, rows, "results"), nodes.literal_block(again, again, language="text")]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .pooling import HalvingPool
+from .training.pooling import HalvingPool
 
 # Name -> what one image is to be: channels, height, width.
 INPUTS = {

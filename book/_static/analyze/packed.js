@@ -1,4 +1,4 @@
-// Weights that are packed or quantised are refused by name, as wmgp/formats.py does: what is left beside them in
+// Weights that are packed or quantised are refused by name, as wmgp/io/unsupported.py does: what is left beside them in
 // floating point is not the network.
 "use strict";
 

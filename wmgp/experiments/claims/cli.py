@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ...errors import needing
+from ...errors import require_extra
 
 Json = Annotated[bool, typer.Option("--json", help="A JSON array, an object a row.")]
 Folder = Annotated[Path | None, typer.Option(help="The folder of results; default: results, here or above.")]
@@ -13,10 +13,10 @@ Folder = Annotated[Path | None, typer.Option(help="The folder of results; defaul
 
 def claims(json: Json = False, results: Folder = None) -> None:
     """The paper's claims beside what was measured: figures, intervals, limits, verdicts."""
-    with needing("experiments"):
-        from ..results import locate
-        from .claims import collect
-        from .words import as_json, as_text
+    with require_extra("experiments"):
+        from ..results.tables import locate
+        from .collection import collect
+        from .formatting import as_json, as_text
 
     rows = collect(results or locate("published.json").parent)
     print(as_json(rows) if json else as_text(rows))

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import optimum
-from ..definitions import DEFINITIONS, POOLED
-from ..names import NETWORKS
-from .prunes import by_parent, sweep_row, tuned_once
-from .recorded import Recorded
-from .verdicts import FEWEST, NOTHING, Found, Row
-from .weights import families, parent_row
+from ..display_names import NETWORKS
+from ..statistics import accuracy_cost, rank_correlation
+from ..statistics.kurtosis_definitions import DEFINITIONS, POOLED
+from .parent_weights import families, parent_row
+from .records import Recorded
+from .sweeps import by_parent, sweep_row, tuned_once
+from .verdicts import MIN_SEEDS, NOTHING, Estimate, Row
 
 STEEP = 0.8  # the amount at which fronts before and after training are compared
 WITHOUT_NORM = DEFINITIONS[1]
@@ -83,10 +83,13 @@ def _cosine(analysis: dict[str, Any]) -> float:
 def kurtosis_orders(of: Recorded) -> Iterator[Row]:
     """C5: does kurtosis order what could be pruned, among parents that differ by their seed, and among networks?"""
     tails, most, files, claim = [], [], [], "Rank correlation of kurtosis and largest amount"
-    missing = f"it takes {FEWEST} parents to tell an order."
+    missing = f"it takes {MIN_SEEDS} parents to tell an order."
     for name, rows in tuned_once(of):
         parents = by_parent(of, rows)
-        mine = [analysis["kurtosis"] for analysis, _ in parents], [optimum.largest_amount(part) for _, part in parents]
+        mine = (
+            [analysis["kurtosis"] for analysis, _ in parents],
+            [accuracy_cost.largest_amount(part) for _, part in parents],
+        )
         found, words = order(*mine), f"{claim}, among parents alike"
         yield sweep_row(of, name, rows, "C5", "C5.alike", words, found, "+.2f", "08_optimal_amount", missing=missing)
         tails.append(float(np.mean(mine[0])))
@@ -95,20 +98,20 @@ def kurtosis_orders(of: Recorded) -> Iterator[Row]:
     yield of.row(
         "C5", "C5.between", f"{claim}, among networks", (f"{len(files)} networks", "their data"), order(tails, most),
         "+.2f", "08_optimal_amount", "papermill notebooks/08_optimal_amount.ipynb out.ipynb",
-        tuple(dict.fromkeys(files)), missing=f"it takes {FEWEST} networks to tell an order.",
+        tuple(dict.fromkeys(files)), missing=f"it takes {MIN_SEEDS} networks to tell an order.",
         note="What is counted as seeds are networks here, each the mean of its parents.",
     )  # fmt: skip
 
 
-def order(x: Sequence[float], y: Sequence[float]) -> Found:
-    """The rank correlation of pairs (`optimum.rank_correlation`); nothing for fewer than `FEWEST`.
+def order(x: Sequence[float], y: Sequence[float]) -> Estimate:
+    """The rank correlation of pairs (`optimum.rank_correlation`); nothing for fewer than `MIN_SEEDS`.
 
     A single pair has none, so the ends of its interval stand for the least and the largest.
     """
-    if len(x) < FEWEST:
+    if len(x) < MIN_SEEDS:
         return NOTHING
-    value, low, high = optimum.rank_correlation(x, y)
-    return Found(value, low, high, len(x), low, high)
+    value, low, high = rank_correlation.rank_correlation(x, y)
+    return Estimate(value, low, high, len(x), low, high)
 
 
 MEASURES = (kurtoses, kurtosis_orders, before_training)

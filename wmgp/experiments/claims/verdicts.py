@@ -6,17 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..results import FEWEST, mean_interval, worded
+from ..results.formatting import format_interval
+from ..statistics.intervals import MIN_SEEDS, mean_interval
 
 REPRODUCED, IN_PART, NOT, UNTESTED = VERDICTS = (
     "reproduced", "reproduced in part", "not reproduced", "not testable here",
 )  # fmt: skip
 
 
-class Found(NamedTuple):
+class Estimate(NamedTuple):
     """A measured number, both ends of its 95% interval, and of the single seeds their number, least and largest value.
 
-    Only seeds whose value is known count. Ends are nan for fewer than `FEWEST` of them, all is nan for none.
+    Only seeds whose value is known count. Ends are nan for fewer than `MIN_SEEDS` of them, all is nan for none.
     """
 
     value: float
@@ -27,31 +28,31 @@ class Found(NamedTuple):
     largest: float
 
 
-NOTHING = Found(np.nan, np.nan, np.nan, 0, np.nan, np.nan)
+NOTHING = Estimate(np.nan, np.nan, np.nan, 0, np.nan, np.nan)
 
 
-def mean(values: Iterable[float]) -> Found:
+def mean(values: Iterable[float]) -> Estimate:
     """The mean of a value a seed, with Student's t interval (`results.mean_interval`); nan and infinity are unknown."""
     known = np.asarray(list(values), dtype=float)
     known = known[np.isfinite(known)]
     if not known.size:
         return NOTHING
     value, low, high = mean_interval(known)
-    if known.size < FEWEST:
+    if known.size < MIN_SEEDS:
         low = high = np.nan
-    return Found(value, low, high, known.size, float(known.min()), float(known.max()))
+    return Estimate(value, low, high, known.size, float(known.min()), float(known.max()))
 
 
-def geometric(values: Iterable[float]) -> Found:
+def geometric(values: Iterable[float]) -> Estimate:
     """The geometric mean of a positive value a seed: `mean` of the logarithms, taken back."""
     value, low, high, n, least, largest = mean(np.log(list(values)))
     value, low, high, least, largest = np.exp([value, low, high, least, largest]).tolist()
-    return Found(value, low, high, n, least, largest)
+    return Estimate(value, low, high, n, least, largest)
 
 
-def single(value: float) -> Found:
+def single(value: float) -> Estimate:
     """A number that no seed trained here has a part in."""
-    return Found(value, np.nan, np.nan, 0, value, value)
+    return Estimate(value, np.nan, np.nan, 0, value, value)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Row:
     claim: str
     subject: str
     published: float | None
-    found: Found
+    found: Estimate
     form: str
     limits: Limits
     data: str
@@ -109,7 +110,7 @@ class Row:
     @property
     def ours(self) -> str:
         """The number with its interval, as a table shows it."""
-        return worded(*self.found[:3], self.form)
+        return format_interval(*self.found[:3], self.form)
 
     @property
     def sentence(self) -> str:
@@ -122,17 +123,17 @@ class Row:
         expected = f"expected {self.limits.words(self.form)}"
         if self.verdict != IN_PART:
             return f"{self.ours}, {expected}."
-        if self.found.n < FEWEST:
+        if self.found.n < MIN_SEEDS:
             many = "one seed gives" if self.found.n == 1 else f"{self.found.n} seeds give"
             sides = "" if self.limits.low <= self.found.value <= self.limits.high else ", and not all lie outside"
             return f"{self.ours}, {expected}; {many} no interval{sides}."
         return f"{self.ours}, {expected}; the interval reaches beyond."
 
 
-def verdict(found: Found, limits: Limits, exact: bool = False) -> str:
+def verdict(found: Estimate, limits: Limits, exact: bool = False) -> str:
     """Reproduced where all of the interval lies within the limits, not reproduced where none of it does.
 
-    Fewer than `FEWEST` seeds give no interval: not reproduced where all of them lie outside on one side, and else in
+    Fewer than `MIN_SEEDS` seeds give no interval: not reproduced where all of them lie outside on one side, and else in
     part. Where it is `exact` the value decides. Not testable where there is no value, or no limit.
     """
     if np.isnan(found.value) or not limits.testable:
@@ -144,7 +145,7 @@ def verdict(found: Found, limits: Limits, exact: bool = False) -> str:
     return REPRODUCED if limits.low <= low and high <= limits.high and not few else IN_PART
 
 
-def together(verdicts: Sequence[str]) -> str:
+def combined_verdict(verdicts: Sequence[str]) -> str:
     """Of several: what all that could be tested say alike, and otherwise in part."""
     tested = {each for each in verdicts if each != UNTESTED}
     if not tested:

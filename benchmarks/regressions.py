@@ -1,0 +1,64 @@
+"""Which ratios of the benchmarks became worse: reported, and nothing fails by it.
+
+`python -m benchmarks.regressions BEFORE AFTER` holds the tables of a benchmark in one folder against
+those in another, row by row: the same case, against the same peer. Machines differ, and so do ratios, so look at the
+hardware that either was measured on before you believe a line.
+"""
+
+import argparse
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from wmgp.errors import InputError, command_line
+
+WORSE = 1.25  # times as bad as before: from here on it is told
+# Table -> what tells its rows apart, the ratio, and whether a larger one is better.
+TABLES = {
+    "benchmark.csv": (("case", "peer"), "ratio", True),
+    "benchmark_sizes.csv": (("what", "values", "peer"), "ratio", True),
+    "benchmark_device.csv": (("what", "values"), "ratio", True),
+    "benchmark_sweep.csv": (("case", "data", "device"), "ratio", True),
+    "benchmark_browser.csv": (("dtype", "parameters"), "ratio", False),
+}
+
+
+def worse(before: Path, after: Path) -> Iterator[str]:
+    """A line for each ratio of a table that became worse, and for each row that is no longer there."""
+    key, ratio, larger = TABLES[after.name]
+    was, now = (_ratios(path, key, ratio) for path in (before, after))
+    for case, old in was.items():
+        name = f"{after.name}: {', '.join(case)}"
+        if case not in now:
+            yield f"{name}: not measured any more"
+        elif (old / now[case] if larger else now[case] / old) >= WORSE:
+            yield f"{name}: the ratio was {old:.3g} and is {now[case]:.3g}"
+
+
+def _ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...], float]:
+    """The ratio of each row of a table. InputError where it is not such a table."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            found = {tuple(row[name] for name in key): float(row[ratio]) for row in csv.DictReader(file)}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: expected a benchmark's table, with {', '.join((*key, ratio))} ({error})") from error
+    if not all(value > 0 and math.isfinite(value) for value in found.values()):
+        raise InputError(f"{path}: expected ratios above zero")
+    return found
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.regressions", description="Ratios, then and now.")
+    parser.add_argument("before", type=Path, help="a folder of tables")
+    parser.add_argument("after", type=Path, help="the folder of the same tables, measured again")
+    chosen = parser.parse_args(arguments)
+    both = [name for name in TABLES if all((folder / name).is_file() for folder in (chosen.before, chosen.after))]
+    lines = [line for name in both for line in worse(chosen.before / name, chosen.after / name)]
+    print("\n".join(lines) or f"No ratio of {', '.join(both) or 'any table'} is {WORSE:g} times as bad as before.")
+
+
+if __name__ == "__main__":
+    main()

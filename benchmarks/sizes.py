@@ -1,0 +1,182 @@
+"""`analyze` from ten thousand values to two thousand million, against its peers and what memory and disk allow.
+
+`python -m benchmarks.sizes --out results/benchmark_sizes.csv` times, in turn and in one run, the whole
+of `wmgp.analyze` on
+
+- a float32 tensor of normal values, against one `torch.sum` over it (its values have to be read once, at least),
+  `np.partition` (a single threshold), `torch.sort`, one `torch.nn.utils.prune` and the published 101 prunes;
+- a bfloat16 checkpoint, warm and cold, and one of many sparse shards, against `cat`.
+
+A peer is left out where it would take minutes or another copy of everything: `Peer.most` says from where on.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import wmgp
+from benchmarks.large_files import forget, write_shards
+from benchmarks.resident import peak
+from benchmarks.timing import Row, seconds, write_table
+from wmgp.errors import InputError, command_line
+from wmgp.experiments import published_method
+from wmgp.experiments.results.provenance import CORE, source_hash
+
+COLUMNS = ("what", "peer", "values", "seconds", "peer_seconds", "ratio", "repeats", "peak_mib", "run")
+AMOUNT, PRUNES = 0.8, 101
+TENSOR, WARM, COLD, SHARDS = "a tensor", "a file, warm", "a file, cold", "zeros in sparse shards"
+READ = "cat"
+ENOUGH = 10  # seconds of both sides together after which they are not timed again
+MODULES = (
+    *(*CORE, "checkpoints", "stored", "experiments.benchmarks.sizes", "experiments.benchmarks.large_files"),
+    *("experiments.published", "experiments.benchmarks.timing"),
+)
+
+
+class Peer(NamedTuple):
+    """Something to be held against: what it does with a tensor, and the largest tensor it is asked about."""
+
+    work: Callable[[Tensor], object]
+    most: int
+    times: float = 1  # what its seconds are multiplied by
+
+
+def torchs_prune(weights: Tensor) -> None:
+    """One prune by L1, as `torch.nn.utils.prune` does it."""
+    from torch.nn.utils import prune
+
+    layer = nn.Module()
+    layer.weight = nn.Parameter(weights)
+    prune.l1_unstructured(layer, "weight", amount=AMOUNT)
+
+
+def published_prune(weights: Tensor) -> None:
+    """One of the published method's prunes, and its cosine."""
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight = nn.Parameter(weights)
+    published_method.front(layer, [AMOUNT])
+
+
+PEERS = {
+    "torch.sum": Peer(torch.sum, 10**9),
+    "np.partition": Peer(lambda weights: np.partition(np.abs(weights.numpy()), int(AMOUNT * len(weights))), 10**9),
+    "torch.sort": Peer(lambda weights: torch.sort(weights.abs()), 10**8),
+    "torch's prune": Peer(torchs_prune, 10**8),
+    f"published method, {PRUNES} prunes": Peer(published_prune, 10**7, PRUNES),
+}
+
+
+def both(
+    ours: Callable[[], object], theirs: Callable[[], object], repeats: int, before: Callable[[], object] = lambda: None
+) -> tuple[float, float, int]:
+    """Seconds of the fastest of either, in turn, and how often: at most `repeats` times. What is `before` is not timed.
+
+    Ours goes once more, first of all: what is compiled and mapped at the first call is not what is timed.
+    """
+    ours()
+    times = []
+    while len(times) < repeats and (not times or sum(map(sum, times)) < ENOUGH):
+        before()
+        mine = seconds(ours)
+        before()
+        times.append((mine, seconds(theirs)))
+    return min(t[0] for t in times), min(t[1] for t in times), len(times)
+
+
+def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> Row:
+    """A row of the table; `ratio` is how many times as long the peer takes."""
+    ours, theirs, repeats = timed
+    return {
+        "what": what, "peer": peer, "values": n, "seconds": ours, "peer_seconds": theirs, "ratio": theirs / ours,
+        "repeats": repeats, "peak_mib": peak_mib,
+    }  # fmt: skip
+
+
+def tensors(sizes: Iterable[int], repeats: int) -> Iterator[Row]:
+    """`analyze` of one tensor against each peer, size by size."""
+    for n in sizes:
+        above = peak(n)
+        weights = torch.from_numpy(np.random.default_rng(0).standard_normal(n, dtype=np.float32))
+        for name, peer in PEERS.items():
+            if n <= peer.most:
+                ours, theirs, times = both(
+                    partial(wmgp.analyze, {"w.weight": weights}), partial(peer.work, weights), repeats
+                )
+                yield row(TENSOR, name, n, (ours, theirs * peer.times, times), above)
+
+
+def files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[Row]:
+    """`analyze` of a bfloat16 checkpoint against `cat`, from memory and from the disk."""
+    for n in sizes:
+        path, *_ = write_shards(folder, n, 1)
+        above = peak(path)
+        for what, before in ((WARM, lambda: None), (COLD, partial(forget, path))):
+            timed = both(partial(wmgp.analyze, path), partial(cat, [path]), repeats, before)
+            yield row(what, READ, n, timed, above)
+        path.unlink()
+
+
+def cat(paths: Iterable[Path]) -> None:
+    """Read files from end to end, as the command does."""
+    subprocess.run(["cat", *map(str, paths)], stdout=subprocess.DEVNULL, check=True)
+
+
+def shards(n: int, number: int, folder: Path) -> Row:
+    """`analyze` of many shards that are zeros but for a value in each tensor, and take no room, against `cat`."""
+    inside = folder / "shards"
+    inside.mkdir()
+    paths = write_shards(inside, n, number, sparse=True)
+    above = peak(inside)
+    return row(SHARDS, READ, n, both(partial(wmgp.analyze, inside), partial(cat, paths), 1), above)
+
+
+def measure(largest: int, repeats: int) -> Iterator[Row]:
+    """All rows up to that many values; of shards ten times as many, as they are not in memory at once."""
+    sizes = [10**e for e in range(4, 10) if 10**e <= largest]
+    yield from tensors(sizes, repeats)
+    with tempfile.TemporaryDirectory() as name:
+        yield from files([n for n in (*sizes, 2 * 10**9) if 10**5 <= n <= 2 * largest], Path(name), repeats)
+        yield shards(10 * largest, 20, Path(name))
+
+
+@command_line
+def main(arguments: Iterable[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.sizes", description="Speed against size.")
+    out = Path("results/benchmark_sizes.csv")
+    parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
+    parser.add_argument("--largest", type=int, default=10**9, help="values of a tensor (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="(default: %(default)s)")
+    chosen = parser.parse_args(None if arguments is None else list(arguments))
+    if not chosen.out.parent.is_dir():
+        raise InputError(f"{chosen.out}: expected a file in an existing folder")
+    began, rows = time.perf_counter(), []
+    for found in measure(chosen.largest, chosen.repeats):
+        rows.append(found)
+        print(
+            "{what:24} {values:>13,} {seconds:10.4g} s  {peer}: {ratio:.3g} times as long".format(**found), flush=True
+        )
+    settings = {
+        "benchmark": f"fastest of at most {chosen.repeats}, both sides in turn in one run",
+        "source_sha256": source_hash(MODULES),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "device": "cpu",
+        "seed": 0,
+    }
+    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

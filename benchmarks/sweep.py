@@ -1,0 +1,215 @@
+"""One job of a sweep against the same job written the published way, alternating in one run.
+
+Both prune the same parent by global L1, fine-tune it for an epoch by the reference recipe and evaluate it. The
+published way is that of the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and
+`ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. It has all cores
+for its one job, its workers and its threads. Ours is what `wmgp sweep` runs, and as it runs them: on a CPU as many jobs
+at a time as there are cores, a process and a thread each; on a GPU as many processes as are asked for, and in each as
+many jobs side by side as a sweep trains. A job's seconds are then the harmonic mean of the processes', for who is done
+takes the next, over the number of jobs. The two ways share no process, so that what ours does to memory stays there.
+
+`python -m benchmarks.sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
+the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
+way to noise of the same shape, and the row says so.
+"""
+
+import argparse
+import functools
+import multiprocessing
+import os
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import harmonic_mean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.timing import Row, seconds, write_table
+from wmgp.errors import InputError, command_line
+from wmgp.experiments.data import ImageData, from_arrays, load, on_device
+from wmgp.experiments.models import INPUTS, build
+from wmgp.experiments.published_method import pool
+from wmgp.experiments.results.provenance import source_hash
+from wmgp.experiments.sweep.job import MODULES
+from wmgp.experiments.sweep.worker import one_thread, together
+from wmgp.experiments.training.loop import choose_device, evaluate, train_together
+from wmgp.experiments.training.recipes import experiment_config
+from wmgp.pruning import apply_masks, global_masks
+
+COLUMNS = ("case", "data", "images", "device", "jobs", "seconds", "peer_seconds", "ratio", "repeats", "run")
+CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
+AMOUNT, WORKERS, BATCH = 0.8, 2, 256
+LEAST = 20  # seconds of both together: short jobs are repeated more often
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Images one at a time through PIL and `ToTensor`, as torchvision's data sets give them.
+
+    Its MNISTs keep grey images and labels in tensors, its CIFAR10 colour ones in an array and a list.
+    """
+
+    def __init__(self, data: ImageData):
+        from torchvision.transforms import ToTensor
+
+        images, labels = data.images.cpu(), data.labels.cpu()
+        grey = images.shape[1] == 1
+        self.data = images[:, 0] if grey else images.permute(0, 2, 3, 1).numpy()  # [n, h, w] or [n, h, w, c]
+        self.targets, self.transform = labels if grey else labels.tolist(), ToTensor()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        from PIL import Image
+
+        picture = self.data[i]
+        if isinstance(picture, torch.Tensor):
+            picture = picture.numpy()
+        return self.transform(Image.fromarray(picture)), int(self.targets[i])
+
+
+def published_job(parent: nn.Module, training: ImageData, test: ImageData, workers: int = WORKERS) -> float:
+    """Prune, fine-tune for an epoch, evaluate, the published way: accuracy on the test set."""
+    from torch.nn.utils import prune
+
+    device = training.images.device
+    prune.global_unstructured(pool(parent), prune.L1Unstructured, amount=AMOUNT)
+    optimizer = torch.optim.SGD(parent.parameters(), lr=0.001, momentum=0.9)
+    loss_of = nn.CrossEntropyLoss()
+    parent.train()
+    fork = "fork" if workers else None  # as it was on Linux
+    how: dict[str, Any] = {"num_workers": workers, "multiprocessing_context": fork}
+    for images, labels in DataLoader(Pictures(training), BATCH, shuffle=True, **how):
+        optimizer.zero_grad()
+        loss = loss_of(parent(images.to(device)), labels.to(device))
+        loss.backward()
+        optimizer.step()
+    parent.eval()
+    right = 0
+    with torch.no_grad():
+        for images, labels in DataLoader(Pictures(test), BATCH, **how):
+            right += int((parent(images.to(device)).argmax(1) == labels.to(device)).sum())
+    return right / len(test)
+
+
+def our_jobs(network: str, parents: Sequence[nn.Module], training: ImageData, test: ImageData) -> list[float]:
+    """The same job as a sweep runs it, for several parents side by side: their accuracies."""
+    masks = [global_masks(parent, AMOUNT) for parent in parents]
+    for parent, mask in zip(parents, masks, strict=True):
+        apply_masks(parent, mask)
+    recipe = experiment_config(
+        network, test.name.removesuffix("-jpeg"), "reference", training.images.device.type
+    ).tuning
+    train_together(parents, training, 1, 0, recipe, masks)
+    return [evaluate(parent, test).accuracy for parent in parents]
+
+
+def against_published(
+    network: str,
+    data: str,
+    device: str,
+    repeats: int,
+    limit: int | None = None,
+    least: float = LEAST,
+    processes: int | None = None,
+) -> Row:
+    """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
+    kind = torch.device(device).type
+    processes = processes or (1 if kind == "cuda" else os.cpu_count() or 1)
+    each = together(network, kind)
+    ours, theirs = [], []
+    with _processes(1) as single, _processes(processes) as several:
+        what = network, data, device, limit
+        (name, images), *_ = [one.submit(described, data, network, limit).result() for one in (*single, *several)]
+        while len(ours) < repeats or sum(ours) * processes * each + sum(theirs) < least:
+            theirs.append(single[0].submit(timed, 1, "published", *what).result())
+            at_once = [process.submit(timed, each, "ours", *what) for process in several]
+            ours.append(harmonic_mean([job.result() for job in at_once]) / (processes * each))
+    return {
+        "case": network, "data": name, "images": images, "device": kind, "jobs": processes * each,
+        "seconds": min(ours), "peer_seconds": min(theirs), "ratio": min(theirs) / min(ours), "repeats": len(ours),
+    }  # fmt: skip
+
+
+@contextmanager
+def _processes(number: int) -> Generator[list[ProcessPoolExecutor], None, None]:
+    """Pools of one new process each: every one of them gets its share of the work."""
+    with ExitStack() as stack:
+        new = multiprocessing.get_context("spawn")
+        yield [stack.enter_context(ProcessPoolExecutor(1, new)) for _ in range(number)]
+
+
+def described(data: str, network: str, limit: int | None) -> tuple[str, int]:
+    """The name of the test images and the number of the training's, which are then in this process's memory."""
+    training, test = images_of(network, data, limit)
+    return test.name, len(training)
+
+
+def timed(number: int, way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
+    """Seconds of so many jobs at once, "published" (one) or "ours", on untrained networks."""
+    training, test = (on_device(each, device) for each in images_of(network, data, limit))
+    fresh = [build(network, seed).to(device) for seed in range(number)]
+    if way == "published":
+        return seconds(lambda: published_job(fresh[0], training, test), training.images.device)
+    with one_thread():
+        return seconds(lambda: our_jobs(network, fresh, training, test), training.images.device)
+
+
+@functools.cache
+def images_of(network: str, name: str, limit: int | None = None) -> tuple[ImageData, ImageData]:
+    """The data of that name, its first `limit` images; noise of the size of the whole where it is not there."""
+    try:
+        both = load(name, True), load(name, False)
+    except InputError:
+        both = tuple(noise(INPUTS[network], n) for n in (60_000 if name == "mnist" else 50_000, 10_000))
+    cut = [from_arrays(d.name, d.images[:limit].numpy(), d.labels[:limit].numpy()) for d in both] if limit else both
+    return cut[0], cut[1]
+
+
+def noise(shape: tuple[int, int, int], n: int) -> ImageData:
+    """Random images and labels."""
+    rng = np.random.default_rng(0)
+    return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.sweep", description="One job, both ways.")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark_sweep.csv"), help="(default: %(default)s)")
+    parser.add_argument("--networks", nargs="+", help="of " + ", ".join(n for n, _ in CASES), choices=dict(CASES))
+    parser.add_argument("--data", help="digits, in place of each network's own (lenet5 only)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--least", type=float, default=LEAST, help="seconds of repeats (default: %(default)s)")
+    parser.add_argument("--processes", type=int, help="of ours at a time (default: one a core, on a GPU one)")
+    parser.add_argument("--images", type=int, help="the first so many of the training and of the test set")
+    chosen = parser.parse_args(arguments)
+    device, rows, began = choose_device(chosen.device), [], time.perf_counter()
+    for network, data in CASES:
+        if not chosen.networks or network in chosen.networks:
+            row = against_published(
+                network, chosen.data or data, str(device), chosen.repeats, chosen.images, chosen.least, chosen.processes
+            )
+            rows.append(row)
+            print(f"{network:14} {row['seconds']:8.2f} s, as published {row['peer_seconds']:8.2f} s", flush=True)
+    settings = {
+        "benchmark": f"fastest of {chosen.repeats} or more, both ways in turn in one run",
+        "workers": WORKERS,
+        "source_sha256": source_hash((*MODULES, "experiments.benchmarks.sweep", "experiments.published")),
+        "networks": [row["case"] for row in rows],
+        "data": [row["data"] for row in rows],
+        "images": [row["images"] for row in rows],
+        "device": device.type,
+    }
+    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What the benchmarks share: a clock, and a table with its provenance."""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wmgp.experiments.results.provenance import keep_runs, record_run
+from wmgp.io.atomic import write_atomic
+
+CPU = torch.device("cpu")
+Row = dict[str, Any]  # of a benchmark's table, by columns
+
+
+def seconds(work: Callable[[], object], device: torch.device = CPU) -> float:
+    """How long the work takes, to its end on the device."""
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Seconds of the fastest of a few runs, and what it returned."""
+    best, found = float("inf"), None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = work()
+        took = time.perf_counter() - start
+        if took < best:
+            best, found = took, result
+    return best, found
+
+
+def table(rows: Iterable[Mapping[str, Any]], run: str, columns: Sequence[str]) -> str:
+    """The rows as CSV, figures to six digits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        cells = ({**row, "run": run}[name] for name in columns)
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells])
+    return out.getvalue()
+
+
+def write_table(
+    out: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], settings: Mapping[str, Any], took: float
+) -> str:
+    """Write a benchmark's table in place of the one before, and what it was measured by beside it; returns its text.
+
+    `settings` name all that decides the result, and `took` is the wall time in seconds.
+    """
+    run = record_run(out, settings, took)
+    text = table(rows, run, columns)
+    write_atomic(out, text.encode())
+    keep_runs(out, [run])
+    return text

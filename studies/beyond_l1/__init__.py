@@ -1,0 +1,1 @@
+"""Notebook 13: schedules and methods other than one-shot L1."""

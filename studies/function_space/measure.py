@@ -1,0 +1,149 @@
+"""What networks say on the same images: a network on the way of its training, and the prunes of where that ends.
+
+`python -m studies.function_space.measure` trains a parent once more, so that its outputs after every epoch are
+known, prunes it as a sweep does, and records the outputs of each prune after fine-tuning.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import nn
+
+from wmgp.errors import InputError, command_line
+from wmgp.experiments.data import ImageData, load
+from wmgp.experiments.models import NETWORKS
+from wmgp.experiments.results.array_files import write_arrays
+from wmgp.experiments.results.provenance import source_hash, surroundings, weights_hash
+from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.sweep.job import pruned_copy
+from wmgp.experiments.sweep.presets import grid
+from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
+from wmgp.experiments.training.history import WATCHED
+from wmgp.experiments.training.loop import evaluate, train
+from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.recipes import ExperimentConfig, experiment_config
+from wmgp.similarity import cosine_similarity, js_divergence
+
+WAY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
+METHODS = ("l1", "random")
+MODULES = (*JOB, "experiments.studies.function_space", "experiments.history", "experiments.parents")
+Arrays = dict[str, np.ndarray]
+
+
+def measure(
+    network: str,
+    training: ImageData,
+    test: ImageData,
+    seed: int,
+    chosen: ExperimentConfig,
+    amounts: Sequence[float],
+    methods: Sequence[str] = METHODS,
+) -> tuple[nn.Module, Arrays]:
+    """The parent, and n networks: first those on its way, from the initialisation to itself, then its prunes.
+
+    Arrays: `kind` [n], of `WAY` and the methods; `epoch` [n], of training, -1 for prunes; `amount` [n], 0 on the way;
+    `cosine` [n], to the parent, of a prune before its fine-tuning, nan on the way; `logits` [n, images, classes] and
+    `labels` [images], of the first test images. Prunes and their fine-tuning are those of a sweep.
+    """
+    few = test.first(WATCHED)
+    with tempfile.TemporaryDirectory() as folder:
+        model = parent(network, training, seed, chosen.epochs, chosen.recipe, folder, start=chosen.weights, test=test)
+        with np.load(next(Path(folder).glob("*.npz"))) as file:
+            way = file["logits"]
+    found = [(WAY, epoch, 0.0, np.nan, logits) for epoch, logits in enumerate(way)]
+    for method in methods:
+        for amount in amounts:
+            child, masks = pruned_copy(model, method, amount, FINE_TUNING + seed)
+            cosine = cosine_similarity(model, child)
+            train(child, training, chosen.tuning_epochs, FINE_TUNING + seed, chosen.tuning, masks)
+            found.append((method, -1, amount, cosine, evaluate(child, few).logits.cpu().numpy().astype(way.dtype)))
+    names = ("kind", "epoch", "amount", "cosine", "logits")
+    arrays = {name: np.array(column) for name, column in zip(names, zip(*found, strict=True), strict=True)}
+    return model, {**arrays, "labels": few.labels.cpu().numpy()}
+
+
+def probabilities(logits: Float[np.ndarray, "... classes"]) -> Float[np.ndarray, "... classes"]:
+    """Softmax over the last axis, in float64."""
+    from scipy.special import softmax
+
+    return softmax(np.asarray(logits, dtype=np.float64), axis=-1)
+
+
+def embedding(logits: Float[np.ndarray, "n images classes"], seed: int, perplexity: float) -> Float[np.ndarray, "n 2"]:
+    """Networks as points of a plane: t-SNE of their probabilities on all the images (van der Maaten & Hinton 2008).
+
+    `perplexity` is, roughly, how many neighbours a network keeps; it has to be less than n.
+    """
+    from sklearn.manifold import TSNE
+
+    if not 0 < perplexity < len(logits):
+        raise InputError(f"perplexity {perplexity!r}: expected a number between 0 and {len(logits)}, the networks")
+    flat = probabilities(logits).reshape(len(logits), -1)
+    return TSNE(perplexity=perplexity, init="pca", method="exact", random_state=seed).fit_transform(flat)
+
+
+def divergences(
+    logits: Float[np.ndarray, "n images classes"], reference: Float[np.ndarray, "images classes"]
+) -> Float[np.ndarray, " n"]:
+    """The Jensen-Shannon divergence (nats) of each network's outputs from the reference's."""
+    return np.array([js_divergence(each, reference) for each in logits])
+
+
+def epochs_away(far: float, way: Float[np.ndarray, " epochs"]) -> float:
+    """The epoch of training at which the network was last as far from its end as `far`, between epochs linearly.
+
+    `way` is the distance from the end after 0, 1, ... epochs, the last one 0. 0 where nothing on the way is as far.
+    """
+    beyond = np.flatnonzero(way >= far)
+    if not beyond.size:
+        return 0.0
+    last = int(beyond[-1])
+    if last == len(way) - 1:
+        return float(last)
+    return last + float((way[last] - far) / (way[last] - way[last + 1]))
+
+
+def record(out: Path, network: str, data: str, seed: int, recipe: str | None, amounts: Sequence[float]) -> None:
+    """Write what is measured of one parent to `out` (.npz), with its provenance beside it."""
+    training, test = load(data, True), load(data, False)
+    chosen, began = experiment_config(network, data, recipe), time.perf_counter()
+    with one_thread():  # as in a sweep, so that the parent is the same to the bit
+        model, arrays = measure(network, training, test, seed, chosen, amounts)
+    facts: dict[str, Any] = {
+        "network": network, "data": training.name, "seed": seed, **chosen.settings(),
+        "data_sha256": {"train": training.sha256, "test": test.sha256}, "images": len(arrays["labels"]),
+        "parent_sha256": weights_hash(model.state_dict()), "source_sha256": source_hash(MODULES), "device": "cpu",
+        **surroundings(), "wall_seconds": round(time.perf_counter() - began, 3),
+    }  # fmt: skip
+    write_arrays(out, arrays, facts)
+
+
+def command(facts: Mapping[str, Any]) -> str:
+    """What records these outputs again."""
+    named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seed {facts['seed']}"
+    return f"python -m studies.function_space.measure {named}"
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m studies.function_space.measure", description="Record outputs.")
+    parser.add_argument("--network", default="lenet5", choices=NETWORKS, help="(default: %(default)s)")
+    parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
+    parser.add_argument("--recipe", help="of the parent (default: the network's usual one)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="from amount 0 to 1 (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="(default: results/functions_NETWORK_DATA.npz)")
+    chosen = parser.parse_args(arguments)
+    out = chosen.out or Path("results", f"functions_{chosen.network}_{chosen.data}.npz")
+    record(out, chosen.network, chosen.data, chosen.seed, chosen.recipe, grid(chosen.steps))
+
+
+if __name__ == "__main__":
+    main()

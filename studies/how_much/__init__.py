@@ -1,0 +1,1 @@
+"""Notebook 02: how much of a network can be pruned."""

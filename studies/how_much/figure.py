@@ -1,0 +1,56 @@
+"""Figures of notebook 02: optima of networks and distributions, distance to utopia, and the error of a grid."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from studies.shared.fronts import AMOUNT, Curve, Values
+from wmgp.closed_forms import floor
+from wmgp.pareto import Point
+from wmgp.plotting import DASHES, GUIDE, MARKERS, PALETTE, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+DISTANCE = "Distance to utopia"
+
+
+def optima_figure(optima: Mapping[str, Sequence[Point]]) -> "Figure":
+    """Where optima lie, a marker a kind; left of the floor there is none."""
+    drawn, axes = figure()
+    least = floor()
+    axes.axvspan(0.5, least.amount, color="#dddddd", linewidth=0)
+    axes.text(0.51, 0.93, "below the floor:\nnever the answer", fontsize=10)
+    for (name, points), color, marker in zip(optima.items(), PALETTE, MARKERS, strict=False):
+        amount, cosine = [p.amount for p in points], [p.cosine for p in points]
+        axes.plot(amount, cosine, marker, color=color, markersize=5, alpha=0.7, label=name)
+    axes.plot(least.amount, least.cosine, "*", color=PALETTE[3], markersize=13, label="the floor")
+    axes.set(xlim=(0.5, 1), ylim=(0.5, 1), xlabel="Amount nearest to utopia", ylabel="Cosine there")
+    axes.legend(loc="lower right", frameon=True)
+    return drawn
+
+
+def distance_figure(curves: Mapping[str, Curve]) -> "Figure":
+    """Distance to utopia against amount, its least value marked on each curve."""
+    drawn, axes = figure()
+    for (name, (x, y)), color, dash, marker in zip(curves.items(), PALETTE, DASHES, MARKERS, strict=False):
+        best = int(np.argmin(y))
+        axes.plot(x, y, color=color, linestyle=dash, marker=marker, markevery=[best], markersize=8, label=name)
+    axes.set(xlabel=AMOUNT, ylabel=DISTANCE, xlim=(0, 1), ylim=(0, 1.05))
+    axes.legend(loc="lower left", frameon=True)
+    return drawn
+
+
+def grid_figure(points: Sequence[int], errors: Mapping[str, Values]) -> "Figure":
+    """How far the grid's answer lies from the continuum's, against the number of grid points; guides: a step, half."""
+    drawn, axes = figure()
+    for (name, values), color, marker in zip(errors.items(), PALETTE, MARKERS, strict=False):
+        axes.loglog(points, np.abs(values), marker, color=color, markersize=6, label=name)
+    step = 1 / (np.asarray(points) - 1)
+    axes.loglog(points, step, **GUIDE | {"linewidth": 2, "label": "one step"})
+    axes.loglog(points, step / 2, **GUIDE | {"linestyle": "--", "label": "half a step"})
+    axes.set(xlabel="Grid points on [0, 1]", ylabel="Error of the optimal amount")
+    axes.legend(loc="lower left", frameon=True, ncols=2)
+    return drawn

@@ -1,0 +1,1 @@
+"""Notebook 03: kurtosis, its definitions, and the safe amount."""

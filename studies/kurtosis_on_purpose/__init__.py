@@ -1,0 +1,1 @@
+"""Notebook 11: networks whose kurtosis was changed on purpose."""

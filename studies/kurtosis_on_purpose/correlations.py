@@ -1,0 +1,157 @@
+"""Does what can be pruned follow the kurtosis? Rank correlations over parents of one architecture.
+
+Parents of one variant are alike, so intervals come from drawing whole variants with replacement, all seeds of one
+together (cluster bootstrap, percentile; Davison & Hinkley 1997, section 3.8).
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from studies.kurtosis_on_purpose.measure import OF_PARENT
+from studies.kurtosis_on_purpose.variants import BASE, VARIANTS
+from wmgp.experiments.statistics.accuracy_cost import COST, largest_amount
+
+# What might order the parents, in the book's words.
+NUMBERS = {
+    "kurtosis": "kurtosis",
+    "kurtosis_about_zero": "kurtosis about zero",
+    "kurtosis_of_layers": "mean kurtosis of the layers",
+    "k2": "kurtosis of kurtoses",
+    "optimal": "optimal amount",
+    "safe": "safe amount",
+    "cosine_99": "amount at cosine 0.99",
+    "effective": "effective number, |w|",
+    "effective_half": "effective number, root of |w|",
+    "near_zero": "share near zero",
+}
+CONFOUNDERS = {
+    "accuracy_parent": "accuracy of the parent",
+    "norm": "norm of the weights",
+    "parent_epochs": "epochs of training",
+    "layer_spread": "spread of the layers' scales",
+}
+# What they might order.
+TARGETS = {
+    "most": "after an epoch",
+    "most_held": "after an epoch, from the tuned parent",
+    "most_untuned": "just after pruning",
+}
+SPARE = 4  # pairs without which whatever a fit leaves would seem to agree
+ROUNDING = 1e-9  # of ranks that a fit leaves nothing of
+Interval = tuple[float, float, float]  # value, and both ends of its 95% interval
+
+
+def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
+    """A row a parent, from rows of `kurtosis_on_purpose`: what it is, and the most that it can lose (`TARGETS`).
+
+    Amounts are those at which accuracy has fallen by `cost` from the parent's, or, for `most_held`, from that of the
+    parent after the same epoch of fine-tuning with nothing pruned. Parents come in the order of `VARIANTS` and seeds.
+    """
+    found, places = [], {variant.name: i for i, variant in enumerate(VARIANTS)}
+    for _, part in rows.groupby("run", sort=False):
+        tuned = part.loc[part["epochs"] > 0]
+        unpruned = tuned.loc[tuned["amount"] == 0, "accuracy"].mean()
+        found.append(
+            {
+                **part.iloc[0][["seed", "accuracy_parent", *OF_PARENT]].to_dict(),
+                "most": largest_amount(tuned, cost),
+                "most_held": largest_amount(tuned.assign(accuracy_parent=unpruned), cost),
+                "most_untuned": largest_amount(part, cost, "accuracy_pruned"),
+            }
+        )
+    found.sort(key=lambda parent: (places.get(parent["variant"], len(places)), parent["seed"]))
+    return pd.DataFrame(found)
+
+
+def correlation(
+    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], given: Sequence[Float[np.ndarray, " n"]] = ()
+) -> float:
+    """Spearman's rank correlation; partial, where others are `given`: of what linear fits of their ranks leave.
+
+    nan where nothing of x or of y is left, and where there are fewer than `SPARE` pairs beyond what is fitted.
+    """
+    from scipy.stats import rankdata
+
+    ranks = np.asarray(rankdata(np.stack([x, y, *given]), axis=1))  # [2 + given, n]
+    left = ranks - ranks.mean(axis=1, keepdims=True)
+    if given and len(x) < len(given) + SPARE:
+        return float("nan")
+    if given:
+        left[:2] -= (left[2:].T @ np.linalg.lstsq(left[2:].T, left[:2].T, rcond=None)[0]).T
+    a, b = left[:2]
+    size = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    return float(np.clip(a @ b / (size[0] * size[1]), -1, 1)) if min(size) > ROUNDING * len(a) else float("nan")
+
+
+def orders(parents: pd.DataFrame, target: str) -> dict[str, float]:
+    """The correlation of each of `NUMBERS` with the target."""
+    y = parents[target].to_numpy(dtype=float)
+    return {name: correlation(parents[name].to_numpy(dtype=float), y) for name in NUMBERS}
+
+
+def leads(parents: pd.DataFrame, target: str) -> dict[str, float]:
+    """By how much each of the other numbers orders the target better than kurtosis: a difference of correlations."""
+    found = orders(parents, target)
+    return {name: value - found["kurtosis"] for name, value in found.items() if name != "kurtosis"}
+
+
+def controlled(parents: pd.DataFrame, target: str) -> dict[str, float]:
+    """The correlation of kurtosis with the target given nothing, each of `CONFOUNDERS`, and all of them."""
+    x, y = (parents[name].to_numpy(dtype=float) for name in ("kurtosis", target))
+    columns = {name: parents[name].to_numpy(dtype=float) for name in CONFOUNDERS}
+    given = {"nothing": [], **{name: [column] for name, column in columns.items()}, "all": list(columns.values())}
+    return {name: correlation(x, y, each) for name, each in given.items()}
+
+
+def within_seeds(parents: pd.DataFrame, target: str) -> dict[str, float]:
+    """The correlation of kurtosis with the target over the variants of one seed; the mean over the seeds."""
+    parts = [part[["kurtosis", target]].to_numpy(dtype=float).T for _, part in parents.groupby("seed")]
+    found = [correlation(*part) for part in parts]
+    return {"kurtosis": float(np.mean(found))}
+
+
+def moves(parents: pd.DataFrame) -> pd.DataFrame:
+    """Each parent but the base ones, against the base of its seed.
+
+    Columns variant, moved, seed, `kurtosis` (the factor on it) and one for each target (the difference of amounts).
+    """
+    base = parents.loc[parents["moved"] == BASE, ["seed", "kurtosis", *TARGETS]]
+    others = parents.loc[parents["moved"] != BASE, ["variant", "moved", "seed", "kurtosis", *TARGETS]]
+    both = others.merge(base, on="seed", suffixes=("", "_base"))
+    changes = {name: both[name] - both[f"{name}_base"] for name in TARGETS}
+    return both[["variant", "moved", "seed"]].assign(kurtosis=both["kurtosis"] / both["kurtosis_base"], **changes)
+
+
+def same_way(moved: pd.DataFrame, target: str) -> dict[str, float]:
+    """Of the rows of `moves`, the share in which target and kurtosis moved the same way from the base."""
+    signs = np.sign(np.log(moved["kurtosis"].to_numpy())) * np.sign(moved[target].to_numpy())
+    return {"share": float((signs > 0).mean()) if len(signs) else float("nan")}
+
+
+def over_variants(
+    parents: pd.DataFrame, statistic: Callable[[pd.DataFrame], dict[str, float]], seed: int = 0, draws: int = 1000
+) -> dict[str, Interval]:
+    """A statistic of the parents with its interval: variants are drawn with replacement, all seeds of one together.
+
+    `parents` may be those of `by_parent` or of `moves`. Draws in which the statistic is undefined are left out; the
+    ends are nan where there are fewer than 5 variants.
+    """
+    names = parents["variant"].to_numpy()
+    places = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+    found = statistic(parents)
+    if len(places) < 5:
+        return {name: (value, float("nan"), float("nan")) for name, value in found.items()}
+    rng = np.random.default_rng(seed)
+    picks = [np.concatenate([places[i] for i in rng.integers(len(places), size=len(places))]) for _ in range(draws)]
+    drawn = [statistic(parents.iloc[pick]) for pick in picks]
+    return {name: (value, *_ends([each[name] for each in drawn])) for name, value in found.items()}
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """The 2.5th and 97.5th percentile of the values that are defined."""
+    known = np.asarray(values)[np.isfinite(values)]
+    low, high = np.quantile(known, [0.025, 0.975]).tolist() if known.size else (float("nan"), float("nan"))
+    return low, high

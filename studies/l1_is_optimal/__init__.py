@@ -1,0 +1,1 @@
+"""Notebook 01: L1 pruning maximises the cosine similarity."""

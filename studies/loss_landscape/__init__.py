@@ -1,0 +1,1 @@
+"""Notebook 07: loss along lines and planes through pruned networks."""

@@ -1,0 +1,197 @@
+"""The loss around a network: on the line from its initialisation through its weights, and on random planes.
+
+Planes are those of Li et al. 2018 (arXiv:1712.09913, section 4): two random directions, each filter of which is as long
+as the filter of the network. What they leave open is done like this: a filter is a row of a tensor of 2 or more
+dimensions; biases and batch-norm's parameters stay where they are; and the planes of a parent and of its prunes have
+the same directions, the parent's, so that their surfaces can be subtracted.
+
+`python -m studies.loss_landscape.measure` records LeNet-5's parents on MNIST, or others', and what L1 and random
+pruning to a cosine of 0.99 make of them.
+"""
+
+import argparse
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from wmgp.analysis import analyze
+from wmgp.errors import InputError, command_line
+from wmgp.experiments.data import ImageData, load
+from wmgp.experiments.models import NETWORKS as KNOWN
+from wmgp.experiments.models import build
+from wmgp.experiments.results.array_files import write_arrays
+from wmgp.experiments.results.provenance import source_hash, surroundings, weights_hash
+from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.sweep.presets import CONVERGED_SEEDS
+from wmgp.experiments.training.loop import evaluate
+from wmgp.experiments.training.parents import parent as trained
+from wmgp.experiments.training.recipes import experiment_config
+from wmgp.pareto import CAREFUL_COSINE
+from wmgp.pruning import prune
+from wmgp.similarity import cosine_similarity
+
+Weights = dict[str, Tensor]
+NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
+LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
+PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
+IMAGES = 1000  # of the test set, the first ones
+MODULES = (*JOB, "experiments.studies.landscape")
+
+
+def weights_of(model: nn.Module) -> Weights:
+    """Copies of all that is floating in a network's state, running statistics among it."""
+    return {name: t.detach().clone() for name, t in model.state_dict().items() if t.is_floating_point()}
+
+
+def filter_normalised(weights: Weights, generator: Generator) -> Weights:
+    """A random normal direction, each filter of it as long (L2) as the filter of the weights.
+
+    Zero for tensors of fewer than 2 dimensions, and for filters that are zero themselves.
+    """
+    direction = {}
+    for name, w in weights.items():
+        if w.ndim < 2:
+            direction[name] = torch.zeros_like(w)
+            continue
+        d = torch.randn(w.shape, generator=generator).to(w)  # [filters, ...]
+        lengths = (each.flatten(1).norm(dim=1).reshape(-1, *[1] * (w.ndim - 1)) for each in (w, d))
+        own, drawn = lengths
+        direction[name] = d * (own / drawn)
+    return direction
+
+
+def line(
+    loss: Callable[[Weights], float], start: Weights, end: Weights, ticks: Sequence[float] | np.ndarray
+) -> Float[np.ndarray, " ticks"]:
+    """The loss at start + t (end - start), for each t of `ticks`."""
+    return np.array([loss({name: torch.lerp(start[name], end[name], float(t)) for name in end}) for t in ticks])
+
+
+def plane(
+    loss: Callable[[Weights], float],
+    centre: Weights,
+    directions: tuple[Weights, Weights],
+    ticks: Sequence[float] | np.ndarray,
+) -> Float[np.ndarray, "ticks ticks"]:
+    """The loss at centre + a u + b v, a down the rows and b along them, both over `ticks`."""
+    u, v = directions
+    losses = np.empty((len(ticks), len(ticks)))
+    for i, a in enumerate(ticks):
+        row = {name: w + float(a) * u[name] for name, w in centre.items()}
+        for j, b in enumerate(ticks):
+            losses[i, j] = loss({name: w + float(b) * v[name] for name, w in row.items()})
+    return losses
+
+
+def distance(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> float:
+    """The l-infinity distance of two surfaces: the largest difference between them at any point."""
+    return float(np.abs(np.asarray(a) - np.asarray(b)).max())
+
+
+def loss_of(model: nn.Module, data: ImageData) -> Callable[[Weights], float]:
+    """Mean cross-entropy (nats) on the data as a function of the weights, in a copy of the network."""
+    probe = copy.deepcopy(model)
+
+    def loss(weights: Weights) -> float:
+        probe.load_state_dict(weights, strict=False)
+        return evaluate(probe, data).loss
+
+    return loss
+
+
+def measure(
+    parent: nn.Module,
+    initial: nn.Module,
+    data: ImageData,
+    seed: int,
+    line_ticks: np.ndarray = LINE,
+    plane_ticks: np.ndarray = PLANE,
+) -> dict[str, np.ndarray]:
+    """Lines [3, ticks], planes [3, ticks, ticks], and the amounts and cosines [3], in the order of `NETWORKS`.
+
+    The parent is pruned by L1 to a cosine of 0.99, and at random by the amount at which that is expected.
+    """
+    amounts = {"l1": analyze(parent).at_cosine(CAREFUL_COSINE).amount, "random": 1 - CAREFUL_COSINE**2}
+    pruned = {"parent": parent}
+    for method, amount in amounts.items():
+        pruned[method] = copy.deepcopy(parent)
+        prune(pruned[method], amount, method, generator=seed)
+    start, generator = weights_of(initial), torch.Generator().manual_seed(seed)
+    directions = filter_normalised(weights_of(parent), generator), filter_normalised(weights_of(parent), generator)
+    loss = loss_of(parent, data)
+    return {
+        "line": np.stack([line(loss, start, weights_of(pruned[name]), line_ticks) for name in NETWORKS]),
+        "plane": np.stack([plane(loss, weights_of(pruned[name]), directions, plane_ticks) for name in NETWORKS]),
+        "amount": np.array([0.0, amounts["l1"], amounts["random"]]),
+        "cosine": np.array([cosine_similarity(parent, pruned[name]) for name in NETWORKS]),
+    }
+
+
+def record(
+    out: Path,
+    network: str,
+    data: str,
+    seeds: Sequence[int],
+    images: int = IMAGES,
+    ticks: tuple[np.ndarray, np.ndarray] = (LINE, PLANE),
+    progress: Callable[[str], None] = print,
+) -> None:
+    """Write what is measured of a network's parents of these seeds to `out` (.npz), with its provenance beside it.
+
+    The parents are those of sweeps, in the folder `parents` beside `out`; what is not there is trained first. `images`:
+    how many of the test set, the first ones. `ticks`: those of the line and of the plane.
+    """
+    training, test, chosen = load(data, True), load(data, False), experiment_config(network, data)
+    found, parents, began = [], {}, time.perf_counter()
+    for seed in seeds:
+        folder, start = out.parent / "parents", chosen.weights
+        model = trained(network, training, seed, chosen.epochs, chosen.recipe, folder, start=start, test=test)
+        found.append(measure(model, build(network, seed, start), test.first(images), seed, *ticks))
+        parents[seed] = weights_hash(model.state_dict())
+        progress(f"seed {seed}")
+    arrays: dict[str, Any] = {name: np.stack([each[name] for each in found]) for name in found[0]}
+    arrays |= {"seeds": np.array(seeds), "line_ticks": ticks[0], "plane_ticks": ticks[1]}
+    facts = {
+        "network": network, "data": test.name, "data_sha256": test.sha256, "images": images, "seeds": list(seeds),
+        "parent_sha256": parents, **chosen.settings(), "source_sha256": source_hash(MODULES), "device": "cpu",
+        **surroundings(),
+        "wall_seconds": round(time.perf_counter() - began, 3),
+    }  # fmt: skip
+    write_arrays(out, arrays, facts)
+
+
+def command(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
+    """What records these arrays again."""
+    seeds, points = " ".join(map(str, facts["seeds"])), f"{len(arrays['line_ticks'])} {len(arrays['plane_ticks'])}"
+    named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seeds {seeds}"
+    return f"python -m studies.loss_landscape.measure {named} --images {facts['images']} --points {points}"
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m studies.loss_landscape.measure", description="Record loss landscapes.")
+    parser.add_argument("--network", default="lenet5", choices=KNOWN, help="(default: %(default)s)")
+    parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(CONVERGED_SEEDS), help="(default: %(default)s)")
+    parser.add_argument("--images", type=int, default=IMAGES, help="of the test set (default: %(default)s)")
+    parser.add_argument("--points", type=int, nargs=2, default=(len(LINE), len(PLANE)), metavar=("LINE", "PLANE"),
+                        help="along the line, and along either side of the plane (default: 61 31)")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="(default: results/landscape_NETWORK_DATA.npz)")
+    chosen = parser.parse_args(arguments)
+    out = chosen.out or Path("results", f"landscape_{chosen.network}_{chosen.data}.npz")
+    ticks = tuple(np.linspace(a[0], a[-1], n) for a, n in zip((LINE, PLANE), chosen.points, strict=True))
+    if chosen.points[1] % 2 == 0:
+        raise InputError(f"points {chosen.points[1]}: expected an odd number on the plane, for a network in its middle")
+    record(out, chosen.network, chosen.data, chosen.seeds, chosen.images, (ticks[0], ticks[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Notebook 16: fine-tuning for one epoch and for ten."""

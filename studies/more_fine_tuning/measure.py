@@ -1,0 +1,151 @@
+"""Fine-tuning watched epoch by epoch: how far a pruned network is from its parent, in parameters and in function.
+
+`python -m studies.more_fine_tuning.measure` records it for prunes of several sizes. Its rows are those of a sweep,
+for every number of epochs from none: with a steady learning rate, ten epochs begin with the same one epoch.
+"""
+
+import argparse
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from wmgp.errors import command_line
+from wmgp.experiments.data import ImageData, load
+from wmgp.experiments.models import NETWORKS
+from wmgp.experiments.results.provenance import record_run, source_hash, weights_hash
+from wmgp.experiments.results.tables import SWEEP, Cell, append_row, has_row
+from wmgp.experiments.statistics.collapse import Interval
+from wmgp.experiments.statistics.intervals import mean_interval
+from wmgp.experiments.sweep.backends import cluster, spread
+from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.sweep.job import pruned_copy
+from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
+from wmgp.experiments.sweep.presets import TEN_EPOCH_AMOUNTS
+from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
+from wmgp.experiments.training.loop import Outcome, evaluate, train
+from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.recipes import experiment_config
+from wmgp.experiments.training.sgd import REFERENCE, Recipe
+
+EPOCHS = 10
+MODULES = (*JOB, "experiments.studies.tuning_paths")
+KEY = ("run", "method", "amount", "epochs")
+ROW = (*SWEEP, "distance")
+
+
+def path(
+    whole: nn.Module,
+    before: Outcome,
+    method: str,
+    amount: float,
+    training: ImageData,
+    test: ImageData,
+    seed: int,
+    recipe: Recipe = REFERENCE,
+    epochs: int = EPOCHS,
+) -> list[dict[str, Cell]]:
+    """The measurements of a sweep's job after 0, 1, ..., `epochs` epochs, a row each, and `distance` besides.
+
+    `before` is what the parent, `whole`, says of `test`; `distance` is the Euclidean one between the parameters, over
+    the parent's norm. `seed` decides the batches, and what a random prune takes.
+    """
+    child, masks = pruned_copy(whole, method, amount, seed)
+    began, at_once = time.perf_counter(), evaluate(child, test)
+    first = before_finetuning(whole, before, child, at_once, masks)
+    first |= {"method": method, "amount": amount, "loss_parent": before.loss}
+    rows = []
+
+    def look(epoch: int) -> None:
+        after = evaluate(child, test) if epoch else at_once
+        found = after_finetuning(whole, before, child, after) | {"distance": distance(whole, child)}
+        rows.append({**first, "epochs": epoch, **found, "seconds": time.perf_counter() - began})
+
+    look(0)
+    train(child, training, epochs, seed, recipe, masks, look)
+    return rows
+
+
+def distance(whole: nn.Module, child: nn.Module) -> float:
+    """The Euclidean distance of all parameters of two networks of one shape, over the norm of the first's."""
+    pairs = zip(whole.parameters(), child.parameters(), strict=True)
+    sums = torch.zeros(2, dtype=torch.float64)
+    for a, b in pairs:
+        a, b = a.detach().cpu().double(), b.detach().cpu().double()
+        sums += torch.stack([(a - b).pow(2).sum(), a.pow(2).sum()])
+    return float((sums[0] / sums[1]).sqrt())
+
+
+def changes(rows: pd.DataFrame, y: str, first: int = 1, last: int = EPOCHS) -> dict[float, Interval]:
+    """By amount, of rows of one method: `y` after `last` epochs less after `first`, the same parent's prunes.
+
+    The mean over the parents with its interval (`results.mean_interval`). Amounts without both are left out.
+    """
+    named = rows.loc[rows["epochs"].isin([first, last])]
+    wide = named.pivot_table(index=["amount", "seed"], columns="epochs", values=y)
+    if not {first, last} <= set(wide.columns):
+        return {}
+    apart = (wide[last] - wide[first]).dropna()
+    parts: Any = apart.groupby(level="amount")
+    return {float(amount): mean_interval(part) for amount, part in parts}
+
+
+def nearest(rows: pd.DataFrame, y: str = "js") -> pd.DataFrame:
+    """The epoch at which each prune is nearest to its parent, that is where `y` is least: seed, amount, epochs, `y`."""
+    least = rows.loc[rows.groupby(["seed", "method", "amount"])[y].idxmin()]
+    return least[["seed", "method", "amount", "epochs", y]].reset_index(drop=True)
+
+
+@cache
+def _images(data: str) -> tuple[ImageData, ImageData]:
+    return load(data, True), load(data, False)
+
+
+def walk(network: str, data: str, seed: int, amount: float, epochs: int, out: Path) -> tuple[float, int]:
+    """Record one L1 prune's path in the table `out`, unless it is there; the amount and seed."""
+    training, test = _images(data)
+    chosen = experiment_config(network, data)
+    with one_thread():
+        whole = parent(
+            network, training, seed, chosen.epochs, chosen.recipe, out.parent / "parents", start=chosen.weights
+        )
+        settings = {
+            "network": network, "data": training.name, "data_sha256": {"train": training.sha256, "test": test.sha256},
+            "seed": seed, **chosen.settings(), "tuning_epochs": epochs, "device": "cpu",
+            "parent_sha256": weights_hash(whole.state_dict()), "source_sha256": source_hash(MODULES),
+        }  # fmt: skip
+        run = record_run(out, settings)
+        if not has_row(out, run=run, method="l1", amount=amount, epochs=epochs):
+            before = evaluate(whole, test)
+            found = path(whole, before, "l1", amount, training, test, FINE_TUNING + seed, chosen.tuning, epochs)
+            about = {"network": network, "data": training.name, "seed": seed, "device": "cpu", "run": run}
+            for row in found:
+                append_row(out, {name: (about | row)[name] for name in ROW}, KEY)
+    return amount, seed
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m studies.more_fine_tuning.measure", description="Watch fine-tuning.")
+    parser.add_argument("--network", default="lenet_small", choices=NETWORKS, help="(default: %(default)s)")
+    parser.add_argument("--data", default="cifar10", help="(default: %(default)s)")
+    parser.add_argument("--amounts", type=float, nargs="+", default=TEN_EPOCH_AMOUNTS, help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="(default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("results", "tuning_paths.csv"), help="(default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    tasks = [(chosen.network, chosen.data, seed, amount, chosen.epochs, chosen.out.absolute())
+             for seed in chosen.seeds for amount in chosen.amounts]  # fmt: skip
+    with cluster("loky", chosen.jobs):
+        for amount, seed in spread(walk, tasks):
+            print(f"amount {amount:g}, seed {seed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Notebook 08: the optimal amount and its neighbours."""

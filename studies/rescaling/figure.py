@@ -1,0 +1,33 @@
+"""The figure of rescalings: what a rule answers for networks that all compute the same."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from wmgp.plotting import DASHES, GUIDE, PALETTE, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+Lines = Mapping[str, Float[np.ndarray, " f"]]  # a number for each factor, by layer
+
+
+def push_figure(
+    factors: Float[np.ndarray, " f"], found: Mapping[str, Lines], logarithmic: Collection[str] = ()
+) -> "Figure":
+    """A panel for each number (its name labels the axis), a line for each layer that is scaled by each of `factors`.
+
+    `logarithmic`: the numbers whose axes are.
+    """
+    drawn, panels = figure(len(found), 1, (6.0, 2.6 * len(found) + 0.6), squeeze=False, sharex=True)
+    for axes, (number, lines) in zip(panels[:, 0], found.items(), strict=True):
+        for (layer, values), color, dash in zip(lines.items(), PALETTE, DASHES, strict=False):
+            axes.plot(factors, values, color=color, linestyle=dash, label=layer)
+        axes.axvline(1, **GUIDE)
+        axes.set(xscale="log", ylabel=number, yscale="log" if number in logarithmic else "linear")
+    panels[-1, 0].set_xlabel("Factor on a layer; the next one is divided by it")
+    drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return drawn

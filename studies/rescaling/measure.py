@@ -1,0 +1,135 @@
+"""Networks that compute the same and are pruned differently: what rescaling does to the weights' numbers, and accuracy.
+
+`python -m studies.rescaling.measure` records it for the LeNets' parents and for MobileNetV2 with its ImageNet
+weights.
+"""
+
+import argparse
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from studies.rescaling.transforms import balanced, chain, folded, rescaled, rescaled_norms
+from studies.shared.pretrained import mobilenet_v2
+from studies.when_it_fails import imagenet_sample
+from wmgp.analysis import analyze
+from wmgp.errors import command_line
+from wmgp.experiments.data import ImageData, load
+from wmgp.experiments.models import build
+from wmgp.experiments.results.provenance import CORE, record_run, source_hash, weights_hash
+from wmgp.experiments.training.loop import Outcome, evaluate
+from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.recipes import experiment_config
+from wmgp.io.atomic import write_atomic
+from wmgp.pruning import prune
+
+SPREAD = 1.0  # of the logarithms of factors that are drawn by chance
+LAYER = 30.0  # a factor on one whole layer
+METHODS = ("l1", "l1_normalized", "lamp")
+FIXED = {"lenet5": 0.7, "lenet_small": 0.7, "mobilenet_v2": 0.2}  # an amount at which all methods are compared
+COLUMNS = (
+    *("network", "data", "seed", "how", "method", "rule", "amount"),
+    *("kurtosis", "k2", "optimal", "safe", "change", "accuracy_parent", "accuracy_pruned", "run"),
+)
+MODULES = (
+    *CORE,
+    *("experiments.data", "experiments.models", "experiments.pooling"),
+    *("experiments.studies.rescaled", "experiments.studies.rescaling"),
+    "experiments.training",
+)
+Change = Callable[[nn.Module], nn.Module]
+
+
+def of_chains(model: nn.Module, seed: int) -> dict[str, Change]:
+    """What is done to a chain of layers, by name."""
+    widths, generator = [layer.weight.shape[0] for layer in chain(model)[:-1]], torch.Generator().manual_seed(seed)
+    drawn = [torch.exp(SPREAD * torch.randn(n, generator=generator, dtype=torch.float64)) for n in widths]
+    ones = [1.0] * (len(widths) - 1)
+    return {
+        "as trained": lambda net: net,
+        f"first layer times {LAYER:g}": lambda net: rescaled(net, [LAYER, *ones]),
+        f"last layer times {LAYER:g}": lambda net: rescaled(net, [*ones, 1 / LAYER]),
+        "channels by chance": lambda net: rescaled(net, drawn),
+        "balanced": balanced,
+        "by chance, then balanced": lambda net: balanced(rescaled(net, drawn)),
+    }
+
+
+def of_norms(seed: int) -> dict[str, Change]:
+    """What is done to a network with batch normalisation, by name."""
+    return {
+        "as trained": lambda net: net,
+        "channels by chance": lambda net: rescaled_norms(net, SPREAD, seed),
+        "folded": folded,
+        "by chance, then folded": lambda net: folded(rescaled_norms(net, SPREAD, seed)),
+    }
+
+
+def measure(model: nn.Module, changes: dict[str, Change], test: ImageData, fixed: float) -> Iterator[dict[str, Any]]:
+    """A row for each change, method and rule, without what names the network.
+
+    `change` is the largest difference of any output from the unchanged network's, over the largest output. Accuracies
+    are just after pruning. L1 prunes the optimal amount and `fixed`, the others `fixed`.
+    """
+    whole: Outcome | None = None
+    for how, change in changes.items():
+        changed = change(model).float()
+        outcome = evaluate(changed, test)
+        whole = whole or outcome
+        analysis = analyze(changed)
+        said = {
+            "how": how, "kurtosis": analysis.kurtosis, "k2": analysis.kurtosis_of_kurtoses,
+            "optimal": analysis.optimal.amount, "safe": analysis.safe.amount if analysis.safe else None,
+            "change": float((outcome.logits - whole.logits).abs().max() / whole.logits.abs().max()),
+            "accuracy_parent": outcome.accuracy,
+        }  # fmt: skip
+        asked = [("l1", "optimal", analysis.optimal.amount), *((method, "fixed", fixed) for method in METHODS)]
+        for method, rule, amount in asked:
+            pruned = copy.deepcopy(changed)
+            prune(pruned, amount, method)
+            yield {**said, "method": method, "rule": rule, "amount": amount,
+                   "accuracy_pruned": evaluate(pruned, test).accuracy}  # fmt: skip
+
+
+def rows_of(network: str, data: str, seed: int, parents: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows of one parent, each with the settings of its run."""
+    if network == "mobilenet_v2":
+        test = imagenet_sample.load()
+        model, changes = mobilenet_v2(), of_norms(seed)
+    else:
+        training, test, chosen = load(data, True), load(data, False), experiment_config(network, data)
+        model = parent(network, training, seed, chosen.epochs, chosen.recipe, parents, start=chosen.weights)
+        changes = of_chains(build(network, seed), seed)
+    settings = {
+        "network": network, "data": test.name, "data_sha256": test.sha256, "seed": seed, "device": "cpu",
+        "parent_sha256": weights_hash(model.state_dict()), "source_sha256": source_hash(MODULES),
+    }  # fmt: skip
+    for row in measure(model, changes, test, FIXED[network]):
+        yield {"network": network, "data": test.name, "seed": seed, **row}, settings
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m studies.rescaling.measure", description="Record rescaled networks.")
+    parser.add_argument("--out", type=Path, default=Path("results", "rescaling.csv"), help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 3, 4, 5], help="(default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    asked = [(network, data, seed) for network, data in (("lenet5", "mnist"), ("lenet_small", "cifar10"))
+             for seed in chosen.seeds]  # fmt: skip
+    table = []
+    for network, data, seed in (*asked, ("mobilenet_v2", imagenet_sample.NAME, 0)):
+        for row, settings in rows_of(network, data, seed, chosen.out.parent / "parents"):
+            table.append({**row, "run": record_run(chosen.out, settings)})
+        print(network, data, seed, flush=True)
+    text = pd.DataFrame(table, columns=pd.Index(COLUMNS)).to_csv(index=False)
+    write_atomic(chosen.out, text.encode())
+
+
+if __name__ == "__main__":
+    main()

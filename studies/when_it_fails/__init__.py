@@ -1,0 +1,1 @@
+"""Notebook 09: MobileNetV2, where the paper's amount fails."""

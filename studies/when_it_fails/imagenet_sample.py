@@ -1,0 +1,68 @@
+"""MobileNetV2 as it comes, pruned by every method, on a sample of ImageNet: what pruning does where nothing is tuned.
+
+`python -m studies.when_it_fails.imagenet_sample` is a sweep without training: a row for each method and amount. The
+images are those of a parquet file (columns image and label, 224 x 224 pixels) in WMGP_DATA/imagenet-sample-224. Nobody
+knows whether the network was trained on them, so that an accuracy here says what is lost, not how good a network is.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from studies.shared.pretrained import mobilenet_v2
+from wmgp.errors import InputError, command_line
+from wmgp.experiments.data import ImageData, folder_of, from_arrays, parquet
+from wmgp.experiments.sweep.presets import ALL_METHODS, PERCENT_GRID, Sweep, grid
+from wmgp.experiments.sweep.runner import run
+from wmgp.experiments.training.recipes import ExperimentConfig
+from wmgp.experiments.training.sgd import REFERENCE
+
+NAME, FOLDER, CLASSES = "imagenet-sample", "imagenet-sample-224", 1000
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights want it
+AS_IT_COMES = ExperimentConfig(REFERENCE, 0, "IMAGENET1K_V1", tuning_epochs=0)
+
+
+def load(train: bool = False) -> ImageData:
+    """The sample, whichever is asked for: nothing is trained on it."""
+    folder = folder_of(NAME, FOLDER) / FOLDER
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise InputError(
+            f"data {NAME!r}: {folder}: expected parquet files of images, 224 x 224, with ImageNet's labels"
+        )
+    images, labels, _ = parquet(files)
+    return replace(from_arrays(NAME, images, labels, CLASSES), mean=MEAN, std=STD)
+
+
+def network(seed: int) -> nn.Module:
+    """torchvision's MobileNetV2 with its ImageNet weights, whatever the seed."""
+    return mobilenet_v2()
+
+
+def asked(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
+    """The sweep: every method, one parent."""
+    return Sweep(
+        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=AS_IT_COMES, build=network, load=load
+    )  # fmt: skip
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "python -m studies.when_it_fails.imagenet_sample", description="Prune MobileNetV2."
+    )
+    out = Path("results", "mobilenet_v2_imagenet-sample.csv")
+    parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=100, help="from amount 0 to 1 (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time (default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    print(run([asked(grid(chosen.steps))], chosen.out, chosen.jobs, "cpu"), "rows added")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Notebook 15: networks that ship inside packages."""

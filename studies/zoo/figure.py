@@ -1,0 +1,55 @@
+"""The figures of the zoo: what the rules say of each network, and whether kurtosis tells it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from wmgp.plotting import GUIDE, MARKERS, PALETTE, figure
+from wmgp.rules import CONSTANT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+KINDS = [*zip(MARKERS, PALETTE, strict=True), ("*", PALETTE[3])]  # a marker and a colour for each kind, one for yours
+LINE, SPACE = 0.29, 0.45  # inches: for a network, and around those of a kind
+POINTS = {  # column -> words, marker, colour
+    "at_099": ("cosine 0.99", "D", PALETTE[4]),
+    "safe": ("safe, where it is defined", "s", PALETTE[2]),
+    "optimal": ("optimal", "o", PALETTE[1]),
+}
+
+
+def amounts_figure(rows: "DataFrame") -> "Figure":
+    """A line a network (rows of `zoo.rows_of` of one pool), a panel a kind: three amounts on it, and 80 percent."""
+    kinds = dict(list(rows.groupby("kind", sort=False)))
+    heights = [LINE * len(part) + SPACE for part in kinds.values()]
+    drawn, panels = figure(
+        len(kinds), 1, (6.0, sum(heights) + 1.3), squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights}
+    )
+    for axes, (kind, part) in zip(panels[:, 0], kinds.items(), strict=True):
+        for column, (words, marker, color) in POINTS.items():
+            axes.plot(part[column], range(len(part)), marker, color=color, markersize=8, label=words)
+        axes.axvline(CONSTANT, label="always 80 percent", **GUIDE)
+        axes.set_yticks(range(len(part)), part["name"])
+        axes.set(xlim=(-0.02, 1.03), ylim=(len(part) - 0.5, -0.5), title=str(kind).capitalize())
+    panels[-1, 0].set_xlabel("Amount: pruned share of the pool")
+    drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return drawn
+
+
+def kurtosis_figure(pools: "Mapping[str, DataFrame]", floor: float) -> "Figure":
+    """Optimal amount against kurtosis: a panel for each pool by its title, a dot a network, a marker a kind.
+
+    `floor` is the least that the rule can answer.
+    """
+    drawn, panels = figure(len(pools), 1, (6.0, 3.2 * len(pools) + 0.8), squeeze=False, sharex=True, sharey=True)
+    kinds = dict.fromkeys(kind for rows in pools.values() for kind in rows["kind"])
+    for axes, (title, rows) in zip(panels[:, 0], pools.items(), strict=True):
+        for kind, (marker, color) in zip(kinds, KINDS, strict=False):
+            part = rows[rows["kind"] == kind]
+            axes.plot(part["kurtosis"], part["optimal"], marker, color=color, alpha=0.8, markersize=8, label=kind)
+        axes.axhline(floor, label="least possible", **GUIDE)
+        axes.set(xscale="log", ylim=(0.6, 1.02), ylabel="Optimal amount", title=title)
+    panels[-1, 0].set_xlabel("Kurtosis of the pool (a normal distribution has 3)")
+    drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return drawn

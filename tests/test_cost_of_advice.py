@@ -1,0 +1,52 @@
+"""What following the recommended amounts costs, on rows worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studies.when_it_fails import advice
+from wmgp.pareto import CAREFUL_COSINE
+
+
+@pytest.fixture
+def rows():
+    """Two methods of parent "a", which is at 0.9, and one row of another parent."""
+    cells = [
+        ("a", "l1", 0.9, 0.4, 0.5, 0.0), ("a", "l1", 0.5, 0.9, 0.9, 0.0), ("a", "l1", 0.1, 0.8, 0.91, 0.2),
+        ("a", "lamp", 0.1, 0.9, 0.9, 0.9), ("a", "lamp", 0.5, 0.89, 0.9, 0.5), ("a", "lamp", 0.9, 0.7, 0.88, 0.1),
+        ("b", "l1", 0.1, 0.0, 0.0, 0.0),
+    ]  # fmt: skip
+    columns = pd.Index(["parent_sha256", "method", "amount", "accuracy_pruned", "accuracy", "min_survival"])
+    return pd.DataFrame(cells, columns=columns).assign(accuracy_parent=0.9, run="one")
+
+
+def test_most_lies_where_the_cost_is_first_reached(rows):
+    """L1 falls by 40 points from 0.5 to 0.9, LAMP by 2; bare, L1 is too dear at once, and LAMP at 0.5."""
+    assert advice.most(rows, 0.01, "accuracy") == pytest.approx({"l1": 0.51, "lamp": 0.7})
+    assert advice.most(rows, 0.01, "accuracy_pruned") == pytest.approx({"l1": 0.0, "lamp": 0.5})
+    assert advice.most(rows, 1.0, "accuracy") == {"l1": 0.9, "lamp": 0.9}
+
+
+def test_what_is_lost_lies_between_the_measured_amounts(rows):
+    found = advice.lost(rows, {"optimal": 0.7, "safe": 0.05}, "accuracy")
+    assert found["l1"]["optimal"] == pytest.approx(0.2) and found["lamp"]["optimal"] == pytest.approx(0.01)
+    assert np.isnan(found["l1"]["safe"])
+    assert advice.left(rows, "l1", 0.7, "accuracy") == pytest.approx(0.7)
+    assert advice.left(rows, "lamp", 0.1, "accuracy") == pytest.approx(0.9)
+
+
+def test_the_first_tensor_lost_is_that_of_the_smallest_amount(rows):
+    found = advice.first_loss(rows)
+    assert found["l1"] is not None and found["l1"]["amount"] == 0.5 and found["l1"]["accuracy"] == 0.9
+    assert found["lamp"] is None
+
+
+def test_recommended_reads_the_front_of_the_trained_weights():
+    analysis = {
+        "optimal": {"amount": 0.8},
+        "safe": {"amount": 0.3},
+        "front": {"amount": [0.0, 0.5, 1.0], "cosine": [1.0, 0.98, 0.0]},
+    }
+    found = advice.recommended({"trained": {"analysis": analysis}})
+    assert found == {"optimal": 0.8, "safe": 0.3, advice.AT_COSINE: pytest.approx(0.25)}
+    assert advice.AT_COSINE == f"cosine {CAREFUL_COSINE}"

@@ -1,1 +1,0 @@
-"""How fast it is: both sides of every ratio in one run, a table of `results/` a module."""

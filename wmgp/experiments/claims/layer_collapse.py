@@ -1,0 +1,75 @@
+"""C8: kurtoses of kurtoses, and what became of MobileNetV2, of which the paper says that its layers break."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..statistics import accuracy_cost
+from .parent_weights import families, parent_row
+from .records import Recorded
+from .sweeps import EXCEPTION, by_parent, lost_at, sweep_row
+from .verdicts import Row, mean, single
+
+NOTEBOOK = "09_when_it_fails"
+CUT = "Smallest share that a tensor of two or more dimensions keeps, global L1 at the optimal amount"
+
+
+def kurtoses_of_kurtoses(of: Recorded) -> Iterator[Row]:
+    """The published figures: MobileNetV2's, and the range of networks that behave well."""
+    key = "kurtosis_of_kurtoses.mobilenet_v2"
+    yield imagenet_row(of, key, "Kurtosis of kurtoses", of.mobilenet["analysis"]["kurtosis_of_kurtoses"], ".2f")
+    for alike in families(of).values():
+        if alike[0]["network"] != EXCEPTION:
+            k2 = [record["trained"]["analysis"]["kurtosis_of_kurtoses"] for record in alike]
+            key = "kurtosis_of_kurtoses.well_behaved"
+            yield parent_row(of, alike, "C8", key, "Kurtosis of kurtoses", k2, ".2f", NOTEBOOK)
+
+
+def when_it_fails(of: Recorded) -> Iterator[Row]:
+    """MobileNetV2 at the optimal and at the safe amount, and pruned tensor by tensor."""
+    for name, rows in of.sweeps:
+        if rows["network"].iloc[0] != EXCEPTION or rows["epochs"].iloc[0] != 1:
+            continue
+        parents, most = by_parent(of, rows), {}
+        for method, part in rows.groupby("method"):
+            most[method] = np.array([accuracy_cost.largest_amount(each) for _, each in part.groupby("parent_sha256")])
+        local = (most["l1_local"] - most["l1"]).tolist() if "l1_local" in most else []
+        kept, worst = zip(*(least_kept(analysis) for analysis, _ in parents), strict=True)
+        for key, claim, values, form, note in (
+            ("C8.cut", CUT, kept, ".2%", worst[int(np.argmin(kept))]),
+            ("C8.optimal", "Accuracy lost at the optimal amount, after an epoch (points)",
+             lost_at(parents, "optimal"), "+.2f", ""),
+            ("C8.safe", "Accuracy lost at the safe amount, after an epoch (points)", lost_at(parents, "safe"), "+.2f",
+             ""),
+            ("C8.local", "Largest amount at a cost of one point, L1 per tensor less global", local, "+.2f", ""),
+        ):  # fmt: skip
+            yield sweep_row(of, name, rows, "C8", key, claim, mean(values), form, NOTEBOOK, note)
+
+
+def least_kept(analysis: dict[str, Any]) -> tuple[float, str]:
+    """The smallest share in [0, 1] that a tensor of two or more dimensions keeps at the optimal amount, and of which.
+
+    Vectors do not count: what a batch normalisation adds may be zero, and its layer is as connected as before.
+    """
+    layers = [tensor for tensor in analysis["tensors"] if len(tensor["shape"]) >= 2]
+    worst = min(layers, key=lambda tensor: 1 - tensor["pruned_at_optimal"] / tensor["n"])
+    kept = worst["n"] - worst["pruned_at_optimal"]
+    return kept / worst["n"], f"That is {worst['name']}, which keeps {kept:,} of {worst['n']:,} values."
+
+
+def cut(of: Recorded) -> Iterator[Row]:
+    """The same of the weights that the paper speaks of."""
+    kept, worst = least_kept(of.mobilenet["analysis"])
+    yield imagenet_row(of, "C8.cut", CUT, kept, ".2%", note=worst)
+
+
+def imagenet_row(of: Recorded, key: str, claim: str, value: float, form: str, note: str = "") -> Row:
+    """A row about torchvision's MobileNetV2, which nobody trained here: nothing of it is left to chance."""
+    return of.row(
+        "C8", key, claim, (EXCEPTION, "ImageNet"), single(value), form, NOTEBOOK,
+        "python -m studies.shared.pretrained", ("mobilenet_v2.json",), note=note, exact=True,
+    )  # fmt: skip
+
+
+MEASURES = (kurtoses_of_kurtoses, cut, when_it_fails)

@@ -1,0 +1,105 @@
+"""The reference run, C4's loss surfaces and fronts, and the rows about parents that were trained here."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from studies.loss_landscape import measure
+
+from ..display_names import SCRATCH, display_name
+from ..results.formatting import format_integer_ranges, format_mean_range
+from ..statistics.intervals import prediction_interval
+from ..statistics.rule_errors import of_front
+from .records import Recorded
+from .verdicts import Estimate, Row, geometric, mean
+
+REFERENCE = {  # path below reference_run in published.json -> rule, column, what it is, format
+    "accuracy_parent": ("optimal", "accuracy_parent", "Test accuracy of the parent", ".2%"),
+    "loss_parent": ("optimal", "loss_parent", "Test loss of the parent (nats)", ".3f"),
+    "kurtosis_of_kurtoses": ("optimal", "k2", "Kurtosis of kurtoses", ".2f"),
+    "optimal.amount": ("optimal", "amount", "Optimal amount", ".3f"),
+    "optimal.accuracy_pruned": ("optimal", "accuracy_pruned", "Accuracy just after the optimal prune", ".1%"),
+    "optimal.accuracy": ("optimal", "accuracy", "Accuracy an epoch after the optimal prune", ".2%"),
+    "safe.amount": ("safe", "amount", "Safe amount", ".3f"),
+    "safe.accuracy_pruned": ("safe", "accuracy_pruned", "Accuracy just after the safe prune", ".1%"),
+    "safe.accuracy": ("safe", "accuracy", "Accuracy an epoch after the safe prune", ".2%"),
+}
+DISTANCE = "Largest change of the loss surface at cosine 0.99 (nats)"
+
+
+def reference_run(of: Recorded) -> Iterator[Row]:
+    """The nine figures that the authors' notebook prints."""
+    for path, (rule, column, claim, form) in REFERENCE.items():
+        key, values = f"reference_run.{path}", of.reference.loc[of.reference["rule"] == rule, column].tolist()
+        yield of.row(
+            "R", key, claim, ("lenet5", "mnist"), mean(values), form, "04_reference_run",
+            "python -m studies.reference_run.measure", ("reference_run.csv",),
+            note=one_more(values, of.published[key], form),
+        )  # fmt: skip
+
+
+def one_more(values: Sequence[float], published: float, form: str) -> str:
+    """Whether a single published run lies where one run more of ours would (`results.next_interval`)."""
+    _, low, high = prediction_interval(values)
+    lies = "inside" if low <= published <= high else "outside"
+    return f"The published run lies {lies} the interval of one run more, {low:{form}} to {high:{form}}."
+
+
+def surfaces(of: Recorded) -> Iterator[Row]:
+    """C4: what random pruning removes to a cosine of 0.99, and how far either prune moves the loss surface."""
+    for name, arrays, facts in of.surfaces:
+        l1, random = ([measure.distance(each[0], each[i]) for each in arrays["plane"]] for i in (1, 2))
+        ratios = np.divide(random, l1)
+        above = f"Above one in {(ratios > 1).sum()} of {len(ratios)} parents."
+        measured: list[tuple[str, str, Estimate, str, str]] = [
+            ("landscape.random.amount", "Amount at which random reaches cosine 0.99", mean(arrays["amount"][:, 2]),
+             ".3f", ""),
+            ("landscape.l1.l_infinity_distance", f"{DISTANCE}, L1", mean(l1), ".2f", ""),
+            ("landscape.random.l_infinity_distance", f"{DISTANCE}, random", mean(random), ".2f", ""),
+            ("C4.ratio", "The same, random over L1, geometric mean of the parents", geometric(ratios), ".2f", above),
+        ]  # fmt: skip
+        for key, claim, found, form, note in measured:
+            yield of.row(
+                "C4", key, claim, (facts["network"], facts["data"]), found, form, "07_loss_landscape",
+                measure.command(arrays, facts), (name,), note=note,
+            )  # fmt: skip
+
+
+def reaches(of: Recorded) -> Iterator[Row]:
+    """C4's published amount, of every network, for the paper does not say of which it is."""
+    key, claim = "landscape.l1.amount", "Amount at which L1 reaches cosine 0.99"
+    found = {
+        name: [of_front(record["trained"]["analysis"])["cosine 0.99"] for record in alike]
+        for name, alike in families(of).items()
+    }
+    note = f"Over the networks here, mean and range: {format_mean_range(map(np.mean, found.values()), '.2f')}."
+    for name, alike in families(of).items():
+        yield parent_row(of, alike, "C4", key, claim, found[name], ".2f", "08_optimal_amount", note)
+
+
+def families(of: Recorded) -> dict[str, list[dict[str, Any]]]:
+    """The records of parents that were trained from scratch, by what they are called."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in of.parents:
+        if record["start"] == SCRATCH:
+            found.setdefault(display_name(record["network"], record["data"]), []).append(record)
+    return found
+
+
+def parent_row(
+    of: Recorded, alike: list[dict[str, Any]], id: str, key: str, claim: str, values: Sequence[float], form: str,
+    notebook: str, note: str = "",
+) -> Row:  # fmt: skip
+    """A row about parents of one network, a value each."""
+    first = alike[0]
+    data = first["data"].removesuffix("-jpeg")
+    command = f"wmgp sweep --network {first['network']} --data {data} --seeds {format_integer_ranges(r['seed'] for r in alike)}"
+    return of.row(
+        id, key, claim, (first["network"], first["data"]), mean(values), form, notebook,
+        f"{command} --amounts 0 --out results/parents.csv", (f"parents/{first['network']}-{first['data']}-seed*.json",),
+        commits={record["commit"] for record in alike}, note=note,
+    )  # fmt: skip
+
+
+MEASURES = (reference_run, surfaces, reaches)

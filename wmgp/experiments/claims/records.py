@@ -1,0 +1,102 @@
+"""All that the claims are judged by: what lies in `results/`, read once."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InputError
+from ..display_names import DATA, display_name
+from ..results import tables
+from ..results.array_files import read_arrays
+from ..results.provenance import measured_by
+from ..training import history
+from .verdicts import Estimate, Limits, Row
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The tables, records and arrays of a folder, as the modules that wrote them read them."""
+
+    folder: Path
+    published: dict[str, float]  # by the dotted path in published.json
+    limits: dict[str, Limits]
+    reference: pd.DataFrame
+    sweeps: list[tuple[str, pd.DataFrame]]
+    parents: list[dict[str, Any]]
+    surfaces: list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]
+    mobilenet: dict[str, Any]
+
+    def commits(self, source: str) -> set[str]:
+        """The commits that measured what a file holds; InputError where it does not say."""
+        path = self.folder / source
+        said = _json(path.with_suffix(".json"))
+        runs = [said] if "commit" in said else [said["provenance"]] if "provenance" in said else list(said.values())
+        if not runs or not all(isinstance(run, dict) and run.get("commit") for run in runs):
+            raise InputError(f"{path}: no provenance beside it: expected a commit for every run")
+        return {measured_by(run) for run in runs}
+
+    def parents_of(self, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+        """The records of the parents of these rows, by the hash of their weights."""
+        wanted = set(rows["parent_sha256"])
+        return {each["parent_sha256"]: each for each in self.parents if each["parent_sha256"] in wanted}
+
+    def row(
+        self, id: str, key: str, claim: str, about: tuple[str, ...], found: Estimate, form: str, notebook: str,
+        command: str, sources: tuple[str, ...], commits: set[str] | None = None, **more: Any,
+    ) -> Row:  # fmt: skip
+        """A row about a network on data (and, as a third, its start); limits and published figure are those of `key`.
+
+        `commits` are those of the sources, unless given; `more` are further fields of `Row`. InputError where no limit
+        was set for the key.
+        """
+        if key not in self.limits:
+            raise InputError(f"tolerances.json: no limits for {key!r}")
+        known = commits if commits is not None else set().union(*map(self.commits, sources))
+        return Row(
+            id, key, claim, display_name(*about), self.published.get(key), found, form, self.limits[key],
+            DATA.get(about[1], about[1]), notebook, command, sources, tuple(sorted(known)), **more,
+        )  # fmt: skip
+
+
+def read(folder: str | Path) -> Recorded:
+    """What a folder holds; InputError naming the file that is missing or broken."""
+    folder = Path(folder)
+    published = _flat({name: part for name, part in _json(folder / "published.json").items() if name != "source"})
+    return Recorded(
+        folder,
+        published,
+        {key: _limits(each, published.get(key)) for key, each in _json(folder / "tolerances.json")["limits"].items()},
+        tables.read(folder / "reference_run.csv"),
+        tables.sweeps(folder),
+        history.records(folder / "parents"),
+        [(path.name, *read_arrays(path)) for path in sorted(folder.glob("landscape_*.npz"))],
+        _json(folder / "mobilenet_v2.json"),
+    )
+
+
+def _limits(said: dict[str, Any], published: float | None) -> Limits:
+    """From `from` to `to`, or within so much of the published figure."""
+    if "within" in said:
+        if published is None:
+            raise InputError(f"tolerances.json: 'within' needs a published figure: {said['reason']}")
+        return Limits(published - said["within"], published + said["within"], said["reason"])
+    return Limits(said.get("from", -np.inf), said.get("to", np.inf), said["reason"])
+
+
+def _flat(nested: dict[str, Any], before: str = "") -> dict[str, float]:
+    """The numbers of a nested object by their dotted paths."""
+    found = {}
+    for name, value in nested.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a JSON object ({error})") from error

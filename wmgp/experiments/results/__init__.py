@@ -1,0 +1,1 @@
+"""Recorded results: tables, arrays, their provenance, and their formatting."""

@@ -1,0 +1,163 @@
+"""Tables of measurements that grow by one row at a time: NAME.csv, with the provenance of its runs in NAME.json."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ...errors import InputError
+from .array_files import locked
+from .provenance import provenance
+
+COLUMNS = (
+    *("network", "data", "seed", "method", "amount", "epochs"),
+    *("accuracy_parent", "accuracy_pruned", "accuracy", "loss_pruned", "loss", "cosine_pruned", "cosine"),
+    *("agreement", "js", "cka", "min_survival", "seconds", "device", "run"),
+)
+SWEEP = (*COLUMNS, "loss_parent")  # the columns of a sweep's table; others are other experiments
+TEXT = {"network", "data", "pool", "method", "rule", "variant", "moved", "device", "run"}
+WHOLE = {"seed", "epochs", "parent_epochs"}
+SHARES = {"amount", "accuracy_parent", "accuracy_pruned", "accuracy", "agreement", "min_survival"}  # in [0, 1]
+Cell = str | int | float
+
+
+def locate(name: str) -> Path:
+    """The recorded file results/`name`: in the working directory or the nearest folder above that has it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (path := folder / "results" / name).is_file():
+            return path
+    raise InputError(f"results/{name}: expected in {here} or in a folder above it")
+
+
+def append_row(table: str | Path, row: Mapping[str, Cell], unless: Sequence[str] = ()) -> None:
+    """Add `row` (`COLUMNS` and any further ones) to the table, which is made with its header where there is none.
+
+    One write under a lock, so that processes may share a table. Nothing is added where there is a row already with the
+    same cells in the columns `unless`. Where the disk is full the table is left as it was.
+    A last line without its end, which only a broken write leaves, is removed first.
+    """
+    if missing := [name for name in COLUMNS if name not in row]:
+        raise InputError(f"{table}: a row without the column {missing[0]}")
+    with locked(table) as file:
+        file.seek(0)
+        text = file.read()
+        size = text.rfind(b"\n") + 1
+        file.truncate(size)
+        if not size:
+            return _write(file, _line(row) + _line(row.values()), size)
+        header = _split(text[: text.index(b"\n")].decode(), table, 1)
+        if header != list(row):
+            raise InputError(f"{table}: expected a row of the columns {', '.join(header)}; got {', '.join(row)}")
+        line = _line(row.values())
+        if not unless or not _has(text[:size].decode(), line, [header.index(name) for name in unless]):
+            _write(file, line, size)
+
+
+def _has(text: str, line: str, places: list[int]) -> bool:
+    """Whether the text has a line with the same cells in those places."""
+    (wanted,) = csv.reader([line])
+    return any(all(cells[i : i + 1] == [wanted[i]] for i in places) for cells in csv.reader(text.splitlines()))
+
+
+def _line(cells: Iterable[Cell]) -> str:
+    """A line of the table; floats in the shortest form that reads back as the same number."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow([repr(float(c)) if isinstance(c, float) else c for c in cells])
+    if out.getvalue().count("\n") != 1:
+        raise InputError(f"{out.getvalue()!r}: expected a row of one line")
+    return out.getvalue()
+
+
+def _write(file: io.FileIO, line: str, size: int) -> None:
+    """The whole line at the end of the file, or none of it: `size` bytes are what was there."""
+    data = line.encode()
+    try:
+        if file.write(data) != len(data):
+            raise OSError(f"{file.name}: no room for another row")
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(size)
+        raise
+
+
+def read(table: str | Path) -> pd.DataFrame:
+    """The table, a row a job: text, int64 and float64 columns.
+
+    InputError naming the line where one is corrupt, holds a share outside [0, 1] or a run without provenance. A last
+    line without its end is a row whose writing was cut off, and is left out.
+    """
+    try:
+        lines = Path(table).read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: {error}") from error
+    if not lines:
+        raise InputError(f"{table}: expected a header line")
+    header, runs = _split(lines[0], table, 1), provenance(table)
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise InputError(f"{table}, line 1: expected a column {missing[0]}")
+    rows = [_parsed(header, line, table, number) for number, line in enumerate(lines[1:], start=2)]
+    for number, row in enumerate(rows, start=2):
+        if row["run"] not in runs:
+            raise InputError(f"{table}, line {number}: run {row['run']!r} has no provenance beside the table")
+    return pd.DataFrame(rows, columns=pd.Index(header))
+
+
+def with_facts(table: str | Path) -> pd.DataFrame:
+    """The table of a sweep, and in further columns its runs' `start`, `date` and `parent_sha256`."""
+    rows, runs = read(table), provenance(table)
+    facts = {name: [runs[run][name] for run in rows["run"]] for name in ("start", "date", "parent_sha256")}
+    return rows.assign(**facts)
+
+
+def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
+    """The sweeps recorded in a folder: name of the table, and its rows (`with_facts`) of one kind.
+
+    That is of one network, data set, start and number of epochs.
+    """
+    found = []
+    for path in sorted(Path(folder).glob("*.csv")):
+        header = next(csv.reader(path.read_text(encoding="utf-8").splitlines()[:1]), [])
+        if header == list(SWEEP):
+            parts = with_facts(path).groupby(["network", "data", "start", "epochs"], sort=True)
+            found += [(path.name, part) for _, part in parts]
+    return found
+
+
+def keys(table: str | Path, names: Sequence[str]) -> set[tuple[Cell, ...]]:
+    """What the rows of the table have in these columns, a tuple a row; nothing where there is no table yet."""
+    if not Path(table).exists() or not Path(table).stat().st_size:
+        return set()
+    rows = read(table)
+    return set(zip(*(rows[name] for name in names), strict=True))
+
+
+def has_row(table: str | Path, **cells: Cell) -> bool:
+    """Whether the table has a row with these cells; False where there is no table yet."""
+    return tuple(cells.values()) in keys(table, list(cells))
+
+
+def _parsed(header: list[str], line: str, table: str | Path, number: int) -> dict[str, Cell]:
+    """One line as a row of typed cells."""
+    cells = _split(line, table, number)
+    if len(cells) != len(header):
+        raise InputError(f"{table}, line {number}: expected {len(header)} columns, found {len(cells)}")
+    row: dict[str, Cell] = {}
+    for name, cell in zip(header, cells, strict=True):
+        try:
+            row[name] = cell if name in TEXT else int(cell) if name in WHOLE else float(cell)
+        except ValueError:
+            raise InputError(f"{table}, line {number}: {name} is {cell!r}, expected a number") from None
+        if name in SHARES and not 0 <= float(cell) <= 1:
+            raise InputError(f"{table}, line {number}: {name} is {cell}, expected 0 to 1")
+    return row
+
+
+def _split(line: str, table: str | Path, number: int) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise InputError(f"{table}, line {number}: {error}") from error

@@ -1,0 +1,1 @@
+"""Statistics of few runs, and measures computed from recorded rows."""

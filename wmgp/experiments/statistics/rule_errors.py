@@ -1,0 +1,100 @@
+"""Rules that look at the weights alone, held against what could be pruned: how far off, and at what cost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...analysis import analyze
+from ...pareto import CAREFUL_COSINE
+from ...rules import CONSTANT, RULES, recommendations
+from ..display_names import sweep_display_name
+from . import accuracy_cost
+
+COLUMNS = ("network", "parent_sha256", "seed", "rule", "amount", "most", "most_untuned", "lost", "lost_untuned")
+
+
+def recommended(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
+    """What each rule would prune of a recorded parent; nan where that cannot be told.
+
+    From the record, which does not know of younger rules; else from the weights in or below `folder`, where they are
+    kept; else as much as the front tells.
+    """
+    told = {name: np.nan if amount is None else amount for name, amount in record["trained"].get("rules", {}).items()}
+    known = told if told.keys() >= RULES.keys() else _from_weights(record, folder) | told
+    return {name: known.get(name, np.nan) for name in RULES}
+
+
+def _from_weights(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
+    name = f"{record['network']}-{record['data']}-seed{record['seed']}"
+    for path in Path(folder).rglob(f"{name}.safetensors"):
+        analysis = analyze(path)
+        if _same(analysis.to_dict(), record["trained"]["analysis"]):
+            return recommendations(analysis)
+    return of_front(record["trained"]["analysis"])
+
+
+def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
+    """Whether these are the recorded weights: of another parent no digit would agree."""
+    return found["n_parameters"] == recorded["n_parameters"] and bool(
+        np.isclose(found["kurtosis"], recorded["kurtosis"], rtol=1e-9)
+    )
+
+
+def of_front(analysis: dict[str, Any]) -> dict[str, float]:
+    """The rules that ask for no more than a front on a grid."""
+    amount, cosine = (np.array(analysis["front"][name]) for name in ("amount", "cosine"))
+    return {
+        "utopia": analysis["optimal"]["amount"],
+        "safe": analysis["safe"]["amount"] if analysis["safe"] else np.nan,
+        "cosine 0.99": float(np.interp(-CAREFUL_COSINE, -cosine, amount)),
+        "knee": float(amount[np.argmax(amount + cosine)]),
+        "constant": CONSTANT,
+    }
+
+
+def compared(
+    sweeps: Iterable[pd.DataFrame],
+    parents: Iterable[dict[str, Any]],
+    folder: str | Path,
+    cost: float = accuracy_cost.COST,
+) -> pd.DataFrame:
+    """A row for each rule and parent of the sweeps (`results.with_facts`), columns `COLUMNS`.
+
+    `amount` is the rule's, `most` the largest that L1 could prune at this `cost` of accuracy after fine-tuning, `lost`
+    the accuracy lost at the rule's amount (nan outside the measured ones); `most_untuned` and `lost_untuned` are those
+    just after pruning. Amounts and accuracies are shares.
+    """
+    known, rows = {record["parent_sha256"]: record for record in parents}, []
+    for sweep in sweeps:
+        for sha, part in sweep.loc[sweep["method"] == "l1"].groupby("parent_sha256"):
+            most, untuned = (accuracy_cost.largest_amount(part, cost, y) for y in ("accuracy", "accuracy_pruned"))
+            for rule, amount in recommended(known[str(sha)], folder).items():
+                lost = [accuracy_cost.cost_at(part, [amount], y)[0] for y in ("accuracy", "accuracy_pruned")]
+                rows.append(
+                    (sweep_display_name(sweep), sha, int(part["seed"].iloc[0]), rule, amount, most, untuned, *lost)
+                )
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def against_constant(rows: pd.DataFrame, target: str = "most") -> dict[str, np.ndarray]:
+    """By rule, a value a network: its mean absolute error over the parents less that of the constant, both in shares.
+
+    Only parents for which the rule answers count, and networks that have one.
+    """
+    found = {}
+    for rule in RULES:
+        if rule != "constant":
+            errors = [_gains(part, rule, target) for _, part in rows.groupby("network", sort=False)]
+            found[rule] = np.array([each.mean() for each in errors if each.size])
+    return found
+
+
+def _gains(rows: pd.DataFrame, rule: str, target: str) -> np.ndarray:
+    """Of the parents of one network: the rule's absolute error less the constant's."""
+    errors = rows.assign(error=(rows["amount"] - rows[target]).abs()).pivot(
+        index="parent_sha256", columns="rule", values="error"
+    )
+    return (errors[rule] - errors["constant"]).dropna().to_numpy()

@@ -1,0 +1,70 @@
+"""What a sweep runs over, and the sweeps that have a name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import nn
+
+from ..data import ImageData
+from ..training.recipes import DIGITS, ExperimentConfig
+
+
+def grid(steps: int) -> tuple[float, ...]:
+    """`steps` + 1 amounts from 0 to 1, equally far apart."""
+    return tuple((np.arange(steps + 1) / steps).round(10).tolist())
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every method at every amount for every seed, of one network on one data set.
+
+    `recipe` is one of the network's in `recipes.CONFIGS`; a `config` takes its place. `tuning_epochs` and
+    `tuning_rate` are those of fine-tuning, where they are not the config's. `build` (seed -> untrained network) and `load` (training images or not
+    -> ImageData) take the place of the network and the data of that name.
+    """
+
+    network: str = "lenet5"
+    data: str = "digits"
+    methods: tuple[str, ...] = ("l1", "random")
+    amounts: tuple[float, ...] = field(default=grid(20))
+    seeds: tuple[int, ...] = tuple(range(10))
+    recipe: str | None = None
+    config: ExperimentConfig | None = None
+    tuning_epochs: int | None = None
+    tuning_rate: float | None = None
+    build: Callable[[int], nn.Module] | None = None
+    load: Callable[[bool], ImageData] | None = None
+
+
+ALL_METHODS = ("l1", "random", "l1_local", "l1_normalized", "lamp")
+PERCENT_GRID = grid(100)
+
+CONVERGED_SEEDS = (0, 1, *range(3, 11))  # seeds whose LeNet-5 parents on MNIST have learnt enough (`recipes.NEEDED`)
+HIGH_AMOUNTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where a curve of few points is best measured
+TEN_EPOCH_AMOUNTS = (0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98)  # small, middle and large prunes, fine-tuned for ten epochs
+
+PRESETS: dict[str, tuple[Sweep, ...]] = {
+    # Figures 1 and 2 as published, and the MobileNetV2 case: for GPUs.
+    "paper": (
+        *(Sweep(network, "cifar10", amounts=PERCENT_GRID) for network in ("resnet18", "vgg11_bn", "lenet_small")),
+        Sweep("mobilenet_v2", "cifar10", ALL_METHODS, PERCENT_GRID, recipe="imagenet"),
+        Sweep("mobilenet_v2", "cifar10", amounts=PERCENT_GRID),
+    ),
+    # What two CPU cores can do in a long night.
+    "cpu": (
+        Sweep("lenet5", "mnist", amounts=PERCENT_GRID, seeds=CONVERGED_SEEDS),
+        Sweep("lenet_small", "cifar10", amounts=PERCENT_GRID),
+        Sweep("lenet5", "fashion_mnist", seeds=(0, 1, 2, 3, 4)),
+        Sweep("resnet18", "cifar10", seeds=(0, 1, 2)),
+        Sweep("mobilenet_v2", "cifar10", ALL_METHODS, grid(10), seeds=(0,), recipe="imagenet"),
+        Sweep("mobilenet_v2", "cifar10", amounts=grid(10), seeds=(0,)),
+        Sweep("vgg11_bn", "cifar10", amounts=HIGH_AMOUNTS, seeds=(0,)),
+        Sweep("lenet_small", "cifar10", amounts=TEN_EPOCH_AMOUNTS, seeds=(0, 1, 2, 3, 4), tuning_epochs=10),
+        Sweep("resnet18", "cifar10", amounts=TEN_EPOCH_AMOUNTS, seeds=(0,), tuning_epochs=10),
+    ),
+    # Two minutes on two cores, and no data needed.
+    "quick": (Sweep(methods=ALL_METHODS, seeds=(0, 1, 2)),),
+    # Seconds.
+    "tiny": (Sweep(amounts=(0.0, 0.5, 0.9), seeds=(0,), config=replace(DIGITS, epochs=1)),),
+}

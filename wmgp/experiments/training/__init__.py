@@ -1,0 +1,1 @@
+"""Training, masked fine-tuning and evaluation of the experiments' networks."""
