@@ -6,11 +6,11 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# Every shape in the package's annotations is checked while the tests run; numba and Triton compile their kernels
-# undecorated.
+# Every shape in the package's annotations is checked while the tests run, except in the
+# modules that numba compiles.
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("wmgp", "studies", "benchmarks")
-COMPILED = {"wmgp._histogram.kernels", "wmgp._histogram.triton_kernels", "wmgp.experiments.training.pooling"}
+COMPILED = {"wmgp._histogram.kernels", "wmgp.experiments.training.pooling"}
 FOUND = [found for top in PACKAGES for found in pkgutil.walk_packages([str(ROOT / top)], f"{top}.")]
 MODULES = [module.name for module in FOUND if not module.ispkg and module.name not in COMPILED]
 install_import_hook(MODULES, "shapes.check").__enter__()

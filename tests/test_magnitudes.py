@@ -1,9 +1,5 @@
 """The one pass: equal to sorting, to the bit under reordering, and exact where it says so."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +8,7 @@ from hypothesis import strategies as st
 
 import wmgp
 from wmgp._histogram import measurement
+from wmgp._histogram.cuda import CudaHistogram
 from wmgp._histogram.kernels import drain, first_pass
 from wmgp._histogram.magnitudes import Histogram
 from wmgp._histogram.measurement import measure
@@ -211,7 +208,7 @@ def test_torch_operations_give_the_kernels_bits(rng, monkeypatch, histogram):
     }
     kernels = wmgp.analyze(values)
     bits = measure(collect(values)).histogram
-    monkeypatch.setattr(Parameter, "on_device", property(lambda self: True))
+    monkeypatch.setattr(Parameter, "on_cuda", property(lambda self: True))
     device = wmgp.analyze(values)
     assert_equal_bits(measure(collect(values)).histogram, bits)
     np.testing.assert_array_equal(device.front.cosine, kernels.front.cosine)
@@ -220,35 +217,20 @@ def test_torch_operations_give_the_kernels_bits(rng, monkeypatch, histogram):
     assert device.tensors.pruned_at_optimal.tolist() == kernels.tensors.pruned_at_optimal.tolist()
 
 
-INTERPRETED = """
-import numpy as np, torch
-from wmgp import device, device_kernels
-counters = [device.Counter(torch.device("cpu")) for _ in range(2)]
-assert device_kernels.HELD << 38 < 1 << 63  # no count reaches the sign
-device_kernels.HELD = 20_000  # drained on the way
-counters[1].kernels, counters[1].packed = device_kernels, torch.zeros((device.BINS, 2), dtype=torch.int64)
-rng = np.random.default_rng(0)
-for n in (1, 2048, 9001, 15_000):
+@pytest.mark.parametrize("n", [1, 2048, 9001])
+@pytest.mark.parametrize("prunable", [True, False])
+def test_torch_operations_give_the_kernels_bits_block_by_block(n, prunable, rng):
+    """Counts, moments and the largest magnitude of one block with zeros and subnormals among its values."""
     values = torch.tensor(rng.standard_t(3, n), dtype=torch.float32)
     values[::3], values[0] = 0, -1e-42
-    for prunable in (True, False):
-        rows = np.zeros((2, 6))
-        largest = [counter.add(values, prunable, row) for counter, row in zip(counters, rows)]
-        assert largest[0] == largest[1]
-        np.testing.assert_allclose(rows[0], rows[1], rtol=1e-12)
-operations, kernels = (counter.histogram() for counter in counters)
-for field in ("bins", "count", "low", "square"):
-    np.testing.assert_array_equal(getattr(operations, field), getattr(kernels, field))
-print(operations.count.sum())
-"""
-
-
-def test_the_kernels_of_a_gpu_give_the_operations_bits():
-    """Triton's interpreter runs them on the CPU, program by program."""
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True)
-    assert done.stdout.split() == [str(1 + 2048 + 9001 + 15_000)], done.stderr
+    histogram, expected_row, row = CudaHistogram(torch.device("cpu")), np.zeros(6), np.zeros(6)
+    largest = histogram.add(values, prunable, row)
+    packed = np.zeros((1 << 19, 2), dtype=np.uint64)
+    block = values.numpy()
+    _, expected_largest = first_pass(block, block.view(np.uint32), packed, expected_row)
+    assert largest == expected_largest
+    np.testing.assert_allclose(row, expected_row, rtol=1e-12, atol=1e-9)
+    assert_equal_bits(histogram.histogram(), packed_histogram(block if prunable else []))
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-75, 1e75, 1e200])

@@ -22,8 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # where import and name differ
-# The package itself, what only code inside a notebook imports, and what PyTorch for CUDA brings and is done without.
-PRESENT = {"wmgp", "IPython", "triton"}
+PRESENT = {"wmgp", "IPython"}  # the package itself, and what only code inside a notebook imports
 
 
 def requirements(*extras: str) -> list[Requirement]:

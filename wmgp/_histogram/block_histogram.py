@@ -12,7 +12,7 @@ from .magnitudes import Histogram
 
 def by_value(p: Parameter) -> bool:
     """Whether the values of a tensor are counted one by one."""
-    return p.dtype in half_precision.DTYPES and p.n >= half_precision.FROM and not p.on_device
+    return p.dtype in half_precision.DTYPES and p.n >= half_precision.FROM and not p.on_cuda
 
 
 class BlockHistogram:
@@ -38,7 +38,7 @@ class BlockHistogram:
         if start == stop:
             return 0
         if by_value(p):
-            bits = p.stored(start, stop).view(np.uint16)
+            bits = p.raw_block(start, stop).view(np.uint16)
             return self.halves.count((place, start), bits, p.dtype, p.prunable, row)
         block = p.block(start, stop)
         if not isinstance(block, np.ndarray):

@@ -53,7 +53,7 @@ class Measurement:
         return members.merged(np.zeros(min(members.n.size, 1), dtype=np.int64))
 
     @cached_property
-    def frozen_energy(self) -> float:
+    def unprunable_energy(self) -> float:
         """Energy of the parameters that cannot be pruned."""
         frozen = np.setdiff1d(np.arange(len(self.parameters)), self.pool)
         return float(self.tensors.energy[frozen].sum())
@@ -199,7 +199,7 @@ def _chunks(parameters: Sequence[Parameter], which: Sequence[int]) -> Iterator[t
     """(place, start, stop) of every piece to read; an empty tensor has one empty piece."""
     for i in which:
         p = parameters[i]
-        size = DEVICE_CHUNK if p.on_device else half_precision.CHUNK if by_value(p) else CHUNK
+        size = DEVICE_CHUNK if p.on_cuda else half_precision.CHUNK if by_value(p) else CHUNK
         for start in range(0, max(p.n, 1), size):
             yield i, start, min(start + size, p.n)
 
@@ -213,7 +213,7 @@ def _run_in_threads(
     """
     n = sum(stop - start for _, start, stop in chunks)
     workers = max(1, min(cores(), len(chunks), n >> 18))
-    if workers == 1 or any(p.on_device for p in parameters):
+    if workers == 1 or any(p.on_cuda for p in parameters):
         return [work(range(len(chunks)))]
     ends = np.cumsum([stop - start for _, start, stop in chunks])
     cuts = [0, *np.searchsorted(ends, n * np.arange(1, workers) / workers), len(chunks)]
