@@ -156,7 +156,7 @@ def test_shards_merge_to_the_same_bits_in_any_order(values, random):
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([0.0, -0.0, 1e-45, -1.0, 1.0001, 1.0002, 3.4e38]), min_size=1, max_size=19))
 def test_every_bin_of_a_block_of_any_length_and_with_any_ties(values):
-    """Against Python's own integers: the kernel takes values four at a time, and what is left one by one."""
+    """Each bin's count and sums equal those computed with Python's integers."""
     expected: dict[int, list[int]] = {}
     for bits in np.array(values, dtype=np.float32).view(np.uint32).tolist():
         row = expected.setdefault((bits & 0x7FFFFFFF) >> 12, [0, 0, 0])

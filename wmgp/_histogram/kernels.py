@@ -4,12 +4,8 @@ The magnitudes of finite floats order as their bits do, so a magnitude *is* the 
 of them name a bin, the lower 12 a slot within it.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 
 BINS = 1 << 19
 SLOTS = 1 << 12
@@ -23,40 +19,10 @@ _CACHED = 4096  # values worked on while they are in the first-level cache
 _LANES = 16  # fixed partial sums: the compiler fills vectors with them, and the order of addition never changes
 
 
-@intrinsic
-def _count_four(_: Any, packed: Any, bits: Any, start: Any):
-    """Add four magnitudes to their bins: what `_count_bins` does with one, but with a bin's two counters as one vector.
-
-    numba makes no such vector by itself, and most of the first pass is spent here.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any):
-        table, block = (context.make_array(signature.args[i])(context, builder, arguments[i]) for i in range(2))
-        narrow, wide, pair = (ir.VectorType(ir.IntType(n), k) for n, k in ((32, 4), (64, 4), (64, 2)))
-        magnitudes = builder.bitcast(builder.gep(block.data, [arguments[2]]), narrow.as_pointer())
-        magnitudes = builder.and_(builder.load(magnitudes, align=4), narrow([int(SIGNLESS)] * 4))
-        bins = builder.zext(builder.lshr(magnitudes, narrow([int(_SHIFT)] * 4)), wide)
-        low = builder.and_(magnitudes, narrow([int(_LOW)] * 4))
-        count = builder.or_(builder.zext(low, wide), wide([int(_ONE)] * 4))
-        square = builder.zext(builder.mul(low, low), wide)
-        pairs = builder.bitcast(table.data, pair.as_pointer())
-        for i in range(4):
-            both = builder.shuffle_vector(count, square, ir.VectorType(ir.IntType(32), 2)([i, 4 + i]))
-            place = builder.gep(pairs, [builder.extract_element(bins, ir.IntType(32)(i))])
-            builder.store(builder.add(builder.load(place, align=8), both), place, align=8)
-        return context.get_dummy_value()
-
-    contiguous = packed.layout == bits.layout == "C"
-    return (numba.void(packed, bits, start), generate) if contiguous else None
-
-
 @numba.njit(nogil=True, cache=True)
 def _count_bins(bits: np.ndarray, packed: np.ndarray) -> None:
     """Add each magnitude to its bin: count and sum of slots in one integer, sum of squared slots in another."""
-    fours = bits.size // 4 * 4
-    for i in range(0, fours, 4):
-        _count_four(packed, bits, i)  # pyright: ignore[reportCallIssue]  # numba passes the first
-    for i in range(fours, bits.size):
+    for i in range(bits.size):
         magnitude = bits[i] & SIGNLESS
         low = np.uint64(magnitude & _LOW)
         packed[magnitude >> _SHIFT, 0] += _ONE | low
