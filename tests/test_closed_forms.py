@@ -124,20 +124,20 @@ def test_random_pruning_is_the_front_of_equal_magnitudes(rng):
 
 
 def test_the_floor_solves_its_equation():
-    floor = cf.floor()
+    floor = cf.smallest_optimum()
     assert 2 * floor.cosine**3 + floor.cosine - 1 == pytest.approx(0, abs=1e-12)
     assert floor.amount == pytest.approx(1 - floor.cosine**2, abs=1e-12)
 
 
 @given(share=st.floats(1e-4, 0.999), ratio=st.floats(1, 1e3))
 def test_no_two_levels_go_below_the_floor(share, ratio):
-    assert cf.two_levels(share, ratio).optimal.amount >= cf.floor().amount - 1e-9
+    assert cf.two_levels(share, ratio).optimal.amount >= cf.smallest_optimum().amount - 1e-9
 
 
 @given(shape=st.floats(0.3, 50), df=st.floats(2.1, 1e4))
 def test_no_family_goes_below_the_floor(shape, df):
-    assert cf.generalised_normal(shape).optimal.amount > cf.floor().amount
-    assert cf.student_t(df).optimal.amount > cf.floor().amount
+    assert cf.generalised_normal(shape).optimal.amount > cf.smallest_optimum().amount
+    assert cf.student_t(df).optimal.amount > cf.smallest_optimum().amount
 
 
 def test_student_t_has_the_higher_kurtosis_and_the_smaller_prune():

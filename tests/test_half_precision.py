@@ -102,10 +102,10 @@ def test_blocks_without_room_are_read_again(monkeypatch, histogram, room):
     """The same front and counts, of one reading or of two."""
     state = {f"{i}.weight": torch.randn(5000, generator=torch.Generator().manual_seed(i)).half() for i in range(4)}
     wanted, read = wmgp.analyze(state), []
-    stored = Parameter.stored
+    raw_block = Parameter.raw_block
     monkeypatch.setattr(half_precision, "ROOM", room)
     monkeypatch.setattr(half_precision, "CHUNK", 1000)
-    monkeypatch.setattr(Parameter, "stored", lambda p, a, b: read.append((p.name, a)) or stored(p, a, b))
+    monkeypatch.setattr(Parameter, "raw_block", lambda p, a, b: read.append((p.name, a)) or raw_block(p, a, b))
     found = wmgp.analyze(state)
     assert found.front.cosine.tolist() == wanted.front.cosine.tolist()
     for column in ("pruned_at_optimal", "pruned_at_safe"):

@@ -116,7 +116,7 @@ def test_arguments_of_another_type_are_one_clear_line():
 
 def test_blocks_of_a_device_lie_in_a_row(monkeypatch):
     """What the kernels of a device are given, on the CPU: they take a tensor's pointer for all of it."""
-    monkeypatch.setattr(Parameter, "on_device", property(lambda self: True))
+    monkeypatch.setattr(Parameter, "on_cuda", property(lambda self: True))
     base = torch.arange(20.0)
     for values in (base[::2], base[:1].expand(10), base.reshape(4, 5).T, base.half()[::2], base.double()[::2]):
         p = Parameter("w", values)

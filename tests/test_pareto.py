@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import wmgp
 from wmgp import InputError
-from wmgp.pareto import most_amount, safe_modifier
+from wmgp.pareto import largest_amount, safe_modifier
 
 N = 2_000_000
 QUANTILES = (np.arange(N) + 0.5) / N
@@ -189,4 +189,4 @@ def test_amounts_are_any_iterable_or_a_number(amounts):
 def test_no_amount_for_a_cosine_that_no_prune_has(cosine):
     magnitudes = wmgp.analyze({"weight": np.ones(3, dtype=np.float32)}).magnitudes
     with pytest.raises(InputError, match=rf"cosine {cosine}: expected a value in \[0, 1\]"):
-        most_amount(magnitudes, cosine)
+        largest_amount(magnitudes, cosine)

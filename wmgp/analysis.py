@@ -13,9 +13,19 @@ from ._histogram.magnitudes import Magnitudes
 from ._histogram.measurement import Measurement, measure
 from .diagnostics import warnings_for
 from .errors import InputError
-from .moments import kurtosis_of
-from .parameters import Pool, collect, label
-from .pareto import CAREFUL_COSINE, Front, Point, check_amount, front, grid, most_amount, n_to_prune, safe_amount
+from .moments import kurtosis_of_tensor_kurtoses
+from .parameters import Pool, collect, source_name
+from .pareto import (
+    CAREFUL_COSINE,
+    Front,
+    Point,
+    amount_grid,
+    check_amount,
+    compute_front,
+    largest_amount,
+    n_to_prune,
+    safe_amount,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,16 +48,16 @@ class Analysis:
     warnings: list[str]
     _rows: dict[str, list[Any]] = field(repr=False)
     magnitudes: Magnitudes = field(repr=False)  # these two are for the rest of the package, and no part of the report
-    frozen_energy: float = field(repr=False)
+    unprunable_energy: float = field(repr=False)
 
     def at_amount(self, amount: float) -> Point:
         """The prune of this amount in [0, 1]; between grid points its cosine is exact to 1e-6."""
         amounts = np.array([check_amount(amount)])
-        return front(self.magnitudes, amounts, self.frozen_energy).point(0)
+        return compute_front(self.magnitudes, amounts, self.unprunable_energy).point(0)
 
     def at_cosine(self, cosine: float) -> Point:
         """The largest prune whose cosine to the parent is at least this one, in [0, 1]."""
-        return self.at_amount(most_amount(self.magnitudes, cosine, self.frozen_energy))
+        return self.at_amount(largest_amount(self.magnitudes, cosine, self.unprunable_energy))
 
     @property
     def careful(self) -> Point:
@@ -70,16 +80,16 @@ class Analysis:
             "pool": self.pool,
             "n_parameters": self.n_parameters,
             "n_prunable": self.n_prunable,
-            "kurtosis": _defined(self.kurtosis),
-            "kurtosis_of_kurtoses": _defined(self.kurtosis_of_kurtoses),
+            "kurtosis": _nan_to_none(self.kurtosis),
+            "kurtosis_of_kurtoses": _nan_to_none(self.kurtosis_of_kurtoses),
             "front": {
-                "amount": _defined(self.front.amount.tolist()),
-                "cosine": _defined(self.front.cosine.tolist()),
+                "amount": _nan_to_none(self.front.amount.tolist()),
+                "cosine": _nan_to_none(self.front.cosine.tolist()),
             },
-            "optimal": _defined(asdict(self.optimal)),
-            "safe": _defined(asdict(self.safe)) if self.safe else None,
-            f"at_cosine_{CAREFUL_COSINE}": _defined(asdict(self.at_cosine(CAREFUL_COSINE))),
-            "tensors": _defined(rows),
+            "optimal": _nan_to_none(asdict(self.optimal)),
+            "safe": _nan_to_none(asdict(self.safe)) if self.safe else None,
+            f"at_cosine_{CAREFUL_COSINE}": _nan_to_none(asdict(self.at_cosine(CAREFUL_COSINE))),
+            "tensors": _nan_to_none(rows),
             "warnings": self.warnings,
         }
 
@@ -123,25 +133,25 @@ def analyze(
 
     Grid points are exact to 1e-9. Raises `InputError`, in one line, naming the file, tensor or argument at fault.
     """
-    amounts = grid(amounts)
+    amounts = amount_grid(amounts)
     parameters = collect(source, pool, key)
     n = sum(p.n for p in parameters if p.prunable)
     if n == 0:
-        raise InputError(f"{label(source)}: no prunable tensor in pool {_pool_name(pool)!r}")
+        raise InputError(f"{source_name(source)}: no prunable tensor in pool {_pool_name(pool)!r}")
     measurement = measure(parameters, progress)
-    k2 = kurtosis_of(measurement.tensors.take(measurement.pool))
+    k2 = kurtosis_of_tensor_kurtoses(measurement.tensors.take(measurement.pool))
     # Every safe amount the rule could answer is made exact too, so that two passes do for both.
     factor = safe_amount(1.0, k2)
     levels = measurement.levels(np.concatenate([n_to_prune(amounts, n), n_to_prune(amounts * (factor or 0.0), n)]))
-    _refuse_zeros(levels, measurement, label(source))
-    whole = front(levels, amounts, measurement.frozen_energy)
+    _require_nonzero(levels, measurement, source_name(source))
+    whole = compute_front(levels, amounts, measurement.unprunable_energy)
     optimal = whole.optimal
     safe = None
     if factor is not None:
-        safe = front(levels, np.array([optimal.amount * factor]), measurement.frozen_energy).point(0)
-    rows = _rows(measurement, levels, optimal, safe)
+        safe = compute_front(levels, np.array([optimal.amount * factor]), measurement.unprunable_energy).point(0)
+    rows = _tensor_columns(measurement, levels, optimal, safe)
     return Analysis(
-        source=label(source),
+        source=source_name(source),
         pool=_pool_name(pool),
         n_parameters=sum(p.n for p in parameters),
         n_prunable=n,
@@ -153,11 +163,13 @@ def analyze(
         warnings=warnings_for(measurement, levels, _pool_name(pool), k2, rows, safe),
         _rows=rows,
         magnitudes=levels,
-        frozen_energy=measurement.frozen_energy,
+        unprunable_energy=measurement.unprunable_energy,
     )
 
 
-def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None) -> dict[str, list[Any]]:
+def _tensor_columns(
+    measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None
+) -> dict[str, list[Any]]:
     """The per-tensor table by columns."""
     parameters = measurement.parameters
     ranks = np.array([point.n_pruned for point in (optimal, safe) if point])
@@ -174,8 +186,8 @@ def _rows(measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Po
     }
 
 
-def _refuse_zeros(levels: Magnitudes, measurement: Measurement, name: str) -> None:
-    if levels.above[0] + measurement.frozen_energy == 0:
+def _require_nonzero(levels: Magnitudes, measurement: Measurement, name: str) -> None:
+    if levels.above[0] + measurement.unprunable_energy == 0:
         raise InputError(f"{name}: all weights are zero, and a zero vector has no cosine similarity")
 
 
@@ -183,12 +195,12 @@ def _pool_name(pool: Pool) -> str:
     return pool if isinstance(pool, str) else getattr(pool, "__name__", "custom")
 
 
-def _defined(x: Any) -> Any:
+def _nan_to_none(x: Any) -> Any:
     """The same with None for nan, all the way down."""
     if isinstance(x, dict):
-        return {key: _defined(value) for key, value in x.items()}
+        return {key: _nan_to_none(value) for key, value in x.items()}
     if isinstance(x, list):
-        return [_defined(value) for value in x]
+        return [_nan_to_none(value) for value in x]
     return None if isinstance(x, float) and math.isnan(x) else x
 
 
@@ -198,4 +210,4 @@ def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
     nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
     """
     parameters = [p for p in collect(source, pool) if p.prunable]
-    return kurtosis_of(measure(parameters).tensors)
+    return kurtosis_of_tensor_kurtoses(measure(parameters).tensors)

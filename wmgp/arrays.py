@@ -15,7 +15,7 @@ def is_torch(x: Any) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
-def native(values: np.ndarray) -> np.ndarray:
+def native_byte_order(values: np.ndarray) -> np.ndarray:
     """The array in this machine's order of bytes, which compiled code and torch ask for."""
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 

@@ -18,13 +18,13 @@ from . import __version__
 from .errors import InputError, printable
 from .experiments.claims import cli as claims_cli
 from .experiments.sweep import cli
-from .report import number
+from .report import format_number
 
 if TYPE_CHECKING:
     from .analysis import Analysis
-    from .pruning_methods import Flat
+    from .pruning_methods import FlatMasks
 
-PLOTS = (".png", ".pdf", ".svg", ".jpg", ".webp")
+PLOT_ENDINGS = (".png", ".pdf", ".svg", ".jpg", ".webp")
 POOL_HELP = "What may be pruned: weight_bias (tensors so named), weights (2 dimensions or more), or all."
 KEY_HELP = "Where a torch file nests its state dict; needed only when it holds several."
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _interruptible() -> Generator[None, None, None]:
+def _handle_signals() -> Generator[None, None, None]:
     """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone.
 
     What `kill` sends does the same, or a sweep's workers and a prune's hidden folder would be left.
@@ -73,30 +73,30 @@ def _interruptible() -> Generator[None, None, None]:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        with _interruptible():
+        with _handle_signals():
             code = typer.main.get_command(app).main(arguments, prog_name="wmgp", standalone_mode=False)
         sys.stdout.flush()
         return code or 0
     except InputError as error:
-        return _refuse(str(error))
+        return _print_error(str(error))
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except MemoryError:
-        return _refuse("not enough memory")
+        return _print_error("not enough memory")
     except BrokenPipeError:  # whoever read the output has seen enough
-        _let_go_of_output()
+        _discard_output()
         return 1
     except OSError as error:  # above all a full disk, of the output or of what was compiled
-        _let_go_of_output()
-        return _refuse(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
+        _discard_output()
+        return _print_error(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
     except Exception as error:
         usage = getattr(error, "format_message", None)  # click's, or that of the click inside newer typers
         if usage is None:
             raise
-        return _refuse(f"{usage().rstrip('.')}; see wmgp --help")
+        return _print_error(f"{usage().rstrip('.')}; see wmgp --help")
 
 
-def _let_go_of_output() -> None:
+def _discard_output() -> None:
     """Throw away what could not be written, or Python would try once more at its end."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -104,12 +104,12 @@ def _let_go_of_output() -> None:
         pass
 
 
-def _refuse(message: str) -> int:
+def _print_error(message: str) -> int:
     print(f"wmgp: error: {printable(message)}", file=sys.stderr)
     return 2
 
 
-def _version(wanted: bool) -> bool:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         print(f"wmgp {__version__}")
         raise typer.Exit
@@ -118,7 +118,9 @@ def _version(wanted: bool) -> bool:
 
 @app.callback()
 def _wmgp(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="The version.")
+    ] = False,
 ) -> None:
     """How much of a neural network can be pruned, from its weights alone."""
 
@@ -132,19 +134,19 @@ def analyze(
     tensors: Annotated[bool, typer.Option("--tensors", help="A table of the tensors too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(help=f"Draw the front to a file, new or old: {', '.join(PLOTS)}.")
+        Path | None, typer.Option(help=f"Draw the front to a file, new or old: {', '.join(PLOT_ENDINGS)}.")
     ] = None,
 ) -> None:
     """Show how much of SOURCE can be pruned, and at which cosine similarity to what it was."""
-    if plot is not None and plot.suffix.lower() not in PLOTS:
-        raise InputError(f"{plot}: expected an ending in {', '.join(PLOTS)}")
+    if plot is not None and plot.suffix.lower() not in PLOT_ENDINGS:
+        raise InputError(f"{plot}: expected an ending in {', '.join(PLOT_ENDINGS)}")
     analysis = _analyze(source, amounts, pool, key)
     if plot is not None:
-        _draw(analysis, plot)
+        _save_plot(analysis, plot)
     if json:
         print(analysis.to_json())
     else:
-        _show(analysis, tensors)
+        _print_report(analysis, tensors)
 
 
 @app.command()
@@ -171,7 +173,7 @@ def prune(
     from .similarity import cosine_similarity
 
     choose = parse_amount(amount, method)
-    with _naming(source):
+    with _prefix_errors_with(source):
         checkpoint = open_checkpoint(source, key)
         parameters = collect(checkpoint.tensors, pool)
     check_out(checkpoint, out, force)
@@ -180,9 +182,9 @@ def prune(
     pruned: list[int] = []
     with _progress("pruning") as update:
         masks = iter_masks(parameters, point.amount, method, seed)
-        save_pruned(checkpoint, out, _counted(masks, analysis.n_prunable, pruned, update), force)
+        save_pruned(checkpoint, out, _count_pruned(masks, analysis.n_prunable, pruned, update), force)
     if method == "l1":
-        found = f"cosine {point.cosine:.4f}, threshold {number(point.threshold, '.4g')}"
+        found = f"cosine {point.cosine:.4f}, threshold {format_number(point.threshold, '.4g')}"
     else:  # the analysis is of L1: measure what was written
         cosine = cosine_similarity(checkpoint.tensors, open_checkpoint(out, key).tensors)
         found = f"cosine {0 if isnan(cosine) else cosine:.4f}"  # nothing kept has none, and the front calls it 0
@@ -199,12 +201,12 @@ app.command()(claims_cli.claims)
 def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis":
     from .analysis import analyze
 
-    with _naming(source), _progress("analyzing") as update:
+    with _prefix_errors_with(source), _progress("analyzing") as update:
         return analyze(source, amounts, pool, key, progress=update)
 
 
 @contextmanager
-def _naming(source: str) -> Generator[None, None, None]:
+def _prefix_errors_with(source: str) -> Generator[None, None, None]:
     """Put the file before an error that names only a tensor."""
     try:
         yield
@@ -214,7 +216,7 @@ def _naming(source: str) -> Generator[None, None, None]:
         raise error if named else InputError(f"{path}: {error}") from error
 
 
-def _show(analysis: "Analysis", tensors: bool) -> None:
+def _print_report(analysis: "Analysis", tensors: bool) -> None:
     """Rich tables in a terminal; aligned lines in a file or a pipe, however long."""
     from . import report
 
@@ -231,7 +233,7 @@ def _show(analysis: "Analysis", tensors: bool) -> None:
         console.print(report.tensors(analysis, console.width))
 
 
-def _draw(analysis: "Analysis", path: Path) -> None:
+def _save_plot(analysis: "Analysis", path: Path) -> None:
     """Write the figure whole or not at all."""
     from .plotting import save
 
@@ -265,7 +267,7 @@ def _progress(what: str) -> Generator[Callable[[int, int], None], None, None]:
             bar.stop()
 
 
-def _counted(masks: "Flat", total: int, pruned: list[int], update: Callable[[int, int], None]) -> "Flat":
+def _count_pruned(masks: "FlatMasks", total: int, pruned: list[int], update: Callable[[int, int], None]) -> "FlatMasks":
     """The masks, with the number that each prunes put on the list and the progress told."""
     done = 0
     for name, kept in masks:

@@ -17,7 +17,7 @@ from .errors import InputError
 from .pareto import Point
 
 Shares = Float[np.ndarray, " n"]
-LAST = 1 - 1e-12  # the amount at which searches end: beyond it quantiles lose their digits
+MAX_SEARCHED_AMOUNT = 1 - 1e-12  # the amount at which searches end: beyond it quantiles lose their digits
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Distribution:
         def slope(p: float) -> float:
             return float(threshold(p) ** 2 * (1 / self.cosine(p) - 1) / 2 - (1 - p))
 
-        amount = float(root_scalar(slope, bracket=(0, LAST), xtol=1e-14).root)
+        amount = float(root_scalar(slope, bracket=(0, MAX_SEARCHED_AMOUNT), xtol=1e-14).root)
         return Point(amount, float(self.cosine(amount)), threshold(amount), 0, float(self.distance(amount)))
 
     def amount_at(self, cosine: float) -> float:
@@ -159,7 +159,7 @@ def normal_mixture(share: float, ratio: float) -> Distribution:
 
     Each part gives its share of p and of lost as a normal does; the quantile is found by halving.
     """
-    _check_parts(share, ratio)
+    _check_mixture(share, ratio)
     width = np.array([1.0, ratio]) / math.sqrt(1 - share + share * ratio**2)  # standard deviations
     part = np.array([1 - share, share])
 
@@ -187,7 +187,7 @@ def two_levels(share: float, ratio: float) -> Distribution:
 
     The worst case for kurtosis as a guide: a handful of outliers raises it at will, while the front hardly moves.
     """
-    _check_parts(share, ratio)
+    _check_mixture(share, ratio)
     energy = 1 - share + share * ratio**2
     low, high = 1 / energy, ratio**2 / energy  # squared magnitudes
     return Distribution(
@@ -198,12 +198,12 @@ def two_levels(share: float, ratio: float) -> Distribution:
     )
 
 
-def _check_parts(share: float, ratio: float) -> None:
+def _check_mixture(share: float, ratio: float) -> None:
     if not 0 < share < 1 or not 1 <= ratio < math.inf:
         raise InputError(f"share {share}, ratio {ratio}: expected a share between 0 and 1 and a ratio of at least 1")
 
 
-def floor() -> Point:
+def smallest_optimum() -> Point:
     """The least the utopia rule can answer for any network, in the continuum: amount 1 - x^2, where 2x^3 + x - 1 = 0.
 
     Attained by equal magnitudes, at the cosine x (book/theorem.md, "The floor").

@@ -31,7 +31,7 @@ def require_extra(extra: str, what: str = "") -> Generator[None, None, None]:
         raise InputError(f"{what}{error.name} is missing: pip install 'wmgp[{extra}]'") from error
 
 
-def command_line(main: Callable[P, R]) -> Callable[P, R]:
+def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
     """The `main` of a program that an `InputError` ends: its line on stderr, and exit status 2."""
 
     @functools.wraps(main)

@@ -105,7 +105,7 @@ def kurtosis(x: Any) -> float:
     return float(moments(values).kurtosis[0])
 
 
-def kurtosis_of(tensors: Moments) -> float:
+def kurtosis_of_tensor_kurtoses(tensors: Moments) -> float:
     """Kurtosis of kurtoses of per-tensor moments, leaving out constant and single-element tensors.
 
     The paper's measure of how unevenly the tensors' tails are spread (its safe-prune rule). Lies between 1 and

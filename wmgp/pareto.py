@@ -61,7 +61,7 @@ class Front:
         return self.point(int(np.argmin(self.distance)))
 
 
-def grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
+def amount_grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
     """That many equally spaced amounts on [0, 1], or the given ones, checked and sorted."""
     if isinstance(amounts, int | np.integer) and not isinstance(amounts, bool):
         if amounts < 2:
@@ -95,22 +95,24 @@ def n_to_prune(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarra
     return np.asarray(np.rint(np.asarray(amount, dtype=np.float64) * n), dtype=np.int64)
 
 
-def front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], frozen_energy: float = 0.0) -> Front:
-    """The front of a pool beside parameters of `frozen_energy` that cannot be pruned; nan if all weights are zero."""
+def compute_front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], unprunable_energy: float = 0.0) -> Front:
+    """Return the front of a pool; `unprunable_energy` lies outside the pool. nan if all weights are zero."""
     n_pruned = n_to_prune(amounts, magnitudes.n)
     with np.errstate(invalid="ignore"):
-        cosine = np.sqrt((magnitudes.kept_energy(n_pruned) + frozen_energy) / (magnitudes.above[0] + frozen_energy))
+        cosine = np.sqrt(
+            (magnitudes.kept_energy(n_pruned) + unprunable_energy) / (magnitudes.above[0] + unprunable_energy)
+        )
     cosine = np.minimum(cosine, 1.0)
     distance = np.hypot(1 - amounts, 1 - cosine)
     return Front(amounts, cosine, magnitudes.threshold(n_pruned), n_pruned, distance)
 
 
-def most_amount(magnitudes: Magnitudes, cosine: float, frozen_energy: float = 0.0) -> float:
+def largest_amount(magnitudes: Magnitudes, cosine: float, unprunable_energy: float = 0.0) -> float:
     """The largest amount whose cosine is at least this one, as a multiple of 1/n."""
     if not 0 <= cosine <= 1:
         raise InputError(f"cosine {cosine}: expected a value in [0, 1]")
-    energy = magnitudes.above[0] + frozen_energy
-    kept = min(max(cosine**2 * energy - frozen_energy, 0.0), float(magnitudes.above[0]))  # despite rounding
+    energy = magnitudes.above[0] + unprunable_energy
+    kept = min(max(cosine**2 * energy - unprunable_energy, 0.0), float(magnitudes.above[0]))  # despite rounding
     return magnitudes.most_pruned(kept) / magnitudes.n
 
 
@@ -119,12 +121,12 @@ def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool =
 
     The authors' method computes the same from a prune for each amount (paper, section 3).
     """
-    amounts = grid(amounts)
+    amounts = amount_grid(amounts)
     measurement = measure(collect(source, pool))
     if measurement.pooled.n.size == 0:
         raise InputError(f"pool {pool!r}: no prunable tensor")
     levels = measurement.levels(n_to_prune(amounts, int(measurement.pooled.n[0])))
-    return front(levels, amounts, measurement.frozen_energy)
+    return compute_front(levels, amounts, measurement.unprunable_energy)
 
 
 def optimal_amount(front: Front) -> float:

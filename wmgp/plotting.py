@@ -28,8 +28,8 @@ PALETTE = ("#004488", "#BB5566", "#DDAA33", "#000000", "#117733", "#88CCEE")
 DASHES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1)), (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "D", "^", "v", "P")
 GUIDE: dict[str, Any] = {"color": "#666666", "linewidth": 1, "linestyle": ":", "marker": "", "zorder": 1}
-SIZE = (6.0, 4.0)  # inches: a column of the book; on a phone the letters are still 9 pixels high
-REPRODUCIBLE = {"Date": None, "Creator": None}  # what a drawing would otherwise say of when and how it was made
+FIGURE_SIZE = (6.0, 4.0)  # inches: a column of the book; on a phone the letters are still 9 pixels high
+SVG_METADATA = {"Date": None, "Creator": None}  # what a drawing would otherwise say of when and how it was made
 
 
 def style() -> Any:
@@ -45,7 +45,7 @@ def style() -> Any:
         "axes.spines.right": False,
         "axes.titlesize": 13,
         "axes.titlelocation": "left",
-        "figure.figsize": SIZE,
+        "figure.figsize": FIGURE_SIZE,
         "figure.constrained_layout.use": True,
         "font.size": 12,
         "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same everywhere
@@ -64,16 +64,18 @@ def use_style() -> None:
     import matplotlib
 
     matplotlib.rcParams.update(style())
-    if shell := _shell():
+    if shell := _notebook_shell():
         _show_vectors(shell)
 
 
-def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = SIZE, **subplots: Any) -> "tuple[Figure, Any]":
+def figure(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] = FIGURE_SIZE, **subplots: Any
+) -> "tuple[Figure, Any]":
     """A figure of `size` inches in this style and its axes, one or an array of them (as `Figure.subplots`)."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    shell = _shell()
+    shell = _notebook_shell()
     if shell and not any(Figure in form.type_printers for form in shell.display_formatter.formatters.values()):
         _show_vectors(shell)
     with rc_context(style()):
@@ -81,7 +83,7 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = SIZE, **
         return drawn, drawn.subplots(rows, columns, **subplots)
 
 
-def _shell() -> Any:
+def _notebook_shell() -> Any:
     """The notebook's shell, or None outside a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell if hasattr(shell, "kernel") else None
@@ -93,7 +95,7 @@ def _show_vectors(shell: Any) -> None:
     from IPython.core.pylabtools import select_figure_formats
 
     matplotlib.rcParams["svg.hashsalt"] = style()["svg.hashsalt"]  # read when a figure is shown, not when it is made
-    select_figure_formats(shell, {"svg"}, metadata=REPRODUCIBLE)
+    select_figure_formats(shell, {"svg"}, metadata=SVG_METADATA)
 
 
 def save(drawn: "Figure", path: str | Path) -> None:
@@ -107,7 +109,7 @@ def save(drawn: "Figure", path: str | Path) -> None:
     kind = path.suffix.lstrip(".").lower()
     if kind not in drawn.canvas.get_supported_filetypes():
         raise InputError(f"{path}: expected a name that ends in .svg, .pdf or .png")
-    metadata = {"svg": REPRODUCIBLE, "pdf": {"CreationDate": None}, "png": {"Software": None}}.get(kind)
+    metadata = {"svg": SVG_METADATA, "pdf": {"CreationDate": None}, "png": {"Software": None}}.get(kind)
     with staging_dir(path.parent) as aside, rc_context(style()):
         drawn.savefig(aside / path.name, format=kind, dpi=200, metadata=metadata)
         os.replace(aside / path.name, path)

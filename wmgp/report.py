@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by experiments.studies.outcomes
 HEADINGS = ("", "amount", "cosine", "threshold", "pruned")
 TENSOR_HEADINGS = ("tensor", "shape", "dtype", "values", "kurtosis", "energy", "at optimal", "at safe")
-LEAST_NEEDED = ("energy", "dtype", "kurtosis", "shape")
+OPTIONAL_HEADINGS = ("energy", "dtype", "kurtosis", "shape")
 
 
 def floor() -> float:
@@ -37,7 +37,10 @@ def notes() -> tuple[str, ...]:
     """What a reader must know to use the answer: what it is not, what came of it, and what to do."""
     said = json.loads(OUTCOMES.read_text(encoding="utf-8"))
     tuned, untuned, kinds = (said["networks"][name] for name in ("tuned", "untuned", "architectures"))
-    lost = [f"{line} {_ends(ends['tuned'])} ({_ends(ends['untuned'])})" for line, ends in said["lost"].items()]
+    lost = [
+        f"{line} {_format_range(ends['tuned'])} ({_format_range(ends['untuned'])})"
+        for line, ends in said["lost"].items()
+    ]
     return (
         "Zeros scattered over a network make it neither faster nor smaller by themselves.",
         f"The optimal amount is never below {floor():.3f} (to the grid's step), whatever the weights, trained or not.",
@@ -49,23 +52,23 @@ def notes() -> tuple[str, ...]:
     )
 
 
-def _ends(ends: Sequence[float]) -> str:
+def _format_range(ends: Sequence[float]) -> str:
     return f"{ends[0]:.1f} to {ends[1]:.1f}"
 
 
 def text(analysis: "Analysis") -> str:
     """A summary of some fifteen aligned lines."""
-    facts = _aligned(_facts(analysis), "<><")
-    points = _aligned([HEADINGS, *_points(analysis)], "<>>>>")
-    warnings = [f"warning: {warning}" for warning in _warnings(analysis)]
+    facts = _align(_facts(analysis), "<><")
+    points = _align([HEADINGS, *_point_rows(analysis)], "<>>>>")
+    warnings = [f"warning: {warning}" for warning in _short_warnings(analysis)]
     return "\n".join([printable(analysis.source), *facts, "", *points, "", *warnings, *notes()])
 
 
 def html(analysis: "Analysis") -> str:
     """The same as two small tables; they set no colour, so they read in light and in dark."""
     facts = _html_table(_facts(analysis), "<><")
-    points = _html_table([HEADINGS, *_points(analysis)], "<>>>>")
-    lines = [f"Warning: {warning}" for warning in _warnings(analysis)] + list(notes())
+    points = _html_table([HEADINGS, *_point_rows(analysis)], "<>>>>")
+    lines = [f"Warning: {warning}" for warning in _short_warnings(analysis)] + list(notes())
     return "\n".join(
         [
             f"<p><strong>{markup.escape(printable(analysis.source))}</strong></p>",
@@ -82,8 +85,8 @@ def summary(analysis: "Analysis") -> "Group":
     from rich.text import Text
 
     facts = _rich_table(_facts(analysis), "<><")
-    points = _rich_table(_points(analysis), "<>>>>", HEADINGS)
-    warnings = [Text(f"warning: {warning}", style="yellow") for warning in _warnings(analysis)]
+    points = _rich_table(_point_rows(analysis), "<>>>>", HEADINGS)
+    warnings = [Text(f"warning: {warning}", style="yellow") for warning in _short_warnings(analysis)]
     dim = [Text(line, style="dim") for line in notes()]
     return Group(Text(printable(analysis.source), style="bold"), facts, Text(), points, Text(), *warnings, *dim)
 
@@ -98,7 +101,7 @@ def tensors(analysis: "Analysis", width: int) -> "Group":
 
     columns = dict(zip(TENSOR_HEADINGS, zip(TENSOR_HEADINGS, *_tensor_rows(analysis), strict=True), strict=True))
     sides, gone = dict(zip(TENSOR_HEADINGS, "<<<>>>>>", strict=True)), []
-    for heading in LEAST_NEEDED:
+    for heading in OPTIONAL_HEADINGS:
         if sum(max(map(len, column)) + 2 for column in columns.values()) > width:
             del columns[heading]
             gone.append(heading)
@@ -110,7 +113,7 @@ def tensors(analysis: "Analysis", width: int) -> "Group":
 
 def tensors_text(analysis: "Analysis") -> str:
     """One row a tensor, as aligned lines."""
-    return "\n".join(_aligned([TENSOR_HEADINGS, *_tensor_rows(analysis)], "<<<>>>>>"))
+    return "\n".join(_align([TENSOR_HEADINGS, *_tensor_rows(analysis)], "<<<>>>>>"))
 
 
 def _facts(analysis: "Analysis") -> list[tuple[str, str, str]]:
@@ -118,36 +121,36 @@ def _facts(analysis: "Analysis") -> list[tuple[str, str, str]]:
     return [
         ("parameters", f"{analysis.n_parameters:,}", ""),
         ("prunable", f"{analysis.n_prunable:,}", f"pool {printable(analysis.pool)}"),
-        ("kurtosis", number(analysis.kurtosis, ".2f"), "a normal distribution has 3"),
-        ("kurtosis of kurtoses", number(analysis.kurtosis_of_kurtoses, ".2f"), "over the pool's tensors"),
+        ("kurtosis", format_number(analysis.kurtosis, ".2f"), "a normal distribution has 3"),
+        ("kurtosis of kurtoses", format_number(analysis.kurtosis_of_kurtoses, ".2f"), "over the pool's tensors"),
     ]
 
 
-def _points(analysis: "Analysis") -> list[tuple[str, ...]]:
+def _point_rows(analysis: "Analysis") -> list[tuple[str, ...]]:
     """The recommended prunes, a row each in the order of HEADINGS."""
     return [
-        _point("optimal", analysis.optimal),
-        _point("safe", analysis.safe),
-        _point("cosine 0.99", analysis.at_cosine(0.99)),
+        _point_row("optimal", analysis.optimal),
+        _point_row("safe", analysis.safe),
+        _point_row("cosine 0.99", analysis.at_cosine(0.99)),
     ]
 
 
-def _point(name: str, point: "Point | None") -> tuple[str, ...]:
+def _point_row(name: str, point: "Point | None") -> tuple[str, ...]:
     if point is None:
         return name, "undefined", "", "", ""
-    threshold = number(point.threshold, ".4g")
+    threshold = format_number(point.threshold, ".4g")
     return name, f"{point.amount:.4f}", f"{point.cosine:.4f}", threshold, f"{point.n_pruned:,}"
 
 
 def _tensor_rows(analysis: "Analysis") -> Iterator[tuple[str, ...]]:
     for row in analysis.to_dict()["tensors"]:
-        pruned = (_share(row[f"pruned_at_{which}"], row["n"]) for which in ("optimal", "safe"))
+        pruned = (_format_share(row[f"pruned_at_{which}"], row["n"]) for which in ("optimal", "safe"))
         shape = "x".join(map(str, row["shape"])) or "scalar"
-        kurtosis, energy = number(row["kurtosis"], ".2f"), number(row["energy"], ".4g")
+        kurtosis, energy = format_number(row["kurtosis"], ".2f"), format_number(row["energy"], ".4g")
         yield printable(row["name"]), shape, row["dtype"], f"{row['n']:,}", kurtosis, energy, *pruned
 
 
-def _warnings(analysis: "Analysis") -> list[str]:
+def _short_warnings(analysis: "Analysis") -> list[str]:
     """The warnings, long lists of names cut short; analysis.warnings has them whole."""
     listed = [printable(warning).split(", ") for warning in analysis.warnings]
     return [
@@ -155,16 +158,16 @@ def _warnings(analysis: "Analysis") -> list[str]:
     ]
 
 
-def number(value: float | None, form: str) -> str:
+def format_number(value: float | None, form: str) -> str:
     """The value in a format; a dash where it is undefined."""
     return "-" if value is None or math.isnan(value) else format(value, form)
 
 
-def _share(count: int | None, n: int) -> str:
+def _format_share(count: int | None, n: int) -> str:
     return "-" if count is None or n == 0 else f"{count / n:.4f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
+def _align(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
     """The rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

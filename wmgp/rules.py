@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._histogram.magnitudes import Magnitudes
-from .pareto import CAREFUL_COSINE, Front, most_amount
+from .pareto import CAREFUL_COSINE, Front, largest_amount
 
 if TYPE_CHECKING:
     from .analysis import Analysis
 
-CONSTANT = 0.8  # what anybody might say without looking
-ROUNDING = 1e-9  # of a number of weights: n equal ones count as n
+CONSTANT_AMOUNT = 0.8  # what anybody might say without looking
+ROUNDING_TOLERANCE = 1e-9  # of a number of weights: n equal ones count as n
 SAP_LIMIT = 0.9  # of a single step of Sparsity-informed Adaptive Pruning (its beta)
 
 
@@ -29,57 +29,57 @@ class RuleInput:
     magnitudes: Magnitudes
     front: Front
     safe: float | None
-    frozen_energy: float = 0.0
+    unprunable_energy: float = 0.0
 
 
-def utopia(seen: RuleInput) -> float:
+def utopia(inputs: RuleInput) -> float:
     """The amount of the front's point nearest to amount 1 and cosine 1 (Mason-Williams & Dahlqvist 2024, Figure 7)."""
-    return seen.front.optimal.amount
+    return inputs.front.optimal.amount
 
 
-def safe(seen: RuleInput) -> float:
+def safe(inputs: RuleInput) -> float:
     """The optimal amount over the logarithm of the kurtosis of kurtoses (their notebook), where that is defined."""
-    return float("nan") if seen.safe is None else seen.safe
+    return float("nan") if inputs.safe is None else inputs.safe
 
 
-def advised_cosine(seen: RuleInput) -> float:
+def advised_cosine(inputs: RuleInput) -> float:
     """The largest amount whose cosine is at least 0.99 (Mason-Williams & Dahlqvist 2024, without fine-tuning)."""
-    return most_amount(seen.magnitudes, CAREFUL_COSINE, seen.frozen_energy)
+    return largest_amount(inputs.magnitudes, CAREFUL_COSINE, inputs.unprunable_energy)
 
 
-def effective_pruning(seen: RuleInput) -> float:
+def effective_pruning(inputs: RuleInput) -> float:
     """Keep ⌊N_eff⌋ of the scores |w| (Wang et al. 2025, Effective Model Pruning, arXiv:2509.25606)."""
-    return _kept(effective_number(seen.magnitudes, 1), seen.magnitudes.n)
+    return _amount_keeping(effective_number(inputs.magnitudes, 1), inputs.magnitudes.n)
 
 
-def effective_energy(seen: RuleInput) -> float:
+def effective_energy(inputs: RuleInput) -> float:
     """Keep ⌊N_eff⌋ of the scores w²: the share 1 / K of the weights, K their kurtosis about zero (here)."""
-    return _kept(effective_number(seen.magnitudes, 2), seen.magnitudes.n)
+    return _amount_keeping(effective_number(inputs.magnitudes, 2), inputs.magnitudes.n)
 
 
-def pq_index(seen: RuleInput) -> float:
+def pq_index(inputs: RuleInput) -> float:
     """A step of Sparsity-informed Adaptive Pruning, p = 1/2, q = 1, eta = 0, gamma = 1 (Diao et al. 2023).
 
     Their bound keeps r = d (1 - I)^(pq / (q - p)) of d weights, where the PQ index is
     I = 1 - d^(1/q - 1/p) |w|_p / |w|_q; the step prunes floor(d min(1 - r / d, 0.9)) (arXiv:2302.05601, Algorithm 1).
     """
-    n = seen.magnitudes.n
-    pruned = n * min(1 - effective_number(seen.magnitudes, 0.5) / n, SAP_LIMIT)
-    return float(np.floor(pruned + ROUNDING)) / n
+    n = inputs.magnitudes.n
+    pruned = n * min(1 - effective_number(inputs.magnitudes, 0.5) / n, SAP_LIMIT)
+    return float(np.floor(pruned + ROUNDING_TOLERANCE)) / n
 
 
-def knee(seen: RuleInput) -> float:
+def knee(inputs: RuleInput) -> float:
     """The front's point farthest from the chord between its ends (Satopaa et al. 2011, 10.1109/ICDCSW.2011.20)."""
-    return float(seen.front.amount[np.argmax(seen.front.amount + seen.front.cosine)])
+    return float(inputs.front.amount[np.argmax(inputs.front.amount + inputs.front.cosine)])
 
 
-def otsu(seen: RuleInput) -> float:
+def otsu(inputs: RuleInput) -> float:
     """Prune below the threshold that parts the magnitudes best (Otsu 1979, 10.1109/TSMC.1979.4310076).
 
     That is the one with the largest variance between what lies below it and what lies above.
     """
-    levels = seen.magnitudes
-    value = typical(levels)
+    levels = inputs.magnitudes
+    value = level_rms(levels)
     share, mass = levels.below[1:-1] / levels.n, np.cumsum(levels.count * value)[:-1] / levels.n
     apart = np.diff(value) > 0  # equal values are not parted
     if not apart.any():
@@ -89,9 +89,9 @@ def otsu(seen: RuleInput) -> float:
     return float(share[apart][np.argmax(between[apart])])
 
 
-def constant(seen: RuleInput) -> float:
+def constant(inputs: RuleInput) -> float:
     """80 percent, whatever the weights: what a rule has to beat."""
-    return CONSTANT
+    return CONSTANT_AMOUNT
 
 
 RULES: dict[str, Callable[[RuleInput], float]] = {
@@ -110,8 +110,8 @@ RULES: dict[str, Callable[[RuleInput], float]] = {
 def recommendations(analysis: "Analysis") -> dict[str, float]:
     """The amount in [0, 1] that each of `RULES` would prune, by the rule's name; nan where it is undefined."""
     safe = analysis.safe.amount if analysis.safe else None
-    seen = RuleInput(analysis.magnitudes, analysis.front, safe, analysis.frozen_energy)
-    return {name: rule(seen) for name, rule in RULES.items()}
+    inputs = RuleInput(analysis.magnitudes, analysis.front, safe, analysis.unprunable_energy)
+    return {name: rule(inputs) for name, rule in RULES.items()}
 
 
 def effective_number(levels: Magnitudes, power: float) -> float:
@@ -119,16 +119,16 @@ def effective_number(levels: Magnitudes, power: float) -> float:
 
     Exact to 1e-6, as a level's values are taken for their root mean square. nan where all are zero.
     """
-    score = typical(levels) ** power
+    score = level_rms(levels) ** power
     total = float((levels.count * score**2).sum())
     return min(float((levels.count * score).sum()) ** 2 / total, levels.n) if total else float("nan")
 
 
-def typical(levels: Magnitudes) -> np.ndarray:
+def level_rms(levels: Magnitudes) -> np.ndarray:
     """One magnitude for each level, its root mean square: levels are narrower than a thousandth of their values."""
     return np.sqrt(levels.energy / levels.count)
 
 
-def _kept(number: float, n: int) -> float:
+def _amount_keeping(number: float, n: int) -> float:
     """The amount that is pruned when floor(number) of n are kept."""
-    return 1 - float(np.floor(number + ROUNDING)) / n
+    return 1 - float(np.floor(number + ROUNDING_TOLERANCE)) / n

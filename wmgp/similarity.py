@@ -8,7 +8,7 @@ from jaxtyping import Float
 from ._histogram.measurement import CHUNK
 from .arrays import is_torch, to_float64
 from .errors import InputError
-from .parameters import Parameter, collect, label
+from .parameters import Parameter, collect, source_name
 
 
 def cosine_similarity(a: Any, b: Any) -> float:
@@ -20,29 +20,29 @@ def cosine_similarity(a: Any, b: Any) -> float:
     left = {p.name: p for p in collect(a, "all")}
     right = {p.name: p for p in collect(b, "all")}
     for name in left.keys() ^ right.keys():
-        missing = label(b) if name in left else label(a)
+        missing = source_name(b) if name in left else source_name(a)
         raise InputError(f"{name}: {missing} has no such parameter, expected the same names in both")
     dots = np.zeros(3)
     for name, p in left.items():
         if p.shape != right[name].shape:
             raise InputError(f"{name}: expected one shape in both, found {p.shape} and {right[name].shape}")
-        dots += _dots(p, right[name])
+        dots += _dot_products(p, right[name])
     with np.errstate(invalid="ignore"):
         return float(np.clip(dots[0] / np.sqrt(dots[1]) / np.sqrt(dots[2]), -1, 1))
 
 
-def _dots(a: Parameter, b: Parameter) -> np.ndarray:
+def _dot_products(a: Parameter, b: Parameter) -> np.ndarray:
     """The dot products a.b, a.a and b.b."""
     dots = np.zeros(3)
     for start in range(0, a.n, CHUNK):
-        x, y = _float64(*(p.block(start, min(start + CHUNK, a.n)) for p in (a, b)))
+        x, y = _to_float64(*(p.block(start, min(start + CHUNK, a.n)) for p in (a, b)))
         dots += [float(u @ v) for u, v in ((x, y), (x, x), (y, y))]
         a.release()
         b.release()
     return dots
 
 
-def _float64(*blocks: Any) -> list[Any]:
+def _to_float64(*blocks: Any) -> list[Any]:
     """Blocks in float64: on the CUDA device where all lie on one, else as arrays."""
     if all(is_torch(block) for block in blocks):
         return [block.to(blocks[0].device).double() for block in blocks]

@@ -60,7 +60,7 @@ test("numbers are printed as Python prints them", { skip }, () => {
 test("whole reports are the package's", { skip }, async () => {
   for (const { file, pool, report } of ORACLE.reports) {
     const blob = Object.assign(await fs.openAsBlob(file), { name: "m.safetensors" });
-    const { levels, frozen_energy: frozen, ...found } = await wmgp.analyze([blob], pool);
+    const { levels, unprunable_energy: frozen, ...found } = await wmgp.analyze([blob], pool);
     compare(found, report, `${file} ${pool}`);
     const at99 = wmgp.pointAt(levels, wmgp.mostAmount(levels, 0.99, frozen), frozen);
     compare(at99, report["at_cosine_0.99"], `${file} ${pool} 0.99`);

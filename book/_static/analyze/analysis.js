@@ -7,7 +7,7 @@ wmgp.room((wmgp) => {
   const tensorsOf = (n) => (n === 1 ? `${n} tensor` : `${n} tensors`);
 
   // The report of one checkpoint, as the package's to_dict, and what the page needs to answer for any amount: `levels`
-  // and `frozen_energy`. Throws an InputError, in one line.
+  // and `unprunable_energy`. Throws an InputError, in one line.
   async function analyze(files, pool = "weight_bias", progress = () => {}, amounts = 101) {
     const checkpoint = await wmgp.openCheckpoint(files);
     const parameters = wmgp.collect(checkpoint, pool);
@@ -52,7 +52,7 @@ wmgp.room((wmgp) => {
     const front = Object.fromEntries(Object.keys(optimal).map((name) => [name, grid.map((point) => point[name])]));
     const rows = await tensorRows(measurement, levels, optimal, safe);
     const said = [...doubts(pool, levels, rows), ...warnings(k2, rows, safe)];
-    return { front, optimal, safe, tensors: rows, warnings: said, frozen_energy: frozen, levels };
+    return { front, optimal, safe, tensors: rows, warnings: said, unprunable_energy: frozen, levels };
   }
 
   async function tensorRows(measurement, levels, optimal, safe) {

@@ -23,12 +23,12 @@
 
   // The point of an amount, of a file or of a distribution.
   wmgp.pointOf = (report, amount) =>
-    report.law ? report.law.pointAt(amount) : wmgp.pointAt(report.levels, amount, report.frozen_energy);
+    report.law ? report.law.pointAt(amount) : wmgp.pointAt(report.levels, amount, report.unprunable_energy);
 
   wmgp.atCosine = (report, cosine) =>
     report.law
       ? report.law.atCosine(cosine)
-      : wmgp.pointOf(report, wmgp.mostAmount(report.levels, cosine, report.frozen_energy));
+      : wmgp.pointOf(report, wmgp.mostAmount(report.levels, cosine, report.unprunable_energy));
 
   wmgp.factsTable = (report) => table("The weights", ["", "value", "remark"], [
     ["parameters", wmgp.count(report.n_parameters), ""],
@@ -87,7 +87,7 @@
 
   // What random pruning keeps on the mean: the pool's energy in proportion, and all that lies outside it.
   wmgp.randomCurve = (report) => {
-    const share = report.law ? 1 : report.levels.above[0] / (report.levels.above[0] + report.frozen_energy);
+    const share = report.law ? 1 : report.levels.above[0] / (report.levels.above[0] + report.unprunable_energy);
     return wmgp.grid(101).map((amount) => [amount, Math.sqrt(1 - share * amount)]);
   };
 
