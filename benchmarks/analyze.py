@@ -26,16 +26,14 @@ from torch import nn
 import wmgp
 from benchmarks.large_files import write_file
 from benchmarks.timing import Row, fastest, write_table
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments import published_method
-from wmgp.experiments.results.provenance import CORE, source_hash
 from wmgp.io.atomic import write_atomic
 
 COLUMNS = ("case", "parameters", "peer", "seconds", "peer_seconds", "ratio", "peak_mib", "run")
 AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about as long at each
 PRUNES = 101
 REPEATS = 3
-SOURCES = (*CORE, "experiments.published")
 
 
 def heavy_tailed(name: str) -> nn.Module:
@@ -152,7 +150,7 @@ def measure() -> Iterator[Row]:
     yield against_published("vgg11_bn")
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.analyze", description="How fast and how small.")
@@ -166,8 +164,8 @@ def main(arguments: list[str] | None = None) -> None:
     for found in measure():
         rows.append(found)
         print(f"{found['case']:40} {found['seconds']:10.4f} s   {found['peer']}: {found['ratio']:.4g} times as long")
-    settings = {"benchmark": "best of 3, both sides in one run", "source_sha256": source_hash(SOURCES), "seed": 0}
-    table = write_table(out, rows, COLUMNS, settings, time.perf_counter() - start)
+    settings = {"benchmark": "best of 3, both sides in one run", "seed": 0}
+    table = write_table(out, rows, COLUMNS, settings, "python -m benchmarks.analyze", time.perf_counter() - start)
     if options.readme:
         write_atomic(options.readme, with_table(options.readme.read_text(encoding="utf-8"), table).encode())
 

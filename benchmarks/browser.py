@@ -19,8 +19,7 @@ from typing import Any
 import wmgp
 from benchmarks.large_files import DTYPES, write_file
 from benchmarks.timing import Row, fastest, write_table
-from wmgp.errors import InputError, command_line
-from wmgp.experiments.results.provenance import CORE, source_hash
+from wmgp.errors import InputError, exit_on_input_error
 
 COLUMNS = (
     *("dtype", "parameters", "browser_seconds", "native_seconds", "browser_millions", "native_millions"),
@@ -111,7 +110,7 @@ def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
     }  # fmt: skip
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.browser", description="The page, timed.")
@@ -134,13 +133,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "benchmark": f"fastest of {chosen.repeats} runs after a first, the same file and the same core for both sides",
         "browser": f"Chromium {version}",
         "scripts_sha256": hashlib.sha256(b"\n".join(path.read_bytes() for path in scripts())).hexdigest(),
-        "source_sha256": source_hash(
-            (*CORE, "checkpoints", "stored", "experiments.benchmarks.browser", "experiments.benchmarks.large_files")
-        ),
         "device": "cpu",
         "seed": 0,
     }
-    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
+    write_table(chosen.out, rows, COLUMNS, settings, "python -m benchmarks.browser", time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,11 @@ from benchmarks.sizes import COLUMNS, both, row
 from benchmarks.timing import Row, write_table
 from wmgp._histogram.magnitudes import Histogram
 from wmgp._histogram.measurement import measure
-from wmgp.errors import InputError, command_line
-from wmgp.experiments.results.provenance import CORE, source_hash
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.training.loop import choose_device
 from wmgp.parameters import collect
 
 HISTOGRAM, ANALYZE, COPY = "the histogram on the device", "analyze, on the device", "a copy on the device"
-MODULES = (*CORE, *(f"experiments.benchmarks.{name}" for name in ("device", "sizes", "timing")))
 
 
 def rows(largest: int, repeats: int, device: torch.device) -> Iterator[Row]:
@@ -49,7 +47,7 @@ def copy(weights: Tensor, target: Tensor) -> None:
         torch.cuda.synchronize(target.device)
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.device", description="Speed on a GPU.")
@@ -68,11 +66,10 @@ def main(arguments: list[str] | None = None) -> None:
         print("{what:28} {values:>13,} {seconds:10.4g} s  {peer}: {ratio:.3g} times as long".format(**each), flush=True)
     settings = {
         "benchmark": f"fastest of at most {chosen.repeats}, both sides in turn in one run",
-        "source_sha256": source_hash(MODULES),
         "device": device.type,
         "seed": 0,
     }
-    write_table(chosen.out, found, COLUMNS, settings, time.perf_counter() - began)
+    write_table(chosen.out, found, COLUMNS, settings, "python -m benchmarks.device", time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ import torch
 
 from benchmarks.sweep import noise
 from benchmarks.timing import Row, seconds, write_table
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import on_device
 from wmgp.experiments.models import INPUTS, NETWORKS, build
-from wmgp.experiments.results.provenance import source_hash
-from wmgp.experiments.sweep.job import MODULES
 from wmgp.experiments.training.loop import choose_device, train
 from wmgp.experiments.training.sgd import REFERENCE
 
@@ -48,7 +46,7 @@ def speeds(network: str, images: int, repeats: int, device: torch.device) -> lis
     ]  # fmt: skip
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.formats", description="Formats, timed.")
@@ -69,10 +67,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "benchmark": f"fastest of {chosen.repeats} epochs of {chosen.images} images each, all four ways in turn",
         "recipe": REFERENCE.settings(),
         "networks": chosen.networks,
-        "source_sha256": source_hash((*MODULES, "experiments.benchmarks.formats")),
         "device": device.type,
     }
-    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
+    write_table(chosen.out, rows, COLUMNS, settings, "python -m benchmarks.formats", time.perf_counter() - began)
 
 
 if __name__ == "__main__":

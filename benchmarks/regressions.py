@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 
 WORSE = 1.25  # times as bad as before: from here on it is told
 # Table -> what tells its rows apart, the ratio, and whether a larger one is better.
@@ -48,7 +48,7 @@ def _ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...
     return found
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.regressions", description="Ratios, then and now.")

@@ -29,19 +29,14 @@ import wmgp
 from benchmarks.large_files import forget, write_shards
 from benchmarks.resident import peak
 from benchmarks.timing import Row, seconds, write_table
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments import published_method
-from wmgp.experiments.results.provenance import CORE, source_hash
 
 COLUMNS = ("what", "peer", "values", "seconds", "peer_seconds", "ratio", "repeats", "peak_mib", "run")
 AMOUNT, PRUNES = 0.8, 101
 TENSOR, WARM, COLD, SHARDS = "a tensor", "a file, warm", "a file, cold", "zeros in sparse shards"
 READ = "cat"
 ENOUGH = 10  # seconds of both sides together after which they are not timed again
-MODULES = (
-    *(*CORE, "checkpoints", "stored", "experiments.benchmarks.sizes", "experiments.benchmarks.large_files"),
-    *("experiments.published", "experiments.benchmarks.timing"),
-)
 
 
 class Peer(NamedTuple):
@@ -150,7 +145,7 @@ def measure(largest: int, repeats: int) -> Iterator[Row]:
         yield shards(10 * largest, 20, Path(name))
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: Iterable[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.sizes", description="Speed against size.")
@@ -169,13 +164,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
         )
     settings = {
         "benchmark": f"fastest of at most {chosen.repeats}, both sides in turn in one run",
-        "source_sha256": source_hash(MODULES),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "device": "cpu",
         "seed": 0,
     }
-    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
+    write_table(chosen.out, rows, COLUMNS, settings, "python -m benchmarks.sizes", time.perf_counter() - began)
 
 
 if __name__ == "__main__":

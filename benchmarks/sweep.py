@@ -31,14 +31,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import Row, seconds, write_table
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.data import ImageData, from_arrays, load, on_device
 from wmgp.experiments.models import INPUTS, build
 from wmgp.experiments.published_method import pool
-from wmgp.experiments.results.provenance import source_hash
-from wmgp.experiments.sweep.job import MODULES
-from wmgp.experiments.sweep.worker import one_thread, together
-from wmgp.experiments.training.loop import choose_device, evaluate, train_together
+from wmgp.experiments.sweep.worker import jobs_per_task, one_thread
+from wmgp.experiments.training.loop import choose_device, evaluate, train_side_by_side
 from wmgp.experiments.training.recipes import experiment_config
 from wmgp.pruning import apply_masks, global_masks
 
@@ -106,7 +104,7 @@ def our_jobs(network: str, parents: Sequence[nn.Module], training: ImageData, te
     recipe = experiment_config(
         network, test.name.removesuffix("-jpeg"), "reference", training.images.device.type
     ).tuning
-    train_together(parents, training, 1, 0, recipe, masks)
+    train_side_by_side(parents, training, 1, 0, recipe, masks)
     return [evaluate(parent, test).accuracy for parent in parents]
 
 
@@ -122,7 +120,7 @@ def against_published(
     """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
     kind = torch.device(device).type
     processes = processes or (1 if kind == "cuda" else os.cpu_count() or 1)
-    each = together(network, kind)
+    each = jobs_per_task(network, kind)
     ours, theirs = [], []
     with _processes(1) as single, _processes(processes) as several:
         what = network, data, device, limit
@@ -178,7 +176,7 @@ def noise(shape: tuple[int, int, int], n: int) -> ImageData:
     return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.sweep", description="One job, both ways.")
@@ -202,13 +200,12 @@ def main(arguments: list[str] | None = None) -> None:
     settings = {
         "benchmark": f"fastest of {chosen.repeats} or more, both ways in turn in one run",
         "workers": WORKERS,
-        "source_sha256": source_hash((*MODULES, "experiments.benchmarks.sweep", "experiments.published")),
         "networks": [row["case"] for row in rows],
         "data": [row["data"] for row in rows],
         "images": [row["images"] for row in rows],
         "device": device.type,
     }
-    write_table(chosen.out, rows, COLUMNS, settings, time.perf_counter() - began)
+    write_table(chosen.out, rows, COLUMNS, settings, "python -m benchmarks.sweep", time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,20 @@ def table(rows: Iterable[Mapping[str, Any]], run: str, columns: Sequence[str]) -
 
 
 def write_table(
-    out: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], settings: Mapping[str, Any], took: float
+    out: Path,
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    settings: Mapping[str, Any],
+    command: str,
+    took: float,
 ) -> str:
     """Write a benchmark's table in place of the one before, and what it was measured by beside it; returns its text.
 
-    `settings` name all that decides the result, and `took` is the wall time in seconds.
+    `settings` are all that decides the result, `command` (without --out) runs the benchmark again, `took` is the
+    wall time in seconds.
     """
-    run = record_run(out, settings, took)
+    measured = datetime.now(UTC).isoformat()  # each measurement is a run, even with equal settings
+    run = record_run(out, {**settings, "measured": measured}, f"{command} --out results/{out.name}", took)
     text = table(rows, run, columns)
     write_atomic(out, text.encode())
     keep_runs(out, [run])

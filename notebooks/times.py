@@ -18,6 +18,8 @@ from wmgp.io.atomic import write_atomic
 
 from .run import run, sources
 
+COMMAND = "python -m notebooks.times --out results/notebooks.csv"
+
 
 def measure(device: str) -> pd.DataFrame:
     """Seconds from start to end of every notebook, the start of Python and the imports among them."""
@@ -36,7 +38,7 @@ def record(measured: pd.DataFrame, device: str, table: Path) -> None:
     rows = rows.loc[rows["device"] != device]
     measured_at = datetime.now(UTC).isoformat()  # a run of its own, even of the same sources
     hashes = {p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources()}
-    mine = record_run(table, {"device": device, "measured": measured_at, **hashes})
+    mine = record_run(table, {"device": device, "measured": measured_at, **hashes}, COMMAND)
     keep_runs(table, [*rows["run"], mine])
     measured = measured.assign(run=mine)
     rows = pd.concat([rows, measured]).sort_values(["device", "notebook"])

@@ -31,7 +31,7 @@ def few(monkeypatch):
     """The command on 96 digits, two variants and three prunes."""
     whole = data.load("digits", False)
     monkeypatch.setattr(measure, "load", lambda name, train: whole.first(96))
-    monkeypatch.setattr(measure, "base_plan", lambda name: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(measure, "base_config", lambda name: replace(recipes.DIGITS, epochs=1))
     monkeypatch.setattr(measure, "VARIANTS", TWO)
     monkeypatch.setattr(measure, "jobs_of", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
 

@@ -11,6 +11,7 @@ from studies.loss_landscape import measure
 from wmgp import InputError
 from wmgp.experiments import data, models
 from wmgp.experiments.results import array_files
+from wmgp.experiments.statistics import surfaces
 from wmgp.experiments.training import history, recipes
 
 TICKS = np.array([-1.0, 0.0, 0.5, 2.0])
@@ -75,7 +76,7 @@ def test_rescaled_weights_have_the_rescaled_direction():
 
 
 def test_the_distance_is_the_largest_difference():
-    assert measure.distance(np.array([[1.0, -2], [0, 5]]), np.array([[1.0, 2], [-1, 4]])) == 4
+    assert surfaces.surface_distance(np.array([[1.0, -2], [0, 5]]), np.array([[1.0, 2], [-1, 4]])) == 4
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_a_measurement_begins_and_passes_where_it_should(few):
     assert found["line"][:, 0] == pytest.approx(loss(measure.weights_of(initial)), abs=1e-6)
     np.testing.assert_allclose(found["line"][:, 1], found["plane"][:, 1, 1], atol=1e-6)
     assert found["plane"][0, 1, 1] == pytest.approx(loss(measure.weights_of(parent)), abs=1e-9)
-    assert measure.distance(found["plane"][0], found["plane"][2]) > 0
+    assert surfaces.surface_distance(found["plane"][0], found["plane"][2]) > 0
     assert found["cosine"][0] == 1 and found["cosine"][1] == pytest.approx(0.99, abs=1e-4)
     assert found["amount"][1] == wmgp.analyze(parent).at_cosine(0.99).amount
     assert found["amount"][2] == pytest.approx(0.0199) and found["cosine"][2] == pytest.approx(0.99, abs=2e-3)

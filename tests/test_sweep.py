@@ -88,7 +88,7 @@ def test_a_sweep_has_every_row_and_each_is_that_job(whole):
     loop.train(parent, images[0], 2, 1, mine.config.recipe)
     row = rows[(rows["seed"] == 1) & (rows["method"] == "random") & (rows["amount"] == round(4 / 7, 10))].iloc[0]
     before = loop.evaluate(parent, images[1])
-    expected = job.pruned(parent, before, "random", row["amount"], *images, worker.FINE_TUNING + 1, mine.config.tuning)
+    expected = job.prune_and_finetune(parent, before, "random", row["amount"], *images, worker.FINE_TUNING + 1, mine.config.tuning)
     for name in set(expected) - {"seconds"}:
         assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
@@ -278,9 +278,9 @@ def fail_at_three(n):
 
 def test_what_the_work_raises_is_raised(recwarn):
     with backends.cluster("threading", 2):
-        assert sorted(backends.spread(fail_at_three, [(n,) for n in (1, 2, 4, 5)])) == [1, 2, 4, 5]
+        assert sorted(backends.run_tasks(fail_at_three, [(n,) for n in (1, 2, 4, 5)])) == [1, 2, 4, 5]
         with pytest.raises(ValueError, match="three"):
-            list(backends.spread(fail_at_three, [(n,) for n in range(9)]))
+            list(backends.run_tasks(fail_at_three, [(n,) for n in range(9)]))
     assert not recwarn.list
 
 
@@ -294,7 +294,7 @@ def test_work_that_kills_every_worker_is_given_up(monkeypatch):
 
     monkeypatch.setattr(backends, "_round", broken)
     with pytest.raises(InputError, match=r"workers failed 3 times without a result \(RuntimeError: a worker died\)"):
-        list(backends.spread(fail_at_three, [(0,)]))
+        list(backends.run_tasks(fail_at_three, [(0,)]))
     assert tries == [1, 1, 1]
 
 
@@ -536,7 +536,7 @@ def test_networks_trained_together_are_those_trained_alone():
         loop.train(model, images, 2, 4, recipe, mask)
     for model, mask in zip(together, masks, strict=True):
         wmgp.apply_masks(model, mask)
-    loop.train_together(together, images, 2, 4, recipe, masks)
+    loop.train_side_by_side(together, images, 2, 4, recipe, masks)
     for one, other in zip(alone, together, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 

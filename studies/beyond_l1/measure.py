@@ -9,22 +9,20 @@ import argparse
 import copy
 import functools
 import time
-from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studies.beyond_l1.early_weights import early_weights
 from studies.beyond_l1.schedules import ROUNDS, WAYS, Start, follow, looked_back
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import NETWORKS
-from wmgp.experiments.results.provenance import record_run, source_hash, weights_hash
-from wmgp.experiments.results.tables import COLUMNS, Cell, append_row, keys
-from wmgp.experiments.sweep.backends import cluster, spread
-from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.results.provenance import weights_hash
+from wmgp.experiments.results.tables import COLUMNS, Cell
 from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
+from wmgp.experiments.sweep.progress import show_progress
+from wmgp.experiments.sweep.resume import Experiment, Job, resume
 from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
 from wmgp.experiments.training.loop import Outcome, evaluate
 from wmgp.experiments.training.parents import parent
@@ -35,21 +33,19 @@ EPOCHS = 6  # of training after the parent
 AMOUNTS = (0.8, 0.9, 0.95, 0.98)
 NOTHING = ("l1", "one-shot", 0.0)  # the control: nothing pruned, and trained on for the same epochs
 ROW = (*COLUMNS[:4], "rule", *COLUMNS[4:])
-KEY = ("run", "method", "rule", "amount")
-MODULES = (
-    *(*JOB, "experiments.studies.beyond_l1", "experiments.studies.early"),
-    "experiments.studies.schedules",
-)
+KEY = ("method", "rule", "amount")
+COMMAND = "python -m studies.beyond_l1.measure"
 
 
 @dataclass(frozen=True)
 class ParentSpec:
-    """All that the rows of one parent have in common; `folder` is that of the parents."""
+    """One parent and the amounts of its prunes; `folder` holds the trained parents."""
 
     network: str
     data: str
     seed: int
-    epochs: int
+    epochs: int  # of training after pruning
+    amounts: tuple[float, ...]
     folder: Path
 
 
@@ -76,69 +72,51 @@ def measure(start: Start, before: Outcome, test: ImageData, method: str, rule: s
     }  # fmt: skip
 
 
-def settings(family: ParentSpec) -> tuple[ParentSpec, dict[str, Any]]:
-    """The settings of a family's run, which name its parent and the weights on the way to it by their hashes."""
+def parent_settings(spec: ParentSpec) -> dict[str, Any]:
+    """Train or read the parent, and return all that decides the results of its prunes."""
     with one_thread():
-        start, _, test = _held(family)
-    return family, {
-        "network": family.network,
+        start, _, test = _cached_start(spec)
+    return {
+        "network": spec.network,
         "data": start.data.name,
         "data_sha256": {"train": start.data.sha256, "test": test.sha256},
-        "seed": family.seed,
+        "seed": spec.seed,
         **start.config.settings(),
-        "retraining_epochs": family.epochs,
+        "retraining_epochs": spec.epochs,
         "rounds": ROUNDS,
         "parent_sha256": weights_hash(start.parent.state_dict()),
         "early_sha256": {str(epoch): weights_hash(weights) for epoch, weights in start.early.items()},
-        "source_sha256": source_hash(MODULES),
         "device": "cpu",
     }
 
 
-def row(family: ParentSpec, run: str, method: str, rule: str, amount: float) -> dict[str, Cell]:
-    """One row of the table, its columns in the order of `ROW`."""
+def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
+    """Return a row of the table for each (method, rule, amount), its columns in the order of `ROW`."""
     with one_thread():
-        start, before, test = _held(family)
-        measured = measure(start, before, test, method, rule, amount)
-    named = {"network": family.network, "data": test.name, "seed": family.seed, "device": "cpu", "run": run}
-    whole = named | measured
-    return {name: whole[name] for name in ROW}
+        start, before, test = _cached_start(spec)
+        measured = [measure(start, before, test, *job) for job in jobs]
+    shared = {"network": spec.network, "data": test.name, "seed": spec.seed, "device": "cpu", "run": run}
+    return [{name: (shared | row)[name] for name in ROW} for row in measured]
 
 
 @functools.lru_cache(1)
-def _held(family: ParentSpec) -> tuple[Start, Outcome, ImageData]:
-    """What a process keeps from one row to the next: the start, what the parent says of the test images, and those."""
-    training, test = load(family.data, True), load(family.data, False)
-    how = experiment_config(family.network, family.data)
-    start = started(family.network, training, family.seed, how, family.epochs, family.folder)
+def _cached_start(spec: ParentSpec) -> tuple[Start, Outcome, ImageData]:
+    """Return the start, the parent's outcome on the test images, and those images: kept from one job to the next."""
+    training, test = load(spec.data, True), load(spec.data, False)
+    config = experiment_config(spec.network, spec.data)
+    start = started(spec.network, training, spec.seed, config, spec.epochs, spec.folder)
     return start, evaluate(start.parent, test), test
 
 
-def asked(amounts: Iterable[float]) -> list[tuple[str, str, float]]:
-    """Method, rule and amount of every row of a parent: the control, and every way at every amount."""
-    return [NOTHING, *((method, rule, amount) for amount in amounts for method, rule in WAYS)]
+def jobs(spec: ParentSpec) -> list[Job]:
+    """Return method, rule and amount of every row: the control, and every way at every amount."""
+    return [NOTHING, *((method, rule, amount) for amount in spec.amounts for method, rule in WAYS)]
 
 
-def record(families: list[ParentSpec], amounts: list[float], out: Path, jobs: int = 1) -> int:
-    """Add to the table `out` the rows of every way, amount and family that it lacks; return how many those were."""
-    with cluster("loky", jobs):
-        with closing(spread(settings, [(family,) for family in families])) as found:
-            runs = {record_run(out, facts): family for family, facts in found}
-        there = keys(out, KEY)
-        tasks = [
-            (family, run, method, rule, amount)
-            for run, family in runs.items()
-            for method, rule, amount in asked(amounts)
-            if (run, method, rule, amount) not in there
-        ]
-        with closing(spread(row, tasks)) as rows:
-            for number, measured in enumerate(rows, 1):
-                append_row(out, measured, unless=KEY)
-                print(f"{number}/{len(tasks)}", *(measured[name] for name in (*ROW[2:6], "accuracy")), flush=True)
-    return len(tasks)
+EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda spec: COMMAND)
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.beyond_l1.measure", description="Record other ways to prune.")
@@ -151,8 +129,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results", "beyond_l1.csv"), help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)
     out, folder = chosen.out.absolute(), chosen.out.absolute().parent / "parents"
-    families = [ParentSpec(chosen.network, chosen.data, seed, chosen.epochs, folder) for seed in chosen.seeds]
-    record(families, chosen.amounts, out, chosen.jobs)
+    amounts = tuple(chosen.amounts)
+    specs = [ParentSpec(chosen.network, chosen.data, seed, chosen.epochs, amounts, folder) for seed in chosen.seeds]
+    with show_progress() as progress:
+        resume(out, specs, EXPERIMENT, chosen.jobs, progress=progress)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ known, prunes it as a sweep does, and records the outputs of each prune after fi
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ import numpy as np
 from jaxtyping import Float
 from torch import nn
 
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import NETWORKS
 from wmgp.experiments.results.array_files import write_arrays
-from wmgp.experiments.results.provenance import source_hash, surroundings, weights_hash
-from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.results.provenance import surroundings, weights_hash
 from wmgp.experiments.sweep.job import pruned_copy
 from wmgp.experiments.sweep.presets import grid
 from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
@@ -32,7 +31,6 @@ from wmgp.similarity import cosine_similarity, js_divergence
 
 WAY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
 METHODS = ("l1", "random")
-MODULES = (*JOB, "experiments.studies.function_space", "experiments.history", "experiments.parents")
 Arrays = dict[str, np.ndarray]
 
 
@@ -118,19 +116,14 @@ def record(out: Path, network: str, data: str, seed: int, recipe: str | None, am
     facts: dict[str, Any] = {
         "network": network, "data": training.name, "seed": seed, **chosen.settings(),
         "data_sha256": {"train": training.sha256, "test": test.sha256}, "images": len(arrays["labels"]),
-        "parent_sha256": weights_hash(model.state_dict()), "source_sha256": source_hash(MODULES), "device": "cpu",
+        "parent_sha256": weights_hash(model.state_dict()), "device": "cpu",
         **surroundings(), "wall_seconds": round(time.perf_counter() - began, 3),
+        "command": f"python -m studies.function_space.measure --network {network} --data {data} --seed {seed}",
     }  # fmt: skip
     write_arrays(out, arrays, facts)
 
 
-def command(facts: Mapping[str, Any]) -> str:
-    """What records these outputs again."""
-    named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seed {facts['seed']}"
-    return f"python -m studies.function_space.measure {named}"
-
-
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.function_space.measure", description="Record outputs.")

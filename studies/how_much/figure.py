@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studies.shared.fronts import AMOUNT, Curve, Values
-from wmgp.closed_forms import floor
+from wmgp.closed_forms import smallest_optimum
 from wmgp.pareto import Point
 from wmgp.plotting import DASHES, GUIDE, MARKERS, PALETTE, figure
 
@@ -20,7 +20,7 @@ DISTANCE = "Distance to utopia"
 def optima_figure(optima: Mapping[str, Sequence[Point]]) -> "Figure":
     """Where optima lie, a marker a kind; left of the floor there is none."""
     drawn, axes = figure()
-    least = floor()
+    least = smallest_optimum()
     axes.axvspan(0.5, least.amount, color="#dddddd", linewidth=0)
     axes.text(0.51, 0.93, "below the floor:\nnever the answer", fontsize=10)
     for (name, points), color, marker in zip(optima.items(), PALETTE, MARKERS, strict=False):

@@ -6,12 +6,11 @@ missing.
 """
 
 import argparse
-import json
+import functools
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,14 @@ from torch import nn
 
 from studies.kurtosis_on_purpose.variants import VARIANTS, Variant, spread_of_layers, trained
 from wmgp.analysis import analyze
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
-from wmgp.experiments.results.provenance import provenance, record_run, source_hash, weights_hash
-from wmgp.experiments.results.tables import COLUMNS, append_row, read
-from wmgp.experiments.sweep.backends import cluster, spread
-from wmgp.experiments.sweep.job import MODULES as JOB
-from wmgp.experiments.sweep.job import pruned
+from wmgp.experiments.results.provenance import current_key, provenance, settings_key, weights_hash
+from wmgp.experiments.results.tables import COLUMNS, Cell
+from wmgp.experiments.sweep.backends import cluster, run_tasks
+from wmgp.experiments.sweep.job import prune_and_finetune
+from wmgp.experiments.sweep.progress import show_progress
+from wmgp.experiments.sweep.resume import Experiment, Job, resume
 from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
 from wmgp.experiments.training.loop import evaluate
 from wmgp.experiments.training.recipes import ExperimentConfig, experiment_config
@@ -43,15 +43,12 @@ OF_PARENT = (
     *("optimal", "safe", "cosine_99", "effective", "effective_half", "norm", "near_zero", "layer_spread"),
 )
 ROW = (*COLUMNS, "loss_parent", *OF_PARENT)
-KEY = ("run", "amount", "epochs")
-MODULES = (
-    *JOB,
-    *(f"experiments.studies.{name}" for name in ("heavy_tails", "kurtosis_on_purpose", "rescaled", "rescaling")),
-)
+KEY = ("amount", "epochs")
+COMMAND = "python -m studies.kurtosis_on_purpose.measure"
 Jobs = tuple[tuple[float, int], ...]  # amounts, each with its epochs of fine-tuning
 
 
-def base_plan(data: str) -> ExperimentConfig:
+def base_config(data: str) -> ExperimentConfig:
     """How the base variant is trained, and prunes of all variants are tuned."""
     chosen = experiment_config(NETWORK, data, "strong")
     return chosen if data == "digits" else replace(chosen, epochs=EPOCHS)
@@ -102,52 +99,74 @@ def measure(
     known = {"variant": variant.name, "moved": variant.moved, "parent_epochs": chosen.epochs, **described(model)}
     named = {"network": NETWORK, "data": test.name, "seed": seed, "method": METHOD, **known}
     for amount, epochs in jobs:
-        row = pruned(model, before, METHOD, amount, training, test, FINE_TUNING + seed, base.tuning, epochs)
+        row = prune_and_finetune(model, before, METHOD, amount, training, test, FINE_TUNING + seed, base.tuning, epochs)
         yield {**named, **row, "device": training.images.device.type}
 
 
-def record(out: Path, data: str, variant: Variant, seed: int, jobs: Jobs | None = None) -> int:
-    """Add to the table every row of a variant and seed that it lacks, on one thread; return how many those were."""
-    base, training, test = base_plan(data), load(data, True), load(data, False)
-    settings = json.loads(json.dumps({
+@dataclass(frozen=True)
+class ParentSpec:
+    """One variant and seed; `out` is the table, and `base` how the base variant is trained."""
+
+    out: Path
+    data: str
+    variant: Variant
+    seed: int
+    base: ExperimentConfig
+    jobs: Jobs
+
+
+@functools.lru_cache(1)
+def _images(data: str) -> tuple[ImageData, ImageData]:
+    return load(data, True), load(data, False)
+
+
+@functools.lru_cache(1)
+def _cached_parent(spec: ParentSpec) -> nn.Module:
+    return trained(NETWORK, spec.variant, spec.seed, spec.base, _images(spec.data)[0])
+
+
+def parent_settings(spec: ParentSpec) -> dict[str, Any]:
+    """Return all that decides the results of the parent's prunes.
+
+    The weights are not kept: their hash comes from a recorded run with equal settings, or else from training.
+    """
+    training, test = _images(spec.data)
+    settings = {
         "network": NETWORK, "data": test.name, "data_sha256": {"train": training.sha256, "test": test.sha256},
-        "seed": seed, "method": METHOD, "variant": asdict(variant), **variant.config(base).settings(),
-        "source_sha256": source_hash(MODULES), "device": "cpu",
-    }))  # fmt: skip
-    began, (run, there, before) = time.perf_counter(), _there(out, settings)
-    missing = tuple(job for job in jobs or jobs_of(base) if job not in there)
-    if not missing:
-        return 0
+        "seed": spec.seed, "method": METHOD, "variant": asdict(spec.variant),
+        **spec.variant.config(spec.base).settings(), "device": "cpu",
+    }  # fmt: skip
+    key = current_key(settings)
+    for run in provenance(spec.out).values():
+        if settings_key({name: value for name, value in run.items() if name != "parent_sha256"}) == key:
+            return settings | {"parent_sha256": run["parent_sha256"]}
     with one_thread():
-        model = trained(NETWORK, variant, seed, base, training)
-        settings["parent_sha256"] = weights_hash(model.state_dict())
-        run = record_run(out, settings)
-        for row in measure(model, variant, seed, base, training, test, missing):
-            append_row(out, {name: {**row, "run": run}[name] for name in ROW}, unless=KEY)
-    record_run(out, settings, before + time.perf_counter() - began)
-    return len(missing)
+        return settings | {"parent_sha256": weights_hash(_cached_parent(spec).state_dict())}
 
 
-def _there(out: Path, settings: dict[str, Any]) -> tuple[str | None, set[tuple[float, int]], float]:
-    """The run of these settings, which only lack the parent's hash, its jobs in the table, and its seconds so far."""
-    for run, facts in provenance(out).items():
-        if all(facts.get(name) == value for name, value in settings.items()):
-            rows = read(out) if out.exists() and out.stat().st_size else None
-            mine = None if rows is None else rows[rows["run"] == run]
-            done = set() if mine is None else set(zip(mine["amount"], mine["epochs"], strict=True))
-            return run, done, facts.get("wall_seconds", 0.0)
-    return None, set(), 0.0
+def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
+    """Return a row of the table for each (amount, epochs), its columns in the order of `ROW`."""
+    training, test = _images(spec.data)
+    with one_thread():
+        model = _cached_parent(spec)
+        rows = list(measure(model, spec.variant, spec.seed, spec.base, training, test, tuple(jobs)))
+    return [{name: (row | {"run": run})[name] for name in ROW} for row in rows]
+
+
+EXPERIMENT = Experiment(
+    ROW, KEY, parent_settings, lambda spec: spec.jobs, measure_rows, lambda spec: COMMAND, lambda spec: len(spec.jobs)
+)
 
 
 def fresh(preset: str, device: str, seed: int) -> pd.DataFrame:
     """Rows measured on the spot, on digits: `quick` (all variants, two seeds) or `tiny` (a variant a kind, seconds)."""
-    base, variants, seeds = base_plan("digits"), VARIANTS, (seed, seed + 1)
+    base, variants, seeds = base_config("digits"), VARIANTS, (seed, seed + 1)
     jobs, processes = jobs_of(base), os.cpu_count() or 1
     if preset == "tiny":
         base, seeds, jobs, processes = replace(base, epochs=1), (seed,), jobs_of(base, (0.0, 0.5, 0.9), ()), 1
         variants = tuple({variant.moved: variant for variant in VARIANTS}.values())
     tasks = [(variant, each, base, jobs, device) for each in seeds for variant in variants]
-    with cluster("loky", 1 if device != "cpu" else processes), closing(spread(_fresh, tasks)) as done:
+    with cluster("loky", 1 if device != "cpu" else processes), closing(run_tasks(_fresh, tasks)) as done:
         parts = {part["run"].iloc[0]: part for part in done}
     return pd.concat([parts[_name(variant, each)] for variant, each, *_ in tasks], ignore_index=True)
 
@@ -165,7 +184,7 @@ def _name(variant: Variant, seed: int) -> str:
     return f"{variant.name}, seed {seed}"
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -179,10 +198,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of a thread each (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    tasks = [(chosen.out, chosen.data, variant, seed) for seed in chosen.seeds for variant in VARIANTS]
-    with cluster("loky", chosen.jobs), closing(spread(record, tasks)) as done:
-        for number, rows in enumerate(done, 1):
-            print(f"{number} of {len(tasks)} parents, {rows} new rows", flush=True)
+    base, out = base_config(chosen.data), chosen.out.absolute()
+    specs = [
+        ParentSpec(out, chosen.data, variant, seed, base, jobs_of(base))
+        for seed in chosen.seeds
+        for variant in VARIANTS
+    ]
+    with show_progress() as progress:
+        resume(out, specs, EXPERIMENT, chosen.jobs, progress=progress)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ pruning to a cosine of 0.99 make of them.
 import argparse
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,12 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from wmgp.analysis import analyze
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import NETWORKS as KNOWN
 from wmgp.experiments.models import build
 from wmgp.experiments.results.array_files import write_arrays
-from wmgp.experiments.results.provenance import source_hash, surroundings, weights_hash
-from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.results.provenance import surroundings, weights_hash
 from wmgp.experiments.sweep.presets import CONVERGED_SEEDS
 from wmgp.experiments.training.loop import evaluate
 from wmgp.experiments.training.parents import parent as trained
@@ -42,7 +41,6 @@ NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
 LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
 PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
 IMAGES = 1000  # of the test set, the first ones
-MODULES = (*JOB, "experiments.studies.landscape")
 
 
 def weights_of(model: nn.Module) -> Weights:
@@ -88,11 +86,6 @@ def plane(
         for j, b in enumerate(ticks):
             losses[i, j] = loss({name: w + float(b) * v[name] for name, w in row.items()})
     return losses
-
-
-def distance(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> float:
-    """The l-infinity distance of two surfaces: the largest difference between them at any point."""
-    return float(np.abs(np.asarray(a) - np.asarray(b)).max())
 
 
 def loss_of(model: nn.Module, data: ImageData) -> Callable[[Weights], float]:
@@ -158,23 +151,19 @@ def record(
         progress(f"seed {seed}")
     arrays: dict[str, Any] = {name: np.stack([each[name] for each in found]) for name in found[0]}
     arrays |= {"seeds": np.array(seeds), "line_ticks": ticks[0], "plane_ticks": ticks[1]}
+    points = f"{len(ticks[0])} {len(ticks[1])}"
+    options = f"--network {network} --data {data} --seeds {' '.join(map(str, seeds))} --images {images}"
     facts = {
+        "command": f"python -m studies.loss_landscape.measure {options} --points {points}",
         "network": network, "data": test.name, "data_sha256": test.sha256, "images": images, "seeds": list(seeds),
-        "parent_sha256": parents, **chosen.settings(), "source_sha256": source_hash(MODULES), "device": "cpu",
+        "parent_sha256": parents, **chosen.settings(), "device": "cpu",
         **surroundings(),
         "wall_seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip
     write_arrays(out, arrays, facts)
 
 
-def command(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
-    """What records these arrays again."""
-    seeds, points = " ".join(map(str, facts["seeds"])), f"{len(arrays['line_ticks'])} {len(arrays['plane_ticks'])}"
-    named = f"--network {facts['network']} --data {facts['data'].removesuffix('-jpeg')} --seeds {seeds}"
-    return f"python -m studies.loss_landscape.measure {named} --images {facts['images']} --points {points}"
-
-
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.loss_landscape.measure", description="Record loss landscapes.")

@@ -6,6 +6,7 @@ for every number of epochs from none: with a steady learning rate, ten epochs be
 
 import argparse
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,18 @@ import pandas as pd
 import torch
 from torch import nn
 
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import NETWORKS
-from wmgp.experiments.results.provenance import record_run, source_hash, weights_hash
-from wmgp.experiments.results.tables import SWEEP, Cell, append_row, has_row
+from wmgp.experiments.results.provenance import weights_hash
+from wmgp.experiments.results.tables import SWEEP, Cell
 from wmgp.experiments.statistics.collapse import Interval
 from wmgp.experiments.statistics.intervals import mean_interval
-from wmgp.experiments.sweep.backends import cluster, spread
-from wmgp.experiments.sweep.job import MODULES as JOB
 from wmgp.experiments.sweep.job import pruned_copy
 from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
 from wmgp.experiments.sweep.presets import TEN_EPOCH_AMOUNTS
+from wmgp.experiments.sweep.progress import show_progress
+from wmgp.experiments.sweep.resume import Experiment, Job, resume
 from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
 from wmgp.experiments.training.loop import Outcome, evaluate, train
 from wmgp.experiments.training.parents import parent
@@ -33,8 +34,8 @@ from wmgp.experiments.training.recipes import experiment_config
 from wmgp.experiments.training.sgd import REFERENCE, Recipe
 
 EPOCHS = 10
-MODULES = (*JOB, "experiments.studies.tuning_paths")
-KEY = ("run", "method", "amount", "epochs")
+COMMAND = "python -m studies.more_fine_tuning.measure"
+KEY = ("method", "amount", "epochs")
 ROW = (*SWEEP, "distance")
 
 
@@ -100,35 +101,67 @@ def nearest(rows: pd.DataFrame, y: str = "js") -> pd.DataFrame:
     return least[["seed", "method", "amount", "epochs", y]].reset_index(drop=True)
 
 
+@dataclass(frozen=True)
+class ParentSpec:
+    """One parent and its L1 prunes; `folder` holds the trained parents."""
+
+    network: str
+    data: str
+    seed: int
+    amounts: tuple[float, ...]
+    epochs: int
+    folder: Path
+
+
 @cache
 def _images(data: str) -> tuple[ImageData, ImageData]:
     return load(data, True), load(data, False)
 
 
-def walk(network: str, data: str, seed: int, amount: float, epochs: int, out: Path) -> tuple[float, int]:
-    """Record one L1 prune's path in the table `out`, unless it is there; the amount and seed."""
-    training, test = _images(data)
-    chosen = experiment_config(network, data)
+def _load_parent(spec: ParentSpec) -> nn.Module:
+    config = experiment_config(spec.network, spec.data)
+    training = _images(spec.data)[0]
+    return parent(spec.network, training, spec.seed, config.epochs, config.recipe, spec.folder, start=config.weights)
+
+
+def parent_settings(spec: ParentSpec) -> dict[str, Any]:
+    """Train or read the parent, and return all that decides the results of its prunes."""
     with one_thread():
-        whole = parent(
-            network, training, seed, chosen.epochs, chosen.recipe, out.parent / "parents", start=chosen.weights
-        )
-        settings = {
-            "network": network, "data": training.name, "data_sha256": {"train": training.sha256, "test": test.sha256},
-            "seed": seed, **chosen.settings(), "tuning_epochs": epochs, "device": "cpu",
-            "parent_sha256": weights_hash(whole.state_dict()), "source_sha256": source_hash(MODULES),
-        }  # fmt: skip
-        run = record_run(out, settings)
-        if not has_row(out, run=run, method="l1", amount=amount, epochs=epochs):
-            before = evaluate(whole, test)
-            found = path(whole, before, "l1", amount, training, test, FINE_TUNING + seed, chosen.tuning, epochs)
-            about = {"network": network, "data": training.name, "seed": seed, "device": "cpu", "run": run}
-            for row in found:
-                append_row(out, {name: (about | row)[name] for name in ROW}, KEY)
-    return amount, seed
+        training, test = _images(spec.data)
+        whole = _load_parent(spec)
+    return {
+        "network": spec.network, "data": training.name, "seed": spec.seed, "device": "cpu",
+        "data_sha256": {"train": training.sha256, "test": test.sha256},
+        **experiment_config(spec.network, spec.data).settings(), "tuning_epochs": spec.epochs,
+        "parent_sha256": weights_hash(whole.state_dict()),
+    }  # fmt: skip
 
 
-@command_line
+def jobs(spec: ParentSpec) -> list[Job]:
+    """Return method, amount and last epoch of every path: the row of the last epoch stands for the whole path."""
+    return [("l1", amount, spec.epochs) for amount in spec.amounts]
+
+
+def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
+    """Return the rows of each path, one for every number of epochs, their columns in the order of `ROW`."""
+    tuning = experiment_config(spec.network, spec.data).tuning
+    with one_thread():
+        training, test = _images(spec.data)
+        whole = _load_parent(spec)
+        before = evaluate(whole, test)
+        rows = [
+            row
+            for method, amount, epochs in jobs
+            for row in path(whole, before, method, amount, training, test, FINE_TUNING + spec.seed, tuning, epochs)
+        ]
+    shared = {"network": spec.network, "data": training.name, "seed": spec.seed, "device": "cpu", "run": run}
+    return [{name: (shared | row)[name] for name in ROW} for row in rows]
+
+
+EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda spec: COMMAND)
+
+
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.more_fine_tuning.measure", description="Watch fine-tuning.")
@@ -140,11 +173,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results", "tuning_paths.csv"), help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    tasks = [(chosen.network, chosen.data, seed, amount, chosen.epochs, chosen.out.absolute())
-             for seed in chosen.seeds for amount in chosen.amounts]  # fmt: skip
-    with cluster("loky", chosen.jobs):
-        for amount, seed in spread(walk, tasks):
-            print(f"amount {amount:g}, seed {seed}", flush=True)
+    out, amounts = chosen.out.absolute(), tuple(chosen.amounts)
+    specs = [
+        ParentSpec(chosen.network, chosen.data, seed, amounts, chosen.epochs, out.parent / "parents")
+        for seed in chosen.seeds
+    ]
+    with show_progress() as progress:
+        resume(out, specs, EXPERIMENT, chosen.jobs, progress=progress)
 
 
 if __name__ == "__main__":

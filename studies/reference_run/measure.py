@@ -24,12 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wmgp.analysis import analyze
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
-from wmgp.experiments.results.provenance import record_run, source_hash, weights_hash
-from wmgp.experiments.results.tables import append_row, has_row
-from wmgp.experiments.sweep.job import MODULES as JOB
-from wmgp.experiments.sweep.job import pruned
+from wmgp.experiments.results.provenance import record_run, weights_hash
+from wmgp.experiments.results.tables import append_row, has_measured
+from wmgp.experiments.sweep.job import prune_and_finetune
 from wmgp.experiments.training.loop import choose_device, evaluate
 from wmgp.experiments.training.parents import parent
 from wmgp.experiments.training.sgd import REFERENCE, Recipe
@@ -37,7 +36,7 @@ from wmgp.experiments.training.sgd import REFERENCE, Recipe
 NETWORK, METHOD = "lenet5", "l1"
 EPOCHS = 25
 FINE_TUNING = 10_000
-MODULES = (*JOB, "experiments.studies.reference")
+COMMAND = "python -m studies.reference_run.measure"
 
 
 def measure(
@@ -65,21 +64,20 @@ def measure(
         "parent_sha256": weights_hash(model.state_dict()),
         "recipe": recipe.settings(),
         "method": METHOD,
-        "source_sha256": source_hash(MODULES),
         "device": training.images.device.type,
     }
-    run, began = record_run(table, settings), time.perf_counter()
+    run, began = record_run(table, settings, COMMAND), time.perf_counter()
     analysis, before = analyze(model), evaluate(model, test)
     for rule, point in (("optimal", analysis.optimal), ("safe", analysis.safe)):
-        if point is not None and not has_row(table, run=run, rule=rule):
+        if point is not None and not has_measured(table, settings, rule=rule):
             job = {"network": NETWORK, "data": training.name, "seed": seed, "method": METHOD, "rule": rule}
             kurtoses = {"kurtosis": analysis.kurtosis, "k2": analysis.kurtosis_of_kurtoses}
-            row = pruned(model, before, METHOD, point.amount, training, test, FINE_TUNING + seed, recipe)
+            row = prune_and_finetune(model, before, METHOD, point.amount, training, test, FINE_TUNING + seed, recipe)
             append_row(table, {**job, **kurtoses, **row, "device": training.images.device.type, "run": run})
-            record_run(table, settings, time.perf_counter() - began)
+            record_run(table, settings, COMMAND, time.perf_counter() - began)
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

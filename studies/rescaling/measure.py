@@ -18,10 +18,10 @@ from studies.rescaling.transforms import balanced, chain, folded, rescaled, resc
 from studies.shared.pretrained import mobilenet_v2
 from studies.when_it_fails import imagenet_sample
 from wmgp.analysis import analyze
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import build
-from wmgp.experiments.results.provenance import CORE, record_run, source_hash, weights_hash
+from wmgp.experiments.results.provenance import record_run, weights_hash
 from wmgp.experiments.training.loop import Outcome, evaluate
 from wmgp.experiments.training.parents import parent
 from wmgp.experiments.training.recipes import experiment_config
@@ -35,12 +35,6 @@ FIXED = {"lenet5": 0.7, "lenet_small": 0.7, "mobilenet_v2": 0.2}  # an amount at
 COLUMNS = (
     *("network", "data", "seed", "how", "method", "rule", "amount"),
     *("kurtosis", "k2", "optimal", "safe", "change", "accuracy_parent", "accuracy_pruned", "run"),
-)
-MODULES = (
-    *CORE,
-    *("experiments.data", "experiments.models", "experiments.pooling"),
-    *("experiments.studies.rescaled", "experiments.studies.rescaling"),
-    "experiments.training",
 )
 Change = Callable[[nn.Module], nn.Module]
 
@@ -107,13 +101,13 @@ def rows_of(network: str, data: str, seed: int, parents: Path) -> Iterator[tuple
         changes = of_chains(build(network, seed), seed)
     settings = {
         "network": network, "data": test.name, "data_sha256": test.sha256, "seed": seed, "device": "cpu",
-        "parent_sha256": weights_hash(model.state_dict()), "source_sha256": source_hash(MODULES),
+        "parent_sha256": weights_hash(model.state_dict()),
     }  # fmt: skip
     for row in measure(model, changes, test, FIXED[network]):
         yield {"network": network, "data": test.name, "seed": seed, **row}, settings
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.rescaling.measure", description="Record rescaled networks.")
@@ -125,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = []
     for network, data, seed in (*asked, ("mobilenet_v2", imagenet_sample.NAME, 0)):
         for row, settings in rows_of(network, data, seed, chosen.out.parent / "parents"):
-            table.append({**row, "run": record_run(chosen.out, settings)})
+            table.append({**row, "run": record_run(chosen.out, settings, "python -m studies.rescaling.measure")})
         print(network, data, seed, flush=True)
     text = pd.DataFrame(table, columns=pd.Index(COLUMNS)).to_csv(index=False)
     write_atomic(chosen.out, text.encode())

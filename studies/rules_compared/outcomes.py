@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from wmgp import report
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.results import tables
 from wmgp.experiments.statistics import rule_errors
 from wmgp.experiments.training import history
@@ -71,7 +71,7 @@ def collected(folder: Path) -> dict[str, Any]:
     return measured(pd.concat(found, ignore_index=True))
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from wmgp.analysis import Analysis, analyze
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.models import build
-from wmgp.experiments.results.provenance import CORE, source_hash, surroundings
+from wmgp.experiments.results import used_files
+from wmgp.experiments.results.provenance import surroundings
 from wmgp.experiments.results.tables import locate
 from wmgp.experiments.statistics.kurtosis_definitions import kurtosis_definitions
 from wmgp.io.atomic import write_atomic
@@ -29,10 +30,7 @@ from wmgp.pruning import global_masks
 FILE = "mobilenet_v2-b0353104.pth"
 RECORD = "mobilenet_v2.json"
 PARENT = "parents/lenet5-{}-seed{}.safetensors"  # stage and seed
-MODULES = (
-    *CORE,
-    *("experiments.definitions", "experiments.studies.pretrained"),
-)
+COMMAND = "python -m studies.shared.pretrained"
 
 
 def lenet5_seeds() -> list[int]:
@@ -89,6 +87,7 @@ def dead_filters(model: nn.Module, analysis: Analysis) -> dict[str, int]:
 def report() -> tuple[dict[str, Any], bool]:
     """`measure` of the real network, and whether it was measured here (True) or read from results/ (False)."""
     if weights_file() is not None:
+        used_files.names.add(RECORD)  # holds the same values; a notebook's metadata must not depend on the machine
         return measure(mobilenet_v2()), True
     path = locate(RECORD)
     try:
@@ -106,13 +105,13 @@ def record(out: str | Path) -> None:
         "network": "mobilenet_v2, torchvision's IMAGENET1K_V1",
         "data": path.name,
         "data_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "source_sha256": source_hash(MODULES),
+        "command": COMMAND,
         **surroundings(),
     }
     write_atomic(out, json.dumps({"provenance": provenance, **measured}, indent=1, allow_nan=False).encode() + b"\n")
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.shared.pretrained", description="Record MobileNetV2.")

@@ -10,8 +10,6 @@ import copy
 import functools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from studies.transformers.vit import vit
-from wmgp.errors import command_line
+from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
-from wmgp.experiments.results.provenance import record_run, source_hash, weights_hash
-from wmgp.experiments.results.tables import COLUMNS, Cell, append_row, keys, with_facts
-from wmgp.experiments.sweep.backends import cluster, spread
-from wmgp.experiments.sweep.job import MODULES as JOB
+from wmgp.experiments.results.provenance import weights_hash
+from wmgp.experiments.results.tables import COLUMNS, Cell, with_facts
 from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
+from wmgp.experiments.sweep.progress import show_progress
+from wmgp.experiments.sweep.resume import Experiment, Job, Progress, no_progress, resume
 from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
 from wmgp.experiments.training.loop import Outcome, evaluate, train
 from wmgp.experiments.training.parents import parent
@@ -39,8 +37,8 @@ NETWORK, FOLDER = "vit", "transformers"
 POOLS = {"weight_bias": "the paper's pool", "all": "the whole pool"}
 METHODS = ("l1", "random")
 ROW = (*COLUMNS[:3], "pool", *COLUMNS[3:], "loss_parent", "share")
-KEY = ("run", "method", "amount")
-MODULES = (*JOB, "experiments.studies.transformers", "experiments.studies.vit")
+KEY = ("method", "amount")
+COMMAND = "python -m studies.transformers.measure"
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,18 @@ class Study:
 
 
 @dataclass(frozen=True)
+class ParentSpec:
+    """One parent of a study and the pool that it is pruned in; `folder` holds the trained parents."""
+
+    study: Study
+    seed: int
+    pool: str
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Measured:
-    """The rows of a table (`results.with_facts`), and their parents' weights after and before training, by seed."""
+    """The rows of a table (`tables.with_facts`), and their parents' weights after and before training, by seed."""
 
     rows: pd.DataFrame
     trained: dict[int, dict[str, Tensor]]
@@ -71,31 +79,14 @@ QUICK = Study("digits", replace(DIGITS, epochs=30), AMOUNTS, (0, 1, 2))
 TINY = Study("digits", replace(DIGITS, epochs=3, tuning=Recipe(0.01, batch_size=128)), (0.0, 0.5, 0.9), (0,))
 
 
-def run(study: Study, out: str | Path, jobs: int = 1, progress: Callable[[str], None] | None = None) -> int:
-    """Add to the table `out` every row of the study that it lacks, and return how many those were.
-
-    `jobs` processes at a time; this one alone writes the table. `progress` is told of each row and parent.
-    """
-    out, tell = Path(out).absolute(), progress or (lambda line: None)
-    folder = out.parent / FOLDER
-    with cluster("loky", jobs):
-        runs = {}
-        for seed, settings in _each(settings_of, [(study, seed, folder) for seed in study.seeds]):
-            runs |= {(seed, pool): record_run(out, {**settings, "pool": pool}) for pool in POOLS}
-            tell(f"parent {seed}")
-        there = keys(out, KEY)
-        missing = [
-            (study, folder, seed, pool, method, amount, runs[seed, pool])
-            for seed in study.seeds
-            for pool in POOLS
-            for method in METHODS
-            for amount in study.amounts
-            if (runs[seed, pool], method, amount) not in there
-        ]
-        for number, row in enumerate(_each(row_of, missing), 1):
-            append_row(out, row, unless=KEY)
-            tell(f"row {number} of {len(missing)}")
-    return len(missing)
+def run(study: Study, out: str | Path, workers: int = 1, progress: Progress = no_progress) -> int:
+    """Add to the table `out` every row of the study that it lacks, and return how many rows were missing."""
+    folder = Path(out).absolute().parent / FOLDER
+    missing = 0
+    for pool in POOLS:  # one after the other, so that each parent is trained once
+        specs = [ParentSpec(study, seed, pool, folder) for seed in study.seeds]
+        missing += resume(out, specs, EXPERIMENT, workers, progress=progress)
+    return missing
 
 
 def measured(table: str | Path) -> Measured:
@@ -117,33 +108,39 @@ def small(study: Study, jobs: int) -> Measured:
         return measured(table)
 
 
-def _each(work: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
-    """What the work on the tasks gives, as it comes."""
-    with closing(spread(work, tasks)) as found:
-        yield from found
-
-
-def settings_of(study: Study, seed: int, folder: Path) -> tuple[int, dict[str, Any]]:
-    """The seed, its parent trained or read, and the settings of its runs, but for the pool."""
+def parent_settings(spec: ParentSpec) -> dict[str, Any]:
+    """Train or read the parent, and return all that decides the results of its prunes."""
     with one_thread():
-        training, test = _images(study.data)
-        model = _parent(study, seed, folder, test)
-    return seed, {
+        training, test = _images(spec.study.data)
+        model = _load_parent(spec, test)
+    return {
         "network": NETWORK, "data": training.name, "data_sha256": {"train": training.sha256, "test": test.sha256},
-        "seed": seed, **study.config.settings(), "parent_sha256": weights_hash(model.state_dict()),
-        "source_sha256": source_hash(MODULES), "device": "cpu",
+        "seed": spec.seed, **spec.study.config.settings(), "parent_sha256": weights_hash(model.state_dict()),
+        "device": "cpu", "pool": spec.pool,
     }  # fmt: skip
 
 
-def row_of(study: Study, folder: Path, seed: int, pool: str, method: str, amount: float, run: str) -> dict[str, Cell]:
-    """One row of the table, its columns in the order of `ROW`."""
+def jobs(spec: ParentSpec) -> list[Job]:
+    """Return method and amount of every row."""
+    return [(method, amount) for method in METHODS for amount in spec.study.amounts]
+
+
+def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
+    """Return a row of the table for each (method, amount), its columns in the order of `ROW`."""
+    config, seed = spec.study.config, FINE_TUNING + spec.seed
     with one_thread():
-        training, test = _images(study.data)
-        model, before = _held(study, seed, folder)
-        found = pruned(model, before, pool, method, amount, training, test, FINE_TUNING + seed, study.config)
-    job = {"network": NETWORK, "data": training.name, "seed": seed, "pool": pool, "method": method}
-    whole = {**job, **found, "device": "cpu", "run": run}
-    return {name: whole[name] for name in ROW}
+        training, test = _images(spec.study.data)
+        model, before = _cached_parent(spec)
+        found = [
+            (method, pruned(model, before, spec.pool, method, amount, training, test, seed, config))
+            for method, amount in jobs
+        ]
+    shared = {"network": NETWORK, "data": training.name, "seed": spec.seed, "pool": spec.pool}
+    shared |= {"device": "cpu", "run": run}
+    return [{name: (shared | {"method": method} | row)[name] for name in ROW} for method, row in found]
+
+
+EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda spec: COMMAND)
 
 
 def pruned(
@@ -176,26 +173,26 @@ def pruned(
     }  # fmt: skip
 
 
-# What a process keeps from one job to the next: one data set and one parent.
+# A process keeps one data set and one parent from one job to the next.
 @functools.lru_cache(1)
 def _images(data: str) -> tuple[ImageData, ImageData]:
     return load(data, True), load(data, False)
 
 
 @functools.lru_cache(1)
-def _held(study: Study, seed: int, folder: Path) -> tuple[nn.Module, Outcome]:
-    """The parent and what it says of the test images."""
-    model = _parent(study, seed, folder)
-    return model, evaluate(model, _images(study.data)[1])
+def _cached_parent(spec: ParentSpec) -> tuple[nn.Module, Outcome]:
+    """Return the parent and its outcome on the test images."""
+    model = _load_parent(spec)
+    return model, evaluate(model, _images(spec.study.data)[1])
 
 
-def _parent(study: Study, seed: int, folder: Path, test: ImageData | None = None) -> nn.Module:
-    """Trained, or read from the folder; with `test` images, its history is kept."""
-    training, chosen = _images(study.data)[0], study.config
-    return parent(NETWORK, training, seed, chosen.epochs, chosen.recipe, folder, initial=vit, test=test)
+def _load_parent(spec: ParentSpec, test: ImageData | None = None) -> nn.Module:
+    """Train the parent, or read it from the folder; with `test` images its history is recorded."""
+    training, config = _images(spec.study.data)[0], spec.study.config
+    return parent(NETWORK, training, spec.seed, config.epochs, config.recipe, spec.folder, initial=vit, test=test)
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.transformers.measure", description="Record a pruned ViT.")
@@ -204,8 +201,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=FASHION.seeds, help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    say = functools.partial(print, flush=True)
-    run(replace(FASHION, seeds=tuple(chosen.seeds)), chosen.out, chosen.jobs, say)
+    with show_progress() as progress:
+        run(replace(FASHION, seeds=tuple(chosen.seeds)), chosen.out, chosen.jobs, progress)
 
 
 if __name__ == "__main__":

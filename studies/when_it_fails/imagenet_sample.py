@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from studies.shared.pretrained import mobilenet_v2
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments.data import ImageData, folder_of, from_arrays, parquet
 from wmgp.experiments.sweep.presets import ALL_METHODS, PERCENT_GRID, Sweep, grid
 from wmgp.experiments.sweep.runner import run
@@ -46,11 +46,12 @@ def network(seed: int) -> nn.Module:
 def asked(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
     """The sweep: every method, one parent."""
     return Sweep(
-        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=AS_IT_COMES, build=network, load=load
+        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=AS_IT_COMES, build=network, load=load,
+        command=f"python -m studies.when_it_fails.imagenet_sample --steps {len(amounts) - 1}",
     )  # fmt: skip
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wmgp.plotting import GUIDE, MARKERS, PALETTE, figure
-from wmgp.rules import CONSTANT
+from wmgp.rules import CONSTANT_AMOUNT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ def amounts_figure(rows: "DataFrame") -> "Figure":
     for axes, (kind, part) in zip(panels[:, 0], kinds.items(), strict=True):
         for column, (words, marker, color) in POINTS.items():
             axes.plot(part[column], range(len(part)), marker, color=color, markersize=8, label=words)
-        axes.axvline(CONSTANT, label="always 80 percent", **GUIDE)
+        axes.axvline(CONSTANT_AMOUNT, label="always 80 percent", **GUIDE)
         axes.set_yticks(range(len(part)), part["name"])
         axes.set(xlim=(-0.02, 1.03), ylim=(len(part) - 0.5, -0.5), title=str(kind).capitalize())
     panels[-1, 0].set_xlabel("Amount: pruned share of the pool")

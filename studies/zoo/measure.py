@@ -15,8 +15,8 @@ import pandas as pd
 
 from studies.zoo.networks import NETWORKS, Network
 from wmgp.analysis import analyze
-from wmgp.errors import command_line
-from wmgp.experiments.results.provenance import CORE, keep_runs, record_run, source_hash
+from wmgp.errors import exit_on_input_error
+from wmgp.experiments.results.provenance import keep_runs, record_run
 from wmgp.experiments.statistics.rank_correlation import spearman
 from wmgp.io.atomic import write_atomic
 from wmgp.parameters import Parameter, collect
@@ -33,12 +33,6 @@ COLUMNS = (
     *("n_parameters", "n_prunable", "n_tensors", "kurtosis", "k2", "modifier"),
     *("optimal", "optimal_cosine", "safe", "at_099", *OTHERS),
     *("emptied", "emptied_weights", "heaviest", "heaviest_size", "heaviest_share", "run"),
-)
-MODULES = (
-    *CORE,
-    *("checkpoints", "formats", "stored", "torchfiles", "torchzip"),
-    *("experiments.studies.packages", "experiments.studies.shipped"),
-    "experiments.studies.zoo",
 )
 
 
@@ -109,7 +103,7 @@ def nearest(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
     return measured.iloc[found].set_axis(pd.Index(known), axis=0)
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.zoo.measure", description="Record what is said of the zoo.")
@@ -122,9 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
     settings = {
         "network": f"{len(NETWORKS)} networks", "data": f"{len(packages)} packages", "device": "cpu",
         "data_sha256": {network.name: network.shipped.sha256 for network in NETWORKS},
-        "source_sha256": source_hash(MODULES),
     }  # fmt: skip
-    run = record_run(chosen.out, settings, time.perf_counter() - started)
+    run = record_run(chosen.out, settings, "python -m studies.zoo.measure", time.perf_counter() - started)
     write_atomic(chosen.out, table.assign(run=run).to_csv(index=False).encode())
     keep_runs(chosen.out, [run])
 

@@ -68,7 +68,7 @@ def imagenet_row(of: Recorded, key: str, claim: str, value: float, form: str, no
     """A row about torchvision's MobileNetV2, which nobody trained here: nothing of it is left to chance."""
     return of.row(
         "C8", key, claim, (EXCEPTION, "ImageNet"), single(value), form, NOTEBOOK,
-        "python -m studies.shared.pretrained", ("mobilenet_v2.json",), note=note, exact=True,
+        of.commands("mobilenet_v2.json"), ("mobilenet_v2.json",), note=note, exact=True,
     )  # fmt: skip
 
 

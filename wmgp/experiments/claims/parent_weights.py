@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from studies.loss_landscape import measure
-
 from ..display_names import SCRATCH, display_name
 from ..results.formatting import format_integer_ranges, format_mean_range
 from ..statistics.intervals import prediction_interval
 from ..statistics.rule_errors import of_front
+from ..statistics.surfaces import surface_distance
 from .records import Recorded
 from .verdicts import Estimate, Row, geometric, mean
 
@@ -34,7 +33,7 @@ def reference_run(of: Recorded) -> Iterator[Row]:
         key, values = f"reference_run.{path}", of.reference.loc[of.reference["rule"] == rule, column].tolist()
         yield of.row(
             "R", key, claim, ("lenet5", "mnist"), mean(values), form, "04_reference_run",
-            "python -m studies.reference_run.measure", ("reference_run.csv",),
+            of.commands("reference_run.csv"), ("reference_run.csv",),
             note=one_more(values, of.published[key], form),
         )  # fmt: skip
 
@@ -49,7 +48,7 @@ def one_more(values: Sequence[float], published: float, form: str) -> str:
 def surfaces(of: Recorded) -> Iterator[Row]:
     """C4: what random pruning removes to a cosine of 0.99, and how far either prune moves the loss surface."""
     for name, arrays, facts in of.surfaces:
-        l1, random = ([measure.distance(each[0], each[i]) for each in arrays["plane"]] for i in (1, 2))
+        l1, random = ([surface_distance(each[0], each[i]) for each in arrays["plane"]] for i in (1, 2))
         ratios = np.divide(random, l1)
         above = f"Above one in {(ratios > 1).sum()} of {len(ratios)} parents."
         measured: list[tuple[str, str, Estimate, str, str]] = [
@@ -62,7 +61,7 @@ def surfaces(of: Recorded) -> Iterator[Row]:
         for key, claim, found, form, note in measured:
             yield of.row(
                 "C4", key, claim, (facts["network"], facts["data"]), found, form, "07_loss_landscape",
-                measure.command(arrays, facts), (name,), note=note,
+                facts["command"], (name,), note=note,
             )  # fmt: skip
 
 
@@ -94,7 +93,8 @@ def parent_row(
     """A row about parents of one network, a value each."""
     first = alike[0]
     data = first["data"].removesuffix("-jpeg")
-    command = f"wmgp sweep --network {first['network']} --data {data} --seeds {format_integer_ranges(r['seed'] for r in alike)}"
+    seeds = format_integer_ranges(record["seed"] for record in alike)
+    command = f"wmgp sweep --network {first['network']} --data {data} --seeds {seeds}"
     return of.row(
         id, key, claim, (first["network"], first["data"]), mean(values), form, notebook,
         f"{command} --amounts 0 --out results/parents.csv", (f"parents/{first['network']}-{first['data']}-seed*.json",),

@@ -32,12 +32,25 @@ class Recorded:
 
     def commits(self, source: str) -> set[str]:
         """The commits that measured what a file holds; InputError where it does not say."""
+        return {measured_by(run) for run in self._runs(source)}
+
+    def commands(self, source: str, rows: pd.DataFrame | None = None) -> str:
+        """The commands that measure a file again, or these of its rows: a line each."""
+        runs = self._runs(source)
+        if rows is not None:
+            recorded = _json((self.folder / source).with_suffix(".json"))
+            runs = [recorded[run] for run in dict.fromkeys(rows["run"])]
+        return "\n".join(dict.fromkeys(run["command"] for run in runs))
+
+    def _runs(self, source: str) -> list[dict[str, Any]]:
+        """The recorded facts of every run of a file; InputError if a run has no commit."""
         path = self.folder / source
-        said = _json(path.with_suffix(".json"))
-        runs = [said] if "commit" in said else [said["provenance"]] if "provenance" in said else list(said.values())
+        recorded = _json(path.with_suffix(".json"))
+        single = recorded if "commit" in recorded else recorded.get("provenance")
+        runs = [single] if single else list(recorded.values())
         if not runs or not all(isinstance(run, dict) and run.get("commit") for run in runs):
             raise InputError(f"{path}: no provenance beside it: expected a commit for every run")
-        return {measured_by(run) for run in runs}
+        return runs
 
     def parents_of(self, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
         """The records of the parents of these rows, by the hash of their weights."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..results.coverage import paper_grid_share, sweep_command
+from ..results.coverage import paper_grid_share
 from ..statistics import accuracy_cost, collapse
 from .records import Recorded
 from .verdicts import MIN_SEEDS, Estimate, Row, mean
@@ -41,15 +41,15 @@ def by_seed(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> E
 
 
 def sweep_row(
-    of: Recorded, name: str, rows: pd.DataFrame, id: str, key: str, claim: str, found: Estimate, form: str, notebook: str,
-    note: str = "", **more: Any,
+    of: Recorded, name: str, rows: pd.DataFrame, id: str, key: str, claim: str, found: Estimate, form: str,
+    notebook: str, note: str = "", **more: Any,
 ) -> Row:  # fmt: skip
     """A row about one sweep, which says how much of the paper's grid there is."""
     done = paper_grid_share(rows)
     grid = "" if done is None or done >= 1 else f"Rests on {done:.0%} of the paper's grid."
+    command, note = of.commands(name, rows), f"{note} {grid}".strip()
     return of.row(
-        id, key, claim, about(rows), found, form, notebook, sweep_command(rows, name), (name,), note=f"{note} {grid}".strip(),
-        **more,
+        id, key, claim, about(rows), found, form, notebook, command, (name,), note=note, **more,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.atomic import write_atomic
+from . import used_files
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -26,6 +27,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What `write_arrays` wrote: the arrays, and how they came about. InputError where either file is none of it."""
     path = Path(path)
+    used_files.record(path)
     try:
         with path.open("rb") as file, np.load(file) as archive:  # left open where it is none, had numpy opened it
             arrays = {name: archive[name] for name in archive.files}

@@ -1,8 +1,7 @@
 """How a measurement came about: kept in NAME.json beside NAME.csv, under what the column `run` holds."""
 
-import ast
+import functools
 import hashlib
-import importlib.util
 import json
 import platform
 import subprocess
@@ -23,34 +22,27 @@ from .array_files import locked
 # tests/test_experiment_version.py trains and prunes a tiny network and fails when the numbers move without it.
 EXPERIMENT_VERSION = 1
 
-# What a run's record says for information: none of it decides whether a row is still valid.
+# Facts of a run that are recorded for information: none of them decides whether a row is still valid.
 INFORMATION = frozenset(
     "source_sha256 commit differed date started versions cpu gpu threads wall_seconds command".split()
 )
-
-# What an analysis or a prune executes: part of every source hash.
-CORE = (
-    *("amounts", "analysis", "arrays", "counters", "device", "device_kernels", "halves", "kernels", "magnitudes"),
-    *("measurement", "moments", "parameters", "pareto", "pruning", "rules", "similarity"),
-)
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")  # whose versions are recorded
 
 
-def record_run(
-    table: str | Path, settings: Mapping[str, Any], seconds: float | None = None, command: str | None = None
-) -> str:
+def record_run(table: str | Path, settings: Mapping[str, Any], command: str, seconds: float | None = None) -> str:
     """Record a run beside `table` and return its id, 12 hexadecimal digits.
 
-    `settings` name all that decides the result (the data and the parent's weights by their hashes), and for information
-    the source by its hash; the id is a hash of all of them and of `EXPERIMENT_VERSION`. Commit, versions, machine,
-    start and `command`, which measures the run again, are recorded when a run is first seen; `seconds` is its wall
-    time, once that is known. Runs whose `settings_key` is equal measure the same, whatever their ids.
+    `settings` are all that decides the result, with the data and the parent's weights by their hashes. `command`
+    measures the run again. The id is a hash of the settings, `EXPERIMENT_VERSION` and the source. Commit, versions,
+    machine and start are recorded when a run is first seen; `seconds`, its wall time, once it is known.
     """
     settings = {**settings, "experiment_version": EXPERIMENT_VERSION}
-    run = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    key = json.dumps([settings, source_hash()], sort_keys=True)
+    run = hashlib.sha256(key.encode()).hexdigest()[:12]
     with locked(table):
         runs = provenance(table)
         if run not in runs:
-            runs[run] = {**settings, **surroundings(), **({"command": command} if command else {})}
+            runs[run] = {**settings, **surroundings(), "command": command}
         if seconds is not None:
             runs[run]["wall_seconds"] = round(seconds, 3)
         write_atomic(_record(table), json.dumps(runs, indent=1, sort_keys=True).encode() + b"\n")
@@ -58,8 +50,13 @@ def record_run(
 
 
 def settings_key(run: Mapping[str, Any]) -> str:
-    """The settings that decide a run's results, as canonical JSON: equal for runs that measure the same."""
+    """Return the settings that decide a run's results, as canonical JSON: equal for runs that measure the same."""
     return json.dumps({name: run[name] for name in run.keys() - INFORMATION}, sort_keys=True)
+
+
+def current_key(settings: Mapping[str, Any]) -> str:
+    """Return the `settings_key` of a run that would be recorded now with these settings."""
+    return settings_key({**settings, "experiment_version": EXPERIMENT_VERSION})
 
 
 def keep_runs(table: str | Path, runs: Iterable[str]) -> None:
@@ -85,27 +82,13 @@ def _record(table: str | Path) -> Path:
     return Path(table).with_suffix(".json")
 
 
-def source_hash(modules: Iterable[str]) -> str:
-    """A sha256 of what the named modules of this package do.
-
-    It is taken over their syntax trees, so that neither comments nor docstrings nor layout count. Trees differ between
-    versions of Python, which the provenance names.
-    """
-    digest = hashlib.sha256()
-    for module in sorted(modules):
-        spec = importlib.util.find_spec(f"wmgp.{module}")
-        if spec is None or spec.origin is None:
-            raise InputError(f"module 'wmgp.{module}': not found")
-        tree = _without_docstrings(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
-        digest.update(f"{module}\n{ast.dump(tree)}\n".encode())
+@functools.cache
+def source_hash() -> str:
+    """Return the sha256 of the package's Python files, for information."""
+    package, digest = Path(__file__).parents[2], hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return tree
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
@@ -129,13 +112,19 @@ def surroundings() -> dict[str, Any]:
     return {
         "commit": commit,
         **({"differed": changed.splitlines()} if changed else {}),
+        "source_sha256": source_hash(),
         "date": now.date().isoformat(),
         "started": now.isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in ("torch", "numpy")},
+        "versions": {"python": platform.python_version(), **_package_versions()},
         "cpu": _cpu(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
     }
+
+
+def _package_versions() -> dict[str, str]:
+    installed = {name for names in metadata.packages_distributions().values() for name in names}
+    return {name: metadata.version(name) for name in PACKAGES if name in installed}
 
 
 def measured_by(run: Mapping[str, Any]) -> str:

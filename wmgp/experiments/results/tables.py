@@ -5,12 +5,14 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ...errors import InputError
+from . import used_files
 from .array_files import locked
-from .provenance import provenance
+from .provenance import current_key, provenance, settings_key
 
 COLUMNS = (
     *("network", "data", "seed", "method", "amount", "epochs"),
@@ -29,6 +31,7 @@ def locate(name: str) -> Path:
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (path := folder / "results" / name).is_file():
+            used_files.record(path)
             return path
     raise InputError(f"results/{name}: expected in {here} or in a folder above it")
 
@@ -96,6 +99,7 @@ def read(table: str | Path) -> pd.DataFrame:
         raise InputError(f"{table}: {error}") from error
     if not lines:
         raise InputError(f"{table}: expected a header line")
+    used_files.record(table)
     header, runs = _split(lines[0], table, 1), provenance(table)
     if missing := [name for name in COLUMNS if name not in header]:
         raise InputError(f"{table}, line 1: expected a column {missing[0]}")
@@ -127,17 +131,21 @@ def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-def keys(table: str | Path, names: Sequence[str]) -> set[tuple[Cell, ...]]:
-    """What the rows of the table have in these columns, a tuple a row; nothing where there is no table yet."""
-    if not Path(table).exists() or not Path(table).stat().st_size:
-        return set()
-    rows = read(table)
-    return set(zip(*(rows[name] for name in names), strict=True))
+def has_rows(table: str | Path) -> bool:
+    """Return True if the table exists and is not empty."""
+    return Path(table).exists() and Path(table).stat().st_size > 0
 
 
-def has_row(table: str | Path, **cells: Cell) -> bool:
-    """Whether the table has a row with these cells; False where there is no table yet."""
-    return tuple(cells.values()) in keys(table, list(cells))
+def has_measured(table: str | Path, settings: Mapping[str, Any], **cells: Cell) -> bool:
+    """Return True if the table has a row with these cells, of a run with these settings (see `settings_key`)."""
+    if not has_rows(table):
+        return False
+    rows, runs = read(table), provenance(table)
+    key = current_key(settings)
+    equal = rows["run"].map(lambda run: settings_key(runs[run]) == key)
+    for name, cell in cells.items():
+        equal &= rows[name] == cell
+    return bool(equal.any())
 
 
 def _parsed(header: list[str], line: str, table: str | Path, number: int) -> dict[str, Cell]:

@@ -65,13 +65,13 @@ def _ray(jobs: int) -> Generator[None, None, None]:
         ray.shutdown()
 
 
-def spread(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Generator[Any, None, None]:
+def run_tasks(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Generator[Any, None, None]:
     """`work(*task)` of every task, in the order in which they are done, on joblib's backend of the moment.
 
     `work` is a function of a module, or of the program, where that runs as a module. What it raises is raised here.
     What a worker held that died is given out again, `DEATHS` times in a row.
     """
-    work, left, deaths = _importable(work), dict(enumerate(tasks)), 0
+    work, left, deaths = importable(work), dict(enumerate(tasks)), 0
     while left:
         before = len(left)
         try:
@@ -92,7 +92,7 @@ def spread(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Genera
         raise error
 
 
-def _importable(work: Callable[..., Any]) -> Callable[..., Any]:
+def importable(work: Callable[..., Any]) -> Callable[..., Any]:
     """The work by the name under which other processes can import it, where `python -m` calls its module "__main__"."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if work.__module__ != "__main__" or spec is None:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,11 +86,12 @@ def sweep(
     with require_extra("experiments"):
         from ..._histogram.measurement import cores
         from ..training.loop import choose_device
-        from . import runner as engine
+        from . import runner
+        from .progress import show_progress
     if jobs is None:
         jobs = 1 if choose_device(device).type != "cpu" else cores()
-    with _progress() as tell, _plain_warnings():
-        rows = engine.run(chosen, out, jobs, device, backend, tell)
+    with show_progress() as progress, _plain_warnings():
+        rows = runner.run(chosen, out, jobs, device, backend, progress)
     print(f"{rows} rows added to {out}" if rows else f"{out} has every row already")
 
 
@@ -158,29 +159,3 @@ def _plain_warnings() -> Generator[None, None, None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *where: print(f"warning: {message}", file=sys.stderr)
         yield
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[str, int, int], None], None, None]:
-    """Bars on stderr with the time left; where that is no terminal, a line at the end of each part."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console, bars = Console(stderr=True), {}
-    if not console.is_terminal:  # where some versions of rich end even a disabled bar with an empty line
-        yield _tell_the_end
-        return
-    columns = *Progress.get_default_columns(), TextColumn("left,"), MofNCompleteColumn(), TextColumn("in")
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done)
-
-        yield tell
-
-
-def _tell_the_end(what: str, done: int, total: int) -> None:
-    if done == total:
-        print(f"{what}: {total} done", file=sys.stderr)

@@ -9,21 +9,12 @@ from torch import Tensor, nn
 
 from ...pruning import apply_masks, global_masks
 from ..data import ImageData
-from ..results.provenance import CORE
 from ..results.tables import Cell
-from ..training.loop import Outcome, evaluate, train_together
+from ..training.loop import Outcome, evaluate, train_side_by_side
 from ..training.sgd import REFERENCE, Recipe
 from .metrics import after_finetuning, before_finetuning
 
 Masks = dict[str, Bool[Tensor, "..."]]
-
-# What a job and its parent execute.
-MODULES = (
-    *CORE,
-    *("experiments.augment", "experiments.data", "experiments.descent", "experiments.graphs"),
-    *("experiments.held_against", "experiments.job", "experiments.memory", "experiments.models"),
-    *("experiments.pooling", "experiments.training"),
-)
 
 
 def pruned_copy(parent: nn.Module, method: str, amount: float, seed: int) -> tuple[nn.Module, Masks]:
@@ -33,7 +24,7 @@ def pruned_copy(parent: nn.Module, method: str, amount: float, seed: int) -> tup
     return child, masks
 
 
-def pruned(
+def prune_and_finetune(
     parent: nn.Module,
     before: Outcome,
     method: str,
@@ -48,10 +39,10 @@ def pruned(
 
     `seed` decides the order of batches in fine-tuning, and what a random prune takes.
     """
-    return pruned_together(parent, before, [(method, amount)], training, test, seed, recipe, epochs)[0]
+    return prune_and_finetune_side_by_side(parent, before, [(method, amount)], training, test, seed, recipe, epochs)[0]
 
 
-def pruned_together(
+def prune_and_finetune_side_by_side(
     parent: nn.Module,
     before: Outcome,
     prunes: Sequence[tuple[str, float]],
@@ -66,7 +57,7 @@ def pruned_together(
     children, masks = map(list, zip(*(pruned_copy(parent, *prune, seed) for prune in prunes), strict=True))
     at_once = [evaluate(child, test) for child in children]
     first = [before_finetuning(parent, before, *each) for each in zip(children, at_once, masks, strict=True)]
-    train_together(children, training, epochs, seed, recipe, masks)
+    train_side_by_side(children, training, epochs, seed, recipe, masks)
     rows = []
     for child, pruned, (_, amount), found in zip(children, at_once, prunes, first, strict=True):
         after = after_finetuning(parent, before, child, evaluate(child, test) if epochs else pruned)

@@ -1,12 +1,15 @@
-"""What a sweep runs over, and the sweeps that have a name."""
+"""Settings of a sweep, and the sweeps that have a name."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from ..data import ImageData
+from ..results.formatting import format_amounts, format_integer_ranges
 from ..training.recipes import DIGITS, ExperimentConfig
 
 
@@ -19,9 +22,10 @@ def grid(steps: int) -> tuple[float, ...]:
 class Sweep:
     """Every method at every amount for every seed, of one network on one data set.
 
-    `recipe` is one of the network's in `recipes.CONFIGS`; a `config` takes its place. `tuning_epochs` and
-    `tuning_rate` are those of fine-tuning, where they are not the config's. `build` (seed -> untrained network) and `load` (training images or not
-    -> ImageData) take the place of the network and the data of that name.
+    `recipe` is the network's recipe in `recipes.CONFIGS`; a `config` replaces it. `tuning_epochs` and `tuning_rate`
+    replace the epochs and the learning rate of fine-tuning. `build` (seed -> untrained network) and `load` (training
+    split or not -> ImageData) replace the network and the data of that name. `command` runs the sweep again, up to its
+    option --out; by default `wmgp sweep` with these settings.
     """
 
     network: str = "lenet5"
@@ -33,6 +37,7 @@ class Sweep:
     config: ExperimentConfig | None = None
     tuning_epochs: int | None = None
     tuning_rate: float | None = None
+    command: str | None = None
     build: Callable[[int], nn.Module] | None = None
     load: Callable[[bool], ImageData] | None = None
 
@@ -68,3 +73,30 @@ PRESETS: dict[str, tuple[Sweep, ...]] = {
     # Seconds.
     "tiny": (Sweep(amounts=(0.0, 0.5, 0.9), seeds=(0,), config=replace(DIGITS, epochs=1)),),
 }
+
+
+def sweep_command(sweep: Sweep, out: Path) -> str:
+    """Return the command that measures the rows of a sweep again, into the table of this name in results/.
+
+    Empty if there is none, as for a network of a user that is not in `PRESETS`.
+    """
+    if sweep.command is None and (sweep.build or sweep.load or sweep.config):
+        presets = [name for name, sweeps in PRESETS.items() if sweep in sweeps]
+        command = f"wmgp sweep --preset {presets[0]}" if presets else ""
+    else:
+        command = sweep.command or f"wmgp sweep {_options(sweep)}"
+    return command and f"{command} --out {shlex.quote(f'results/{out.name}')}"
+
+
+def _options(sweep: Sweep) -> str:
+    options = {
+        "network": sweep.network,
+        "data": sweep.data,
+        "methods": " ".join(sweep.methods),
+        "amounts": format_amounts(sweep.amounts),
+        "seeds": format_integer_ranges(sweep.seeds),
+        "recipe": sweep.recipe,
+        "tuning-epochs": sweep.tuning_epochs,
+        "tuning-rate": sweep.tuning_rate,
+    }
+    return " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)

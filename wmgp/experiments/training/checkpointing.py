@@ -11,13 +11,9 @@ from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
 from ...io.atomic import write_atomic
-from ..results.provenance import source_hash, weights_hash
+from ..results.provenance import EXPERIMENT_VERSION, weights_hash
 from .sgd import MaskedSGD
 
-MODULES = tuple(
-    f"experiments.{name}"
-    for name in ("augment", "data", "descent", "graphs", "models", "pooling", "training", "unfinished")
-)
 MOMENTUM = "momentum_buffer"  # torch.optim.SGD's name for it
 
 
@@ -82,7 +78,7 @@ class EpochCheckpoint:
             "seen": str(bool(self.seen)),
             "device": descent.device.type,
             "torch": torch.__version__,
-            "source_sha256": source_hash(MODULES),
+            "experiment_version": str(EXPERIMENT_VERSION),
         }
 
     def _read(self) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -17,16 +17,13 @@ from ...errors import InputError
 from ...io.atomic import write_atomic
 from ...rules import recommendations
 from ..data import ImageData
+from ..results import used_files
 from ..results.array_files import write_arrays
-from ..results.provenance import CORE, source_hash, surroundings, weights_hash
+from ..results.provenance import surroundings, weights_hash
 from ..statistics.kurtosis_definitions import kurtosis_definitions
 from .loop import evaluate
 
 WATCHED = 500  # test images, the first ones: 10 kB an epoch
-MODULES = (
-    *CORE,
-    *("experiments.data", "experiments.definitions", "experiments.history", "experiments.training"),
-)
 
 
 class History:
@@ -49,7 +46,6 @@ class History:
             **surroundings(),
             "test_sha256": self.test.sha256,
             "parent_sha256": weights_hash(self.model.state_dict()),
-            "source_sha256": source_hash(MODULES),
             "accuracy": outcome.accuracy,
             "loss": outcome.loss,
             "initial": self.initial,
@@ -67,6 +63,7 @@ def records(folder: str | Path) -> list[dict[str, Any]]:
     """What is recorded of the parents in a folder and below it, by network, data and seed."""
     found = []
     for path in Path(folder).rglob("*-seed*.json"):
+        used_files.record(path)
         try:
             found.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:

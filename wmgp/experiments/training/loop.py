@@ -62,10 +62,10 @@ def train(
     `after_epoch` is called with the number of epochs done. Training that was stopped goes on from the file of
     `unfinished`, which is written after each epoch.
     """
-    train_together([model], data, epochs, seed, recipe, [masks or {}], after_epoch, unfinished)
+    train_side_by_side([model], data, epochs, seed, recipe, [masks or {}], after_epoch, unfinished)
 
 
-def train_together(
+def train_side_by_side(
     models: Sequence[nn.Module],
     data: ImageData,
     epochs: int,
