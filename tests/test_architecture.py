@@ -31,10 +31,11 @@ LAYERS = (
     ("wmgp",),  # __init__.py alone: modules that no other line lists are an error
     ("wmgp.pruning",),
     ("wmgp.analysis",),
+    ("wmgp.report", "wmgp.plotting"),
     ("wmgp.rules", "wmgp.closed_forms", "wmgp.similarity", "wmgp.pruning_methods", "wmgp.diagnostics"),
     ("wmgp.pareto",),
     ("wmgp._histogram",),
-    ("wmgp.parameters", "wmgp.moments", "wmgp.amounts", "wmgp.report", "wmgp.plotting"),
+    ("wmgp.parameters", "wmgp.moments", "wmgp.amounts"),
     ("wmgp.io",),
     ("wmgp.errors", "wmgp.arrays"),
 )

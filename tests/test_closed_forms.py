@@ -46,14 +46,16 @@ def test_the_optimum_is_the_least_distance(d):
 
 
 @each
-def test_lost_is_the_integral_of_the_squared_magnitude(d):
+def test_pruned_energy_is_the_integral_of_the_squared_magnitude(d):
     def square(p):
         return float(d.magnitude(np.array([p]))[0]) ** 2
 
     for p in (0.2, 0.5, 0.9, 0.99):
         jump = [0.95] if p > 0.95 else None  # that of the two levels
-        assert d.lost(np.array([p]))[0] == pytest.approx(integrate.quad(square, 0, p, points=jump)[0], abs=1e-9)
-    assert d.lost(np.array([0.0, 1.0])) == pytest.approx([0, 1], abs=1e-12)
+        assert d.pruned_energy(np.array([p]))[0] == pytest.approx(
+            integrate.quad(square, 0, p, points=jump)[0], abs=1e-9
+        )
+    assert d.pruned_energy(np.array([0.0, 1.0])) == pytest.approx([0, 1], abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_kurtosis_of_the_parts_by_hand():
     assert cf.normal_mixture(0.1, 2).kurtosis == pytest.approx(7.5 / 1.3**2)
     # a fifth of the weights three times as large: mean square 0.8 + 1.8 = 2.6, mean fourth power 0.8 + 16.2 = 17
     assert cf.two_levels(0.2, 3).kurtosis == pytest.approx(17 / 2.6**2)
-    assert cf.two_levels(0.2, 3).lost(np.array([0.8, 0.9])) == pytest.approx([0.8 / 2.6, 1.7 / 2.6])
+    assert cf.two_levels(0.2, 3).pruned_energy(np.array([0.8, 0.9])) == pytest.approx([0.8 / 2.6, 1.7 / 2.6])
 
 
 def test_families_meet():
@@ -123,8 +125,11 @@ def test_random_pruning_is_the_front_of_equal_magnitudes(rng):
     assert squares.mean() == pytest.approx(float(cf.equal().cosine(0.7)) ** 2, abs=5 * squares.std() / np.sqrt(300))
 
 
-def test_the_floor_solves_its_equation():
-    floor = cf.smallest_optimum()
+def test_smallest_optimum_solves_its_equation_and_is_attained_by_equal_magnitudes():
+    floor, equal = cf.smallest_optimum(), cf.equal().optimal
+    assert (floor.amount, floor.cosine, floor.threshold, floor.distance) == pytest.approx(
+        (equal.amount, equal.cosine, equal.threshold, equal.distance), abs=1e-12
+    )
     assert 2 * floor.cosine**3 + floor.cosine - 1 == pytest.approx(0, abs=1e-12)
     assert floor.amount == pytest.approx(1 - floor.cosine**2, abs=1e-12)
 

@@ -9,6 +9,7 @@ import pytest
 
 import wmgp
 from wmgp import report
+from wmgp.closed_forms import smallest_optimum
 
 
 def network(rng) -> dict[str, np.ndarray]:
@@ -142,8 +143,8 @@ def test_narrow_terminals_keep_the_names_and_say_what_they_leave_out(rng, width)
 
 
 def test_the_floor_solves_its_cubic_and_is_attained_by_equal_magnitudes():
-    x = np.sqrt(1 - report.floor())
+    x = np.sqrt(1 - smallest_optimum().amount)
     assert 2 * x**3 + x - 1 == pytest.approx(0, abs=1e-12)
     analysis = wmgp.analyze({"a.weight": np.ones(10_000)}, amounts=10_001)
-    assert analysis.optimal.amount == pytest.approx(report.floor(), abs=1e-4)
-    assert f"{report.floor():.3f}" in str(analysis)
+    assert analysis.optimal.amount == pytest.approx(smallest_optimum().amount, abs=1e-4)
+    assert f"{smallest_optimum().amount:.3f}" in str(analysis)

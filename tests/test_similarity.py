@@ -35,5 +35,5 @@ def test_undefined_for_a_zero_vector():
 def test_what_does_not_match_is_named():
     with pytest.raises(wmgp.InputError, match=r"^1\.weight: Linear has no such parameter"):
         wmgp.cosine_similarity({"weight": np.ones((2, 2)), "bias": np.ones(2), "1.weight": np.ones(1)}, nn.Linear(2, 2))
-    with pytest.raises(wmgp.InputError, match=r"^x: expected one shape in both, found \(2,\) and \(3,\)"):
+    with pytest.raises(wmgp.InputError, match=r"^x: expected the same shape in both, found \(2,\) and \(3,\)"):
         wmgp.cosine_similarity({"x": np.ones(2)}, {"x": np.ones(3)})

@@ -1,11 +1,11 @@
 """How much of a network can be pruned, from its weights alone.
 
-After G. Mason-Williams and F. Dahlqvist, *What Makes a Good Prune? Maximal Unstructured Pruning for Maximal Cosine
-Similarity*, ICLR 2024. The public names below are imported when they are first used, so that ``import wmgp`` is quick.
+Based on G. Mason-Williams and F. Dahlqvist, *What Makes a Good Prune? Maximal Unstructured Pruning for Maximal Cosine
+Similarity*, ICLR 2024. The public names below are imported on first use, which keeps ``import wmgp`` fast.
 """
 
 # pyright: reportUnusedImport=false
-# The imports below are for type checkers alone: at run time a name is imported when it is first used.
+# Type checkers read the imports under TYPE_CHECKING; at run time __getattr__ imports a name on first use.
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from ._histogram.numba_cache import ensure_cache_dir
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "analyze": "analysis",
     "Analysis": "analysis",
     "pareto_front": "pareto",
@@ -31,7 +31,7 @@ _HOMES = {
     "InputError": "errors",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_MODULES]
 
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze, kurtosis_of_kurtoses
@@ -46,9 +46,9 @@ ensure_cache_dir()
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Amounts in words: optimal, safe, careful, cosine=0.99, or a share."""
+"""Parse an amount: optimal, safe, careful, cosine=0.99, or a share in [0, 1]."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,18 +10,27 @@ if TYPE_CHECKING:
     from .pareto import Point
 
 
-def parse_amount(words: str, method: str = "l1") -> "Callable[[Analysis], Point]":
-    """What the words ask of an analysis; `InputError` at once where they, or they with this method, mean nothing."""
-    kind, _, number = words.rpartition("=")
-    share = None if words in NAMED_POINTS else _parse_share(number)
-    if words not in NAMED_POINTS and (share is None or kind not in ("", "cosine")):
+def parse_amount(amount: str, method: str = "l1") -> "Callable[[Analysis], Point]":
+    """Return the function that picks the amount's point of an analysis.
+
+    Raises `InputError` for an invalid amount, and for an amount that depends on the cosine if `method` is not "l1".
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> from wmgp.amounts import parse_amount
+        >>> parse_amount("cosine=0.75")(wmgp.analyze({"a.weight": np.array([3.0, -4.0])})).amount
+        0.5
+    """
+    kind, _, number = amount.rpartition("=")
+    share = None if amount in NAMED_POINTS else _parse_share(number)
+    if amount not in NAMED_POINTS and (share is None or kind not in ("", "cosine")):
         raise InputError(
-            f"amount {words!r}: expected optimal, safe, careful, a share in [0, 1] such as 0.7, or cosine=0.99"
+            f"amount {amount!r}: expected optimal, safe, careful, a share in [0, 1] such as 0.7, or cosine=0.99"
         )
-    if method != "l1" and (kind or words == "careful"):
-        raise InputError(f"amount {words!r}: the cosine of a prune is known beforehand for method l1 only")
+    if method != "l1" and (kind or amount == "careful"):
+        raise InputError(f"amount {amount!r}: the cosine of a prune is known beforehand for method l1 only")
     if share is None:
-        return NAMED_POINTS[words]
+        return NAMED_POINTS[amount]
     return lambda analysis: analysis.at_cosine(share) if kind else analysis.at_amount(share)
 
 

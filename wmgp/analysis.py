@@ -1,4 +1,4 @@
-"""`analyze`: one report on how much of a network can be pruned, from its weights alone."""
+"""`analyze`: measure how much of a network can be pruned, from its weights alone, and report it."""
 
 import json
 import math
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `analyze` found. Counts are of values; kurtoses are Pearson's (normal = 3), nan where undefined."""
+    """The result of `analyze`. Counts are numbers of values; kurtoses are Pearson's (normal = 3), nan if undefined."""
 
     source: str
     pool: str
@@ -47,33 +47,56 @@ class Analysis:
     safe: Point | None
     warnings: list[str]
     _rows: dict[str, list[Any]] = field(repr=False)
-    magnitudes: Magnitudes = field(repr=False)  # these two are for the rest of the package, and no part of the report
+    magnitudes: Magnitudes = field(repr=False)  # this and the next are internal, and not in the report
     unprunable_energy: float = field(repr=False)
 
     def at_amount(self, amount: float) -> Point:
-        """The prune of this amount in [0, 1]; between grid points its cosine is exact to 1e-6."""
+        """The point of this amount in [0, 1]. Between grid points, the cosine is exact to 1e-6.
+
+        Raises `InputError` for an amount outside [0, 1].
+
+        Example:
+            >>> import numpy as np, wmgp
+            >>> wmgp.analyze({"a.weight": np.array([3.0, -4.0])}).at_amount(0.5)
+            Point(amount=0.5, cosine=0.8, threshold=3.0, n_pruned=1, distance=0.5385164807134504)
+        """
         amounts = np.array([check_amount(amount)])
         return compute_front(self.magnitudes, amounts, self.unprunable_energy).point(0)
 
     def at_cosine(self, cosine: float) -> Point:
-        """The largest prune whose cosine to the parent is at least this one, in [0, 1]."""
+        """The point of the largest amount whose cosine to the parent is at least `cosine`, in [0, 1].
+
+        Between grid points, the amount is exact to 1e-6. Raises `InputError` for a cosine outside [0, 1].
+
+        Example:
+            >>> import numpy as np, wmgp
+            >>> wmgp.analyze({"a.weight": np.array([3.0, -4.0])}).at_cosine(0.75).amount
+            0.5
+        """
         return self.at_amount(largest_amount(self.magnitudes, cosine, self.unprunable_energy))
 
     @property
     def careful(self) -> Point:
-        """Where to begin: the smaller of the safe prune and that of cosine 0.99; the latter where none is safe."""
-        known = self.at_cosine(CAREFUL_COSINE)
-        return self.safe if self.safe and self.safe.amount < known.amount else known
+        """The point to start with: the smaller amount of `safe` and cosine 0.99; cosine 0.99 if `safe` is undefined."""
+        at_cosine = self.at_cosine(CAREFUL_COSINE)
+        return self.safe if self.safe and self.safe.amount < at_cosine.amount else at_cosine
 
     @cached_property
     def tensors(self) -> "DataFrame":
-        """One row a tensor: name, shape, dtype, n, kurtosis, energy (sum of squares), pruned at optimal and safe."""
+        """One row per tensor: name, shape, dtype, n, kurtosis, energy (sum of squares), pruned at optimal and safe."""
         from pandas import DataFrame
 
         return DataFrame(self._rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in plain lists, dicts, numbers and strings; what is undefined is None."""
+        """The report as lists, dicts, numbers and strings, ready for JSON; undefined values are None.
+
+        Example:
+            >>> import numpy as np, wmgp
+            >>> report = wmgp.analyze({"a.weight": np.array([3.0, -4.0])}).to_dict()
+            >>> report["n_prunable"], report["safe"]
+            (2, None)
+        """
         rows = [dict(zip(self._rows, row, strict=True)) for row in zip(*self._rows.values(), strict=True)]
         return {
             "source": self.source,
@@ -94,11 +117,11 @@ class Analysis:
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """`to_dict` as one JSON object."""
+        """The result of `to_dict` as one JSON object."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     def plot(self) -> "Figure":
-        """The front with utopia, the optimum and the safe prune."""
+        """A figure of the front with utopia and the optimal, safe and cosine 0.99 points."""
         from .plotting import front_figure
 
         return front_figure(self)
@@ -121,17 +144,24 @@ def analyze(
     key: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
-    """How much of a network can be pruned, and at which cosine similarity to its parent, from its weights alone.
+    """Measure how much of a network can be pruned, and the cosine similarity to its parent, from its weights alone.
 
     `source`: an `nn.Module`, a mapping from names to tensors (torch or numpy), or a path: `.safetensors`, `.pt`,
-    `.pth`, `.bin`, a `*.index.json` or a folder of shards; files are read as weights only and never run code.
+    `.pth`, `.bin`, a `*.index.json` or a folder of shards. Reading a file never runs its code.
     `amounts`: a number of grid points on [0, 1], or the amounts themselves.
-    `pool`: what may be pruned: "weight_bias" (every tensor called weight or bias, the paper's), "weights" (2 dimensions
-    or more), "all", or a function of (name, tensor) that says so.
-    `key`: where a torch file nests its state dict, if it has several; for files only.
-    `progress`: called with (values done, values in all) as the first pass goes on.
+    `pool`: the prunable tensors: "weight_bias" (every tensor named weight or bias, as in the paper), "weights" (tensors
+    with 2 or more dimensions), "all", or a function of (name, tensor) that returns a bool.
+    `key`: the key of the state dict in a torch file that holds several.
+    `progress`: called during the first pass with (number of values done, number of values).
 
-    Grid points are exact to 1e-9. Raises `InputError`, in one line, naming the file, tensor or argument at fault.
+    Grid points are exact to 1e-9. Raises `InputError`: one line that names the file, tensor or argument at fault.
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> weights = np.linspace(-1, 1, 1001)  # close to the uniform distribution
+        >>> analysis = wmgp.analyze({"a.weight": weights})
+        >>> round(analysis.optimal.amount, 2), round(analysis.optimal.cosine, 2), round(analysis.kurtosis, 2)
+        (0.75, 0.76, 1.8)
     """
     amounts = amount_grid(amounts)
     parameters = collect(source, pool, key)
@@ -140,16 +170,18 @@ def analyze(
         raise InputError(f"{source_name(source)}: no prunable tensor in pool {_pool_name(pool)!r}")
     measurement = measure(parameters, progress)
     k2 = kurtosis_of_tensor_kurtoses(measurement.tensors.take(measurement.pool))
-    # Every safe amount the rule could answer is made exact too, so that two passes do for both.
-    factor = safe_amount(1.0, k2)
-    levels = measurement.levels(np.concatenate([n_to_prune(amounts, n), n_to_prune(amounts * (factor or 0.0), n)]))
-    _require_nonzero(levels, measurement, source_name(source))
-    whole = compute_front(levels, amounts, measurement.unprunable_energy)
-    optimal = whole.optimal
+    # The optimal amount is known only after the second pass, so that pass also makes every possible safe amount exact.
+    modifier = safe_amount(1.0, k2)
+    magnitudes = measurement.levels(
+        np.concatenate([n_to_prune(amounts, n), n_to_prune(amounts * (modifier or 0.0), n)])
+    )
+    _require_nonzero(magnitudes, measurement, source_name(source))
+    front = compute_front(magnitudes, amounts, measurement.unprunable_energy)
+    optimal = front.optimal
     safe = None
-    if factor is not None:
-        safe = compute_front(levels, np.array([optimal.amount * factor]), measurement.unprunable_energy).point(0)
-    rows = _tensor_columns(measurement, levels, optimal, safe)
+    if modifier is not None:
+        safe = compute_front(magnitudes, np.array([optimal.amount * modifier]), measurement.unprunable_energy).point(0)
+    rows = _tensor_columns(measurement, magnitudes, optimal, safe)
     return Analysis(
         source=source_name(source),
         pool=_pool_name(pool),
@@ -157,23 +189,23 @@ def analyze(
         n_prunable=n,
         kurtosis=float(measurement.pooled.kurtosis[0]),
         kurtosis_of_kurtoses=k2,
-        front=whole,
+        front=front,
         optimal=optimal,
         safe=safe,
-        warnings=warnings_for(measurement, levels, _pool_name(pool), k2, rows, safe),
+        warnings=warnings_for(measurement, magnitudes, _pool_name(pool), k2, rows, safe),
         _rows=rows,
-        magnitudes=levels,
+        magnitudes=magnitudes,
         unprunable_energy=measurement.unprunable_energy,
     )
 
 
 def _tensor_columns(
-    measurement: Measurement, levels: Magnitudes, optimal: Point, safe: Point | None
+    measurement: Measurement, magnitudes: Magnitudes, optimal: Point, safe: Point | None
 ) -> dict[str, list[Any]]:
-    """The per-tensor table by columns."""
+    """The tensor table by columns."""
     parameters = measurement.parameters
-    ranks = np.array([point.n_pruned for point in (optimal, safe) if point])
-    pruned = measurement.pruned(levels, ranks).tolist()
+    n_pruned = np.array([point.n_pruned for point in (optimal, safe) if point])
+    pruned = measurement.pruned(magnitudes, n_pruned).tolist()
     return {
         "name": [p.name for p in parameters],
         "shape": [list(p.shape) for p in parameters],
@@ -186,8 +218,8 @@ def _tensor_columns(
     }
 
 
-def _require_nonzero(levels: Magnitudes, measurement: Measurement, name: str) -> None:
-    if levels.above[0] + measurement.unprunable_energy == 0:
+def _require_nonzero(magnitudes: Magnitudes, measurement: Measurement, name: str) -> None:
+    if magnitudes.above[0] + measurement.unprunable_energy == 0:
         raise InputError(f"{name}: all weights are zero, and a zero vector has no cosine similarity")
 
 
@@ -196,7 +228,7 @@ def _pool_name(pool: Pool) -> str:
 
 
 def _nan_to_none(x: Any) -> Any:
-    """The same with None for nan, all the way down."""
+    """Replace nan by None in nested dicts and lists."""
     if isinstance(x, dict):
         return {key: _nan_to_none(value) for key, value in x.items()}
     if isinstance(x, list):
@@ -205,9 +237,16 @@ def _nan_to_none(x: Any) -> Any:
 
 
 def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
-    """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses (see `wmgp.analyze` for source and pool).
+    """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses.
 
-    nan where it is undefined: fewer than 3 tensors that are neither constant nor of a single element.
+    `source` and `pool` are those of `wmgp.analyze`. Constant and single-element tensors are left out; the result is nan
+    if fewer than 3 tensors remain. Raises `InputError` like `wmgp.analyze`.
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> weights = {f"{i}.weight": np.arange(-5.0, 6.0) ** i for i in (1, 3, 5)}
+        >>> round(wmgp.kurtosis_of_kurtoses(weights), 6)
+        1.5
     """
     parameters = [p for p in collect(source, pool) if p.prunable]
     return kurtosis_of_tensor_kurtoses(measure(parameters).tensors)

@@ -1,6 +1,6 @@
-"""Values in arrays and in torch tensors alike: the names of their dtypes, and themselves as arrays.
+"""Conversions between torch tensors and numpy arrays, and dtype names common to both.
 
-torch is not imported to look at an array.
+Functions that only look at a value do not import torch.
 """
 
 import sys
@@ -10,23 +10,23 @@ import numpy as np
 
 
 def is_torch(x: Any) -> bool:
-    """Whether x is a torch tensor, without importing torch to find out."""
+    """Return True if x is a torch tensor. Does not import torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
 
 
 def native_byte_order(values: np.ndarray) -> np.ndarray:
-    """The array in this machine's order of bytes, which compiled code and torch ask for."""
+    """The array in the machine's byte order, which numba and torch require."""
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def dtype_name(x: Any) -> str:
-    """The dtype's name as numpy and torch both spell it, such as "float32" or "bfloat16"."""
+    """The dtype's name, spelled the same for numpy and torch, e.g. "float32" or "bfloat16"."""
     return getattr(x.dtype, "name", str(x.dtype)).removeprefix("torch.")
 
 
 def torch_to_numpy(tensor: Any) -> np.ndarray:
-    """A CPU tensor's values as an array sharing its memory; bfloat16 as its bits in uint16."""
+    """A CPU tensor as an array that shares its memory; bfloat16 becomes its bits in uint16."""
     import torch
 
     tensor = tensor.detach().resolve_neg()
@@ -34,7 +34,7 @@ def torch_to_numpy(tensor: Any) -> np.ndarray:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """Values of a tensor, array or list as an array; half precisions are widened to float32, exactly."""
+    """A tensor, array or list as an array on the CPU; bfloat16 becomes float32, exactly."""
     if is_torch(x):
         x = x.detach().cpu()
         return (x.float() if dtype_name(x) == "bfloat16" else x).numpy()
@@ -43,6 +43,6 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 def to_float64(values: np.ndarray) -> np.ndarray:
-    """A copy in float64, exactly; a signalling NaN, of which numpy would warn, becomes a NaN like any other."""
+    """An exact copy in float64. A signalling NaN becomes a quiet NaN, without numpy's warning."""
     with np.errstate(invalid="ignore"):
         return values.astype(np.float64)

@@ -18,15 +18,14 @@ from . import __version__
 from .errors import InputError, printable
 from .experiments.claims import cli as claims_cli
 from .experiments.sweep import cli
-from .report import format_number
 
 if TYPE_CHECKING:
     from .analysis import Analysis
     from .pruning_methods import FlatMasks
 
 PLOT_ENDINGS = (".png", ".pdf", ".svg", ".jpg", ".webp")
-POOL_HELP = "What may be pruned: weight_bias (tensors so named), weights (2 dimensions or more), or all."
-KEY_HELP = "Where a torch file nests its state dict; needed only when it holds several."
+POOL_HELP = "The prunable tensors: weight_bias (named weight or bias), weights (2 or more dimensions), or all."
+KEY_HELP = "The key of the state dict in a torch file; needed only if it holds several."
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A .safetensors or torch file, an index of shards, or their folder.")
@@ -41,34 +40,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted, 143 terminated."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names come from files, and terminals differ
+            stream.reconfigure(errors="backslashreplace")  # names from files may not fit the terminal's encoding
     sys.exit(_run(arguments))
 
 
 @contextmanager
 def _handle_signals() -> Generator[None, None, None]:
-    """Have Ctrl-C stop the threads that read a file too, not the one that waits for them alone.
+    """On Ctrl-C and `kill`, also stop the threads that read files, and raise in the main thread.
 
-    What `kill` sends does the same, or a sweep's workers and a prune's hidden folder would be left.
+    Without a handler, `kill` would leave a sweep's workers and a prune's temporary folder behind.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # which alone may
+        yield  # only the main thread can set signal handlers
         return
 
     def stop(number: int, *_: object) -> None:
-        if stored := sys.modules.get("wmgp.io.safetensors_files"):
-            stored.interrupted.set()
+        if reader := sys.modules.get("wmgp.io.safetensors_files"):
+            reader.interrupted.set()
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
-    before = {number: signal.signal(number, stop) for number in heard}
+    signals = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    previous = {number: signal.signal(number, stop) for number in signals}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        if stored := sys.modules.get("wmgp.io.safetensors_files"):
-            stored.interrupted.clear()
+        if reader := sys.modules.get("wmgp.io.safetensors_files"):
+            reader.interrupted.clear()
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -83,24 +82,24 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 130
     except MemoryError:
         return _print_error("not enough memory")
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has exited
         _discard_output()
         return 1
-    except OSError as error:  # above all a full disk, of the output or of what was compiled
+    except OSError as error:  # usually a full disk: of the output, or of numba's cache
         _discard_output()
         return _print_error(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
     except Exception as error:
-        usage = getattr(error, "format_message", None)  # click's, or that of the click inside newer typers
-        if usage is None:
+        format_message = getattr(error, "format_message", None)  # click's usage errors; newer typers vendor click
+        if format_message is None:
             raise
-        return _print_error(f"{usage().rstrip('.')}; see wmgp --help")
+        return _print_error(f"{format_message().rstrip('.')}; see wmgp --help")
 
 
 def _discard_output() -> None:
-    """Throw away what could not be written, or Python would try once more at its end."""
+    """Redirect stdout to the null device, or Python would try to flush it again at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # it is no file
+    except (OSError, ValueError):  # stdout is not a file
         pass
 
 
@@ -109,11 +108,11 @@ def _print_error(message: str) -> int:
     return 2
 
 
-def _print_version(wanted: bool) -> bool:
-    if wanted:
+def _print_version(requested: bool) -> bool:
+    if requested:
         print(f"wmgp {__version__}")
         raise typer.Exit
-    return wanted
+    return requested
 
 
 @app.callback()
@@ -131,13 +130,13 @@ def analyze(
     pool: PoolOption = "weight_bias",
     amounts: Annotated[int, typer.Option(min=2, max=1_000_001, help="Grid points on [0, 1].")] = 101,
     key: KeyOption = None,
-    tensors: Annotated[bool, typer.Option("--tensors", help="A table of the tensors too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also print the table of tensors.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(help=f"Draw the front to a file, new or old: {', '.join(PLOT_ENDINGS)}.")
+        Path | None, typer.Option(help=f"Draw the front to a file (replaced if it exists): {', '.join(PLOT_ENDINGS)}.")
     ] = None,
 ) -> None:
-    """Show how much of SOURCE can be pruned, and at which cosine similarity to what it was."""
+    """Show how much of SOURCE can be pruned, and at which cosine similarity to the unpruned network."""
     if plot is not None and plot.suffix.lower() not in PLOT_ENDINGS:
         raise InputError(f"{plot}: expected an ending in {', '.join(PLOT_ENDINGS)}")
     analysis = _analyze(source, amounts, pool, key)
@@ -156,42 +155,41 @@ def prune(
         Path, typer.Argument(metavar="OUT", help="The pruned checkpoint, in the same format; a folder for shards.")
     ],
     amount: Annotated[str, typer.Option(help="optimal, safe, careful, a share such as 0.7, or cosine=0.99.")],
-    method: Annotated[
-        str, typer.Option(help="l1, l1_local (each tensor by itself), l1_normalized, lamp, or random.")
-    ] = "l1",
+    method: Annotated[str, typer.Option(help="l1, l1_local (per tensor), l1_normalized, lamp, or random.")] = "l1",
     pool: PoolOption = "weight_bias",
     key: KeyOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of random pruning.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Write SOURCE to OUT with the smallest weights at zero; names, dtypes, shapes and metadata stay."""
+    """Write SOURCE to OUT with the smallest weights set to zero; names, dtypes, shapes and metadata stay."""
     from .amounts import parse_amount
     from .io.checkpoints import open_checkpoint
     from .io.writing import check_out, save_pruned
     from .parameters import collect
     from .pruning_methods import iter_masks
+    from .report import format_number
     from .similarity import cosine_similarity
 
-    choose = parse_amount(amount, method)
+    point_of = parse_amount(amount, method)
     with _prefix_errors_with(source):
         checkpoint = open_checkpoint(source, key)
         parameters = collect(checkpoint.tensors, pool)
     check_out(checkpoint, out, force)
     analysis = _analyze(source, 101, pool, key)
-    point = choose(analysis)
-    pruned: list[int] = []
+    point = point_of(analysis)
+    counts: list[int] = []
     with _progress("pruning") as update:
         masks = iter_masks(parameters, point.amount, method, seed)
-        save_pruned(checkpoint, out, _count_pruned(masks, analysis.n_prunable, pruned, update), force)
+        save_pruned(checkpoint, out, _count_pruned(masks, analysis.n_prunable, counts, update), force)
     if method == "l1":
-        found = f"cosine {point.cosine:.4f}, threshold {format_number(point.threshold, '.4g')}"
-    else:  # the analysis is of L1: measure what was written
+        result = f"cosine {point.cosine:.4f}, threshold {format_number(point.threshold, '.4g')}"
+    else:  # the analysis knows the cosine of L1 only: measure the written file
         cosine = cosine_similarity(checkpoint.tensors, open_checkpoint(out, key).tensors)
-        found = f"cosine {0 if isnan(cosine) else cosine:.4f}"  # nothing kept has none, and the front calls it 0
-    n = sum(pruned)
-    print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {found}")
-    alone = ": the shards and their index alone, so copy the other files yourself" if out.is_dir() else ""
-    print(f"wrote {printable(str(out))}{alone}")
+        result = f"cosine {0 if isnan(cosine) else cosine:.4f}"  # nan if nothing is kept; the front has 0 there
+    n = sum(counts)
+    print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {result}")
+    note = ": the shards and their index only, copy the other files yourself" if out.is_dir() else ""
+    print(f"wrote {printable(str(out))}{note}")
 
 
 app.command(cls=cli.Command)(cli.sweep)
@@ -207,17 +205,17 @@ def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis
 
 @contextmanager
 def _prefix_errors_with(source: str) -> Generator[None, None, None]:
-    """Put the file before an error that names only a tensor."""
+    """Put the file's name before an error message that lacks it."""
     try:
         yield
     except InputError as error:
         path = Path(source)
-        named = str(error).startswith(tuple(map(printable, (f"{path}:", f"{path}/", f"{path.name}:"))))
-        raise error if named else InputError(f"{path}: {error}") from error
+        has_name = str(error).startswith(tuple(map(printable, (f"{path}:", f"{path}/", f"{path.name}:"))))
+        raise error if has_name else InputError(f"{path}: {error}") from error
 
 
 def _print_report(analysis: "Analysis", tensors: bool) -> None:
-    """Rich tables in a terminal; aligned lines in a file or a pipe, however long."""
+    """Print rich tables to a terminal, and aligned lines to a file or a pipe."""
     from . import report
 
     if not sys.stdout.isatty():
@@ -234,7 +232,7 @@ def _print_report(analysis: "Analysis", tensors: bool) -> None:
 
 
 def _save_plot(analysis: "Analysis", path: Path) -> None:
-    """Write the figure whole or not at all."""
+    """Draw the front to a file, atomically."""
     from .plotting import save
 
     try:
@@ -244,18 +242,18 @@ def _save_plot(analysis: "Analysis", path: Path) -> None:
 
 
 @contextmanager
-def _progress(what: str) -> Generator[Callable[[int, int], None], None, None]:
-    """A bar on stderr, if that is a terminal, from the second second on; it leaves no trace."""
-    began, bar, task = monotonic(), None, None
+def _progress(description: str) -> Generator[Callable[[int, int], None], None, None]:
+    """Show a progress bar on stderr after one second, if stderr is a terminal; clear it at the end."""
+    start, bar, task = monotonic(), None, None
 
     def update(done: int, total: int) -> None:
         nonlocal bar, task
-        if bar is None and sys.stderr.isatty() and monotonic() - began > 1:
+        if bar is None and sys.stderr.isatty() and monotonic() - start > 1:
             from rich.console import Console
             from rich.progress import Progress
 
             bar = Progress(console=Console(stderr=True), transient=True)
-            task = bar.add_task(what)
+            task = bar.add_task(description)
             bar.start()
         if bar is not None and task is not None:
             bar.update(task, completed=done, total=total)
@@ -267,11 +265,11 @@ def _progress(what: str) -> Generator[Callable[[int, int], None], None, None]:
             bar.stop()
 
 
-def _count_pruned(masks: "FlatMasks", total: int, pruned: list[int], update: Callable[[int, int], None]) -> "FlatMasks":
-    """The masks, with the number that each prunes put on the list and the progress told."""
+def _count_pruned(masks: "FlatMasks", total: int, counts: list[int], update: Callable[[int, int], None]) -> "FlatMasks":
+    """Yield the masks, append the number of values that each prunes to `counts`, and report progress."""
     done = 0
     for name, kept in masks:
         yield name, kept
-        pruned.append(int(kept.size - kept.sum()))
+        counts.append(int(kept.size - kept.sum()))
         done += kept.size
         update(done, total)

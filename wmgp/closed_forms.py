@@ -1,8 +1,8 @@
-"""Distributions of weights whose L1 front is known without a network: the yardsticks beside which real ones are read.
+"""Weight distributions whose Pareto front has a closed form: references to compare networks with.
 
 A distribution is given by the quantile function of its magnitudes, in units of their root mean square, and by the share
-of the energy (sum of squares) that lies below each quantile. Pruning the share p of smallest magnitudes then leaves the
-cosine sqrt(1 - lost(p)). Derivations: book/theorem.md. SciPy is imported where it is used.
+of the energy (sum of squares) below each quantile. Pruning the share p of smallest magnitudes leaves the cosine
+sqrt(1 - pruned_energy(p)). Derivations: book/theorem.md.
 """
 
 import math
@@ -17,37 +17,43 @@ from .errors import InputError
 from .pareto import Point
 
 Shares = Float[np.ndarray, " n"]
-MAX_SEARCHED_AMOUNT = 1 - 1e-12  # the amount at which searches end: beyond it quantiles lose their digits
+MAX_SEARCHED_AMOUNT = 1 - 1e-12  # beyond it, quantiles lose their digits
 
 
 @dataclass(frozen=True)
 class Distribution:
     """A distribution of weights, symmetric about zero and of mean square 1.
 
-    `magnitude`: share p in [0, 1) -> the magnitude below which that share lies. `lost`: share p in [0, 1] -> the share
-    of the energy below that magnitude; its slope is `magnitude(p)**2`. `kurtosis`: Pearson's, inf where there is none.
+    `magnitude`: the quantile function of the magnitudes, of the share p in [0, 1). `pruned_energy`: the share of the
+    energy in the share p in [0, 1] of smallest magnitudes; its slope is `magnitude(p)**2`. `kurtosis`: Pearson's, or
+    inf.
+
+    Example:
+        >>> from wmgp.closed_forms import laplace
+        >>> round(laplace().optimal.amount, 7), round(laplace().amount_at(0.99), 4)
+        (0.8435333, 0.4323)
     """
 
     name: str
     kurtosis: float
     magnitude: Callable[[Shares], Shares]
-    lost: Callable[[Shares], Shares]
+    pruned_energy: Callable[[Shares], Shares]
 
     def cosine(self, amount: ArrayLike) -> Float[np.ndarray, "..."]:
-        """The front: the cosine in [0, 1] left by L1-pruning these amounts in [0, 1], of the same shape."""
+        """The cosine in [0, 1] after L1 pruning by each amount in [0, 1]; same shape."""
         amounts = np.asarray(amount, dtype=np.float64)
-        lost = self.lost(amounts.reshape(-1)).reshape(amounts.shape)
-        return np.asarray(np.sqrt(np.clip(1 - lost, 0, 1)))
+        pruned = self.pruned_energy(amounts.reshape(-1)).reshape(amounts.shape)
+        return np.asarray(np.sqrt(np.clip(1 - pruned, 0, 1)))
 
     def distance(self, amount: ArrayLike) -> Float[np.ndarray, "..."]:
-        """The distance of the front at these amounts from utopia, (amount, cosine) = (1, 1), of the same shape."""
+        """The distance from the front at each amount to utopia, (amount, cosine) = (1, 1); same shape."""
         return np.asarray(np.hypot(1 - np.asarray(amount, dtype=np.float64), 1 - self.cosine(amount)))
 
     @property
     def optimal(self) -> Point:
-        """The point nearest to utopia, in the continuum (threshold in units of the root mean square; count 0).
+        """The point nearest to utopia, without a grid (threshold in units of the root mean square; n_pruned 0).
 
-        The root of half the slope of the squared distance: magnitude^2 (1 / cosine - 1) / 2 = 1 - amount.
+        Solves for a zero slope of the squared distance: magnitude^2 (1 / cosine - 1) / 2 = 1 - amount.
         """
         from scipy.optimize import root_scalar
 
@@ -61,7 +67,7 @@ class Distribution:
         return Point(amount, float(self.cosine(amount)), threshold(amount), 0, float(self.distance(amount)))
 
     def amount_at(self, cosine: float) -> float:
-        """The largest amount whose cosine is at least this one, in [0, 1]."""
+        """The largest amount in [0, 1] with at least this cosine, in [0, 1]."""
         from scipy.optimize import root_scalar
 
         if not 0 <= cosine <= 1:
@@ -71,50 +77,50 @@ class Distribution:
         return float(root_scalar(lambda p: float(self.cosine(p)) - cosine, bracket=(0, 1), xtol=1e-14).root)
 
     def weights(self, n: int) -> Float[np.ndarray, " n"]:
-        """n weights that follow the distribution without chance: the magnitudes' mid-quantiles, signs in turn."""
+        """n weights at the distribution's quantiles, not random: magnitudes at (i + 1/2) / n, alternating signs."""
         magnitude = self.magnitude((np.arange(n) + 0.5) / n)
         return magnitude * np.where(np.arange(n) % 2, -1.0, 1.0)
 
 
 def equal() -> Distribution:
-    """All magnitudes the same. Its front sqrt(1 - p) is also that of random pruning, of any network, on the mean."""
+    """All magnitudes equal. The front sqrt(1 - p) is also the expected front of random pruning for any network."""
     return Distribution("equal magnitudes", 1.0, np.ones_like, lambda p: p)
 
 
 def uniform() -> Distribution:
-    """Uniform on an interval about zero: lost = p^3."""
+    """Uniform on an interval about zero: pruned energy p^3."""
     return Distribution("uniform", 9 / 5, lambda p: math.sqrt(3) * p, lambda p: p**3)
 
 
 def normal() -> Distribution:
-    """Normal with mean zero: p = erf(t / sqrt 2), lost = p - t sqrt(2 / pi) exp(-t^2 / 2)."""
+    """Normal with mean zero: p = erf(t / sqrt 2), pruned energy p - t sqrt(2 / pi) exp(-t^2 / 2)."""
 
     def magnitude(p: Shares) -> Shares:
         from scipy.special import erfinv
 
         return math.sqrt(2) * erfinv(p)
 
-    def lost(p: Shares) -> Shares:
-        t = np.minimum(magnitude(p), 40.0)  # at p = 1, where nothing is left of the second term
+    def pruned_energy(p: Shares) -> Shares:
+        t = np.minimum(magnitude(p), 40.0)  # infinite at p = 1; the second term is 0 from 40 on
         return p - t * math.sqrt(2 / math.pi) * np.exp(-(t**2) / 2)
 
-    return Distribution("normal", 3.0, magnitude, lost)
+    return Distribution("normal", 3.0, magnitude, pruned_energy)
 
 
 def laplace() -> Distribution:
-    """Laplace with mean zero: p = 1 - e^-t, lost = 1 - e^-t (1 + t + t^2 / 2), in units of the scale."""
+    """Laplace with mean zero: p = 1 - e^-t, pruned energy 1 - e^-t (1 + t + t^2 / 2), t in units of the scale."""
 
-    def lost(p: Shares) -> Shares:
+    def pruned_energy(p: Shares) -> Shares:
         t = -np.log1p(-np.minimum(p, 1 - 1e-16))
         return np.where(p < 1, 1 - (1 - p) * (1 + t + t**2 / 2), 1.0)
 
-    return Distribution("Laplace", 6.0, lambda p: -np.log1p(-p) / math.sqrt(2), lost)
+    return Distribution("Laplace", 6.0, lambda p: -np.log1p(-p) / math.sqrt(2), pruned_energy)
 
 
 def student_t(df: float) -> Distribution:
-    """Student's t with df > 2 degrees of freedom; its kurtosis 3 + 6 / (df - 4) is infinite up to df = 4.
+    """Student's t with df > 2 degrees of freedom; the kurtosis is 3 + 6 / (df - 4), infinite for df <= 4.
 
-    u = t^2 / (df + t^2) follows a Beta(1/2, df/2) law, and weighted by t^2 a Beta(3/2, df/2 - 1) law.
+    t^2 / (df + t^2) follows a Beta(1/2, df/2) distribution; weighted by t^2, a Beta(3/2, df/2 - 1) distribution.
     """
     if not 2 < df < math.inf:
         raise InputError(f"df {df}: expected a finite number above 2, where Student's t has a variance")
@@ -127,18 +133,18 @@ def student_t(df: float) -> Distribution:
     def magnitude(p: Shares) -> Shares:
         return np.sqrt((df - 2) * ratio(p) / (1 - ratio(p)))
 
-    def lost(p: Shares) -> Shares:
+    def pruned_energy(p: Shares) -> Shares:
         from scipy.special import betainc
 
         return betainc(3 / 2, df / 2 - 1, ratio(p))
 
-    return Distribution(f"Student-t({df:g})", 3 + 6 / (df - 4) if df > 4 else math.inf, magnitude, lost)
+    return Distribution(f"Student-t({df:g})", 3 + 6 / (df - 4) if df > 4 else math.inf, magnitude, pruned_energy)
 
 
 def generalised_normal(shape: float) -> Distribution:
-    """Density ~ exp(-|x|^shape): Laplace at 1, normal at 2, towards uniform as the shape grows.
+    """Density ~ exp(-|x|^shape): Laplace for shape 1, normal for 2, tending to uniform as the shape grows.
 
-    g = |x|^shape follows a Gamma(1/shape) law, and weighted by x^2 a Gamma(3/shape) law.
+    |x|^shape follows a Gamma(1/shape) distribution; weighted by x^2, a Gamma(3/shape) distribution.
     """
     if not 0 < shape < math.inf:
         raise InputError(f"shape {shape}: expected a finite number above 0")
@@ -155,37 +161,37 @@ def generalised_normal(shape: float) -> Distribution:
 
 
 def normal_mixture(share: float, ratio: float) -> Distribution:
-    """Two normals about zero: this share in (0, 1) of the weights is drawn from one `ratio` >= 1 times as wide.
+    """Two normals about zero: `share` in (0, 1) of the weights has `ratio` >= 1 times the others' deviation.
 
-    Each part gives its share of p and of lost as a normal does; the quantile is found by halving.
+    p and the pruned energy are the weighted sums of those of the two normals; the quantile is computed by bisection.
     """
     _check_mixture(share, ratio)
-    width = np.array([1.0, ratio]) / math.sqrt(1 - share + share * ratio**2)  # standard deviations
-    part = np.array([1 - share, share])
+    std = np.array([1.0, ratio]) / math.sqrt(1 - share + share * ratio**2)
+    shares = np.array([1 - share, share])
 
     def magnitude(p: Shares) -> Shares:
         from scipy.special import erf
 
-        low, high = width[0] * normal().magnitude(p), width[1] * normal().magnitude(p)
+        low, high = std[0] * normal().magnitude(p), std[1] * normal().magnitude(p)
         for _ in range(60):
             middle = (low + high) / 2
-            enough = erf(middle[..., None] / width / math.sqrt(2)) @ part >= p
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+            above = erf(middle[..., None] / std / math.sqrt(2)) @ shares >= p
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
         return high
 
-    def lost(p: Shares) -> Shares:
+    def pruned_energy(p: Shares) -> Shares:
         from scipy.special import erf
 
-        t = np.minimum(magnitude(p)[..., None] / width, 40.0)
-        return (erf(t / math.sqrt(2)) - t * math.sqrt(2 / math.pi) * np.exp(-(t**2) / 2)) @ (part * width**2)
+        t = np.minimum(magnitude(p)[..., None] / std, 40.0)
+        return (erf(t / math.sqrt(2)) - t * math.sqrt(2 / math.pi) * np.exp(-(t**2) / 2)) @ (shares * std**2)
 
-    return Distribution(f"two normals({share:g}, {ratio:g})", 3 * float(part @ width**4), magnitude, lost)
+    return Distribution(f"two normals({share:g}, {ratio:g})", 3 * float(shares @ std**4), magnitude, pruned_energy)
 
 
 def two_levels(share: float, ratio: float) -> Distribution:
-    """Two magnitudes: this share in (0, 1) of the weights is `ratio` >= 1 times as large as the others.
+    """Two magnitudes: `share` in (0, 1) of the weights is `ratio` >= 1 times as large as the others.
 
-    The worst case for kurtosis as a guide: a handful of outliers raises it at will, while the front hardly moves.
+    A few outliers can raise the kurtosis without limit while the front hardly changes.
     """
     _check_mixture(share, ratio)
     energy = 1 - share + share * ratio**2
@@ -204,8 +210,17 @@ def _check_mixture(share: float, ratio: float) -> None:
 
 
 def smallest_optimum() -> Point:
-    """The least the utopia rule can answer for any network, in the continuum: amount 1 - x^2, where 2x^3 + x - 1 = 0.
+    """The point with the smallest optimal amount that any weights can have, without a grid (n_pruned 0).
 
-    Attained by equal magnitudes, at the cosine x (book/theorem.md, "The floor").
+    Pruning the smallest share p removes at most the share p of the energy, so cosine >= sqrt(1 - p), with equality for
+    equal magnitudes. On that curve the point nearest to utopia has the cosine x with 2x^3 + x - 1 = 0 and the amount
+    1 - x^2 (book/theorem.md, "The floor"); Cardano's formula gives x.
+
+    Example:
+        >>> from wmgp.closed_forms import smallest_optimum
+        >>> round(smallest_optimum().amount, 7), round(smallest_optimum().cosine, 7)
+        (0.6521896, 0.5897545)
     """
-    return equal().optimal
+    root = math.sqrt(1 / 16 + 1 / 216)
+    x = math.cbrt(1 / 4 + root) + math.cbrt(1 / 4 - root)
+    return Point(1 - x**2, x, 1.0, 0, math.hypot(x**2, 1 - x))

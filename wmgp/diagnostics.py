@@ -1,4 +1,4 @@
-"""What an analysis warns of: figures that are undefined, and answers that are about less than they seem to be."""
+"""Warnings of an analysis: undefined values, a small pool, many zeros, and tensors that lose every weight."""
 
 import math
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from ._histogram.magnitudes import Magnitudes
 from ._histogram.measurement import Measurement
 from .pareto import Point
 
-MIN_ZERO_SHARE = 0.05  # of the pool: fewer, as fresh biases or half precision leave, hardly move an answer
-NARROW_POOLS = ("weight_bias", "weights")  # pools beside which "all" may take in more
+MIN_ZERO_SHARE = 0.05  # of the pool; fewer zeros (new biases, half precision) hardly change the optimal amount
+NARROW_POOLS = ("weight_bias", "weights")  # the pool "all" may hold more than these
 
 
 def warnings_for(
     measurement: Measurement, levels: Magnitudes, pool: str, k2: float, rows: dict[str, list[Any]], safe: Point | None
 ) -> list[str]:
-    """The warnings, in words: of `rows`, an analysis's table by columns, and of the pool by its name."""
+    """The warnings, one sentence each. `rows`: the analysis's tensor table by columns; `pool`: the pool's name."""
     return [
         *_small_pool(levels.n, sum(rows["n"]), pool),
         *_many_zeros(levels),
@@ -27,10 +27,10 @@ def warnings_for(
     ]
 
 
-def _small_pool(n: int, whole: int, pool: str) -> Iterator[str]:
-    if pool in NARROW_POOLS and 2 * n < whole:
-        held = f"the pool {pool} holds {n:,} of {whole:,} values"
-        yield f'{held}; --pool all (pool="all" in Python) prunes the others too'
+def _small_pool(n: int, n_parameters: int, pool: str) -> Iterator[str]:
+    if pool in NARROW_POOLS and 2 * n < n_parameters:
+        size = f"the pool {pool} holds {n:,} of {n_parameters:,} values"
+        yield f'{size}; --pool all (pool="all" in Python) prunes the others too'
 
 
 def _many_zeros(levels: Magnitudes) -> Iterator[str]:
@@ -46,17 +46,17 @@ def _undefined_kurtoses(measurement: Measurement, k2: float, safe: Point | None)
     if undefined:
         yield f"{_count_tensors(undefined)} constant or of a single element: left out of the kurtosis of kurtoses"
     if safe is None:
-        left = pool.size - undefined
-        why = f"it is {k2:.6g}" if not math.isnan(k2) else "all kurtoses are equal"
-        why = why if left >= 3 else f"only {_count_tensors(left)} left"
-        yield f"no safe amount: the kurtosis of kurtoses is undefined ({why})"
+        n_kurtoses = pool.size - undefined
+        reason = f"it is {k2:.6g}" if not math.isnan(k2) else "all kurtoses are equal"
+        reason = reason if n_kurtoses >= 3 else f"only {_count_tensors(n_kurtoses)} left"
+        yield f"no safe amount: the kurtosis of kurtoses is undefined ({reason})"
 
 
 def _fully_pruned_tensors(measurement: Measurement, rows: dict[str, list[Any]], which: str) -> Iterator[str]:
     n, counts = rows["n"], rows[f"pruned_at_{which}"]
-    lost = [rows["name"][i] for i in measurement.pool if n[i] and counts[i] == n[i]]
-    if lost:
-        yield f"the {which} amount prunes all of {', '.join(lost)}"
+    names = [rows["name"][i] for i in measurement.pool if n[i] and counts[i] == n[i]]
+    if names:
+        yield f"the {which} amount prunes all of {', '.join(names)}"
 
 
 def _count_tensors(n: int) -> str:

@@ -1,7 +1,7 @@
-"""A source of weights -> its named parameters, read a block at a time.
+"""Collect the named floating-point parameters of a source, and read them in blocks.
 
-A source is an `nn.Module`, a mapping from names to tensors or arrays, or the path of a checkpoint. Neither torch nor a
-whole file is loaded before it is needed.
+A source is an `nn.Module`, a mapping from names to tensors or arrays, or the path of a checkpoint. torch is imported,
+and a file is read, only when needed.
 """
 
 import sys
@@ -19,7 +19,7 @@ from .io.unsupported import reject_quantized
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
-# Buffers that checkpoints carry among their parameters: state, not weights.
+# Buffers that state dicts list beside the parameters: state, not weights.
 BUFFER_NAMES = frozenset(
     "running_mean running_var num_batches_tracked inv_freq freqs_cis cos_cached sin_cached masked_bias "
     "attn_mask relative_position_index position_ids".split()
@@ -29,12 +29,12 @@ Pool = str | Callable[[str, Any], bool]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One tensor of floating-point weights; `values` is an array, a torch tensor or a `StoredTensor` of a file."""
+    """A named floating-point tensor; `values` is an array, a torch tensor or a `MappedTensor` of a file."""
 
     name: str
     values: Any
     prunable: bool = True
-    mask: Any = None  # of the same shape: zero where torch's prune holds the weight at zero
+    mask: Any = None  # torch.nn.utils.prune's mask, of the same shape: 0 = pruned
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -51,11 +51,11 @@ class Parameter:
 
     @property
     def on_cuda(self) -> bool:
-        """Whether the values lie on a CUDA device, and are to be worked on there: elsewhere float64 may be lacking."""
+        """True for values on a CUDA device; other devices may lack float64, and their values are copied to the CPU."""
         return is_torch(self.values) and self.values.device.type == "cuda"
 
     def tensor(self) -> Any:
-        """The values as a torch tensor of the parameter's shape and dtype."""
+        """The values, masked, as a torch tensor of the parameter's shape and dtype."""
         import torch
 
         values = self.values
@@ -69,28 +69,25 @@ class Parameter:
 
     @cached_property
     def _flat(self) -> Any:
-        """All values in a row: a torch tensor on its CUDA device, or an array of floats or of bfloat16's bits."""
+        """The flattened values: a torch tensor on CUDA, else an array (bfloat16 as its bits in uint16)."""
         values = self.values if self.mask is None else self.tensor()
         if not is_torch(values):
-            return (
-                values.reshape(-1).view(np.uint16)
-                if self.dtype == "bfloat16"
-                else native_byte_order(values.reshape(-1))
-            )
+            flat = values.reshape(-1)
+            return flat.view(np.uint16) if self.dtype == "bfloat16" else native_byte_order(flat)
         flat = values.detach().reshape(-1)
         return flat if self.on_cuda else torch_to_numpy(flat.cpu())
 
     def raw_block(self, start: int, stop: int) -> Any:
-        """Values start to stop as they are: bfloat16 as its bits in uint16, on a CUDA device a torch tensor there."""
+        """Values start to stop in their own dtype; bfloat16 as its bits in uint16, CUDA values as a tensor there."""
         if isinstance(self.values, np.ndarray) or self.mask is not None or is_torch(self.values):
             return self._flat[start:stop]
         block = self.values.bits(start, stop)
         return block if self.dtype == "bfloat16" else block.view(self.dtype)
 
     def block(self, start: int, stop: int) -> Any:
-        """Values start to stop, in the order of the flattened tensor: float64 for float64, else float32, exactly.
+        """Values start to stop of the flattened tensor: float64 stays float64, the rest becomes float32, exactly.
 
-        An array, contiguous, perhaps a read-only view; for values on a CUDA device a contiguous torch tensor there.
+        Contiguous: an array (it may be a read-only view), or for CUDA values a torch tensor on their device.
         """
         block = self.raw_block(start, stop)
         if self.on_cuda:
@@ -100,32 +97,31 @@ class Parameter:
         return np.ascontiguousarray(block, dtype=np.float64 if self.dtype == "float64" else np.float32)
 
     def release(self) -> None:
-        """Let go of what the blocks read so far hold in memory."""
+        """Free the memory of the blocks read so far."""
         if hasattr(self.values, "release"):
             self.values.release()
 
 
 def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> list[Parameter]:
-    """The floating-point parameters of a source in its own order: buffers left out, tied tensors once.
+    """The floating-point parameters of a source, in its order. Buffers are left out; tied tensors count once.
 
-    Raises `InputError` naming the tensor or file where there is nothing to read, where a dtype or layout cannot be
-    analysed, and for an unknown pool.
+    Raises `InputError` for a source without parameters, an unsupported dtype or layout, and an unknown pool.
     """
     if not callable(pool) and pool not in POOLS:
         raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
     if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
         return source
-    named = _floating_parameters(_named_tensors(source, key), source_name(source))
-    return [Parameter(p.name, p.values, _is_prunable(p, pool), p.mask) for p in _without_tied(named)]
+    parameters = _floating_parameters(_named_tensors(source, key), source_name(source))
+    return [Parameter(p.name, p.values, _is_prunable(p, pool), p.mask) for p in _without_tied(parameters)]
 
 
 def source_name(source: Any) -> str:
-    """A short name for a source: the file's, or the class's."""
+    """The file name of a path, else the name of the source's class."""
     return Path(source).name if isinstance(source, str | Path) else type(source).__name__
 
 
 def _named_tensors(source: Any, key: str | None) -> Mapping[str, Any]:
-    """Name -> tensor, as the source has them."""
+    """Map names to tensors, in the source's order; a module pruned by torch also gives its masks."""
     if isinstance(source, str | Path):
         from .io.checkpoints import open_checkpoint
 
@@ -136,25 +132,25 @@ def _named_tensors(source: Any, key: str | None) -> Mapping[str, Any]:
         tensors = {str(name): np.asarray(v) if isinstance(v, np.generic) else v for name, v in source.items()}
     elif hasattr(source, "named_parameters") and not isinstance(source, type):
         parameters = dict(source.named_parameters())
-        pruned = {name.removesuffix("_orig") + "_mask" for name in parameters if name.endswith("_orig")}
-        tensors = {**parameters, **{name: values for name, values in source.named_buffers() if name in pruned}}
+        masks = {name.removesuffix("_orig") + "_mask" for name in parameters if name.endswith("_orig")}
+        tensors = {**parameters, **{name: values for name, values in source.named_buffers() if name in masks}}
     else:
-        found = source.__name__ if isinstance(source, type) else type(source).__name__
-        raise InputError(f"source {found}: expected a module, a mapping of names to tensors, or a checkpoint's path")
+        kind = source.__name__ if isinstance(source, type) else type(source).__name__
+        raise InputError(f"source {kind}: expected a module, a mapping of names to tensors, or a checkpoint's path")
     reject_quantized(source_name(source), {name: values for name, values in tensors.items() if _is_array(values)})
     return tensors
 
 
-def _floating_parameters(tensors: Mapping[str, Any], where: str) -> Iterator[Parameter]:
-    """The floating parameters; NAME_orig with NAME_mask, as torch's prune leaves them, become one masked NAME."""
-    found = False
+def _floating_parameters(tensors: Mapping[str, Any], source: str) -> Iterator[Parameter]:
+    """The floating-point parameters; torch.nn.utils.prune's NAME_orig and NAME_mask become one masked NAME."""
+    is_empty = True
     for name, values in tensors.items():
         if is_torch(values) and type(values).__name__ == "UninitializedParameter":
             raise InputError(f"{name}: expected values, found a lazy parameter that is not initialised yet")
         if is_torch(values) and values.is_nested:
             raise InputError(f"{name}: expected a tensor of a single shape, found a nested one")
         if not _is_array(values):
-            if name.endswith("_extra_state"):  # what a module keeps beside its tensors
+            if name.endswith("_extra_state"):  # any object that a module saves beside its tensors
                 continue
             nested = "; pass that itself if it is the state dict" if isinstance(values, Mapping) else ""
             raise InputError(f"{name}: expected a tensor, found {type(values).__name__}{nested}")
@@ -163,19 +159,19 @@ def _floating_parameters(tensors: Mapping[str, Any], where: str) -> Iterator[Par
             continue
         if not dtype_name(values).startswith(("float", "bfloat", "complex")):
             continue
-        found = True
+        is_empty = False
         _check_supported(name, values)
         if stem != name and stem + "_mask" in tensors:
             yield _masked_parameter(stem, values, tensors[stem + "_mask"])
         else:
             yield Parameter(name, values)
-    if not found:
-        raise InputError(f"{where}: no floating-point parameters, expected some of {', '.join(FLOAT_DTYPES)}")
+    if is_empty:
+        raise InputError(f"{source}: no floating-point parameters, expected some of {', '.join(FLOAT_DTYPES)}")
 
 
 def _masked_parameter(name: str, values: Any, mask: Any) -> Parameter:
-    """The parameter that torch's prune holds at zero where its mask is."""
-    values, mask = (Parameter("", each).tensor() for each in (values, mask))
+    """The parameter of a weight and its mask, as `torch.nn.utils.prune` stores them."""
+    values, mask = (Parameter("", x).tensor() for x in (values, mask))
     if mask.shape != values.shape:
         raise InputError(
             f"{name}_mask: expected the shape {tuple(values.shape)} of its weight, found {tuple(mask.shape)}"
@@ -187,12 +183,12 @@ def _is_array(values: Any) -> bool:
     return is_torch(values) or (hasattr(values, "dtype") and hasattr(values, "shape"))
 
 
-def _is_buffer(name: str, values: Any, among: Mapping[str, Any]) -> bool:
-    """Whether an entry is a buffer: by its name, a mask of torch's prune, old GPTs' causal mask, a spectral norm's."""
+def _is_buffer(name: str, values: Any, tensors: Mapping[str, Any]) -> bool:
+    """Return True for a buffer's name, a pruning mask, a GPT-2 causal mask, or a spectral norm's vector."""
     shape = tuple(values.shape)
     causal = name.endswith("attn.bias") and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
-    vector = name.endswith(("_u", "_v")) and (f"{name[:-2]}_orig" in among or "parametrizations." in name)
-    mask = name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in among
+    vector = name.endswith(("_u", "_v")) and (f"{name[:-2]}_orig" in tensors or "parametrizations." in name)
+    mask = name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in tensors
     return name.rpartition(".")[2] in BUFFER_NAMES or causal or vector or mask
 
 
@@ -204,17 +200,17 @@ def _check_supported(name: str, values: Any) -> None:
 
 
 def _without_tied(parameters: Iterator[Parameter]) -> Iterator[Parameter]:
-    """Leave out whatever shares its memory with one before it."""
-    seen = set()
+    """The parameters without those that share their memory with an earlier parameter (tied weights)."""
+    regions = set()
     for p in parameters:
-        memory = _memory_region(p.values)
-        if memory is None or p.n == 0 or (memory, p.n) not in seen:
-            seen.add((memory, p.n))
+        region = _memory_region(p.values)
+        if region is None or p.n == 0 or (region, p.n) not in regions:
+            regions.add((region, p.n))
             yield p
 
 
 def _memory_region(values: Any) -> tuple[Any, ...] | None:
-    """Where the values begin, and how far they reach: slices of one array may begin together."""
+    """Device, address and extent of the values: slices of the same array can start at the same address."""
     if is_torch(values):
         return str(values.device), values.data_ptr(), _extent(values.shape, values.stride()) * values.element_size()
     if not isinstance(values, np.ndarray):
@@ -223,7 +219,7 @@ def _memory_region(values: Any) -> tuple[Any, ...] | None:
 
 
 def _extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """From the first value to the last, in the unit of the strides; a transposed tensor reaches as far."""
+    """The distance from the first value to the last, in the unit of the strides; transposing does not change it."""
     return sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
 
 

@@ -1,7 +1,7 @@
-"""The magnitude distribution -> the L1 Pareto front of amount and cosine, its utopia optimum, and the safe amount.
+"""The Pareto front of L1 pruning (cosine against amount), its point nearest to utopia, and the safe amount.
 
-Pruning the smallest magnitudes leaves cos = sqrt(kept energy / energy), energy being the sum of squares over all
-parameters: so one ordering of the magnitudes is the whole front.
+Pruning the smallest magnitudes leaves cosine = sqrt(kept energy / energy), with energy = the sum of squares of all
+parameters. The sorted magnitudes therefore determine the whole front.
 """
 
 import math
@@ -15,15 +15,15 @@ from jaxtyping import Float, Int
 from ._histogram.magnitudes import Magnitudes
 from ._histogram.measurement import measure
 from .errors import InputError
-from .moments import UNDEFINED_K2
 from .parameters import Pool, collect
 
-CAREFUL_COSINE = 0.99  # what the paper advises where no fine-tuning follows
+CAREFUL_COSINE = 0.99  # the paper's advice for pruning without fine-tuning
+MAX_UNDEFINED_K2 = 1 + 1e-12  # at and below this kurtosis of kurtoses, log(k2) cannot be divided by
 
 
 @dataclass(frozen=True)
 class Point:
-    """One prune: amount in [0, 1], cosine in [0, 1], largest magnitude pruned (nan: none is), count, distance."""
+    """One prune: amount and cosine in [0, 1], largest pruned magnitude (nan if none), count, distance to utopia."""
 
     amount: float
     cosine: float
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Front:
-    """The prunes of a grid of amounts; `distance` is the Euclidean one to utopia, (amount, cosine) = (1, 1)."""
+    """The prunes of a grid of amounts; `distance` is the Euclidean distance to utopia, (amount, cosine) = (1, 1)."""
 
     amount: Float[np.ndarray, " grid"]
     cosine: Float[np.ndarray, " grid"]
@@ -57,19 +57,19 @@ class Front:
 
     @property
     def optimal(self) -> Point:
-        """The point nearest to utopia; of equals the smallest amount."""
+        """The point nearest to utopia; of equally near points, the smallest amount."""
         return self.point(int(np.argmin(self.distance)))
 
 
 def amount_grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
-    """That many equally spaced amounts on [0, 1], or the given ones, checked and sorted."""
+    """`amounts` equally spaced amounts on [0, 1], or the given amounts, sorted. `InputError` outside [0, 1]."""
     if isinstance(amounts, int | np.integer) and not isinstance(amounts, bool):
         if amounts < 2:
             raise InputError(f"amounts {amounts}: expected at least 2 grid points")
         return np.arange(amounts) / (amounts - 1)
     try:
-        some = list(amounts) if isinstance(amounts, Iterable) and not isinstance(amounts, str) else [amounts]
-        values = np.sort(np.asarray(some, dtype=np.float64).ravel())
+        listed = list(amounts) if isinstance(amounts, Iterable) and not isinstance(amounts, str) else [amounts]
+        values = np.sort(np.asarray(listed, dtype=np.float64).ravel())
     except (TypeError, ValueError) as error:
         raise InputError(f"amounts {amounts!r}: expected a number of grid points, or amounts in [0, 1]") from error
     if values.size == 0:
@@ -80,7 +80,7 @@ def amount_grid(amounts: int | Iterable[float]) -> Float[np.ndarray, " grid"]:
 
 
 def check_amount(amount: float) -> float:
-    """The amount as a float, or an `InputError` where it is not in [0, 1]."""
+    """The amount as a float. Raises `InputError` outside [0, 1]."""
     try:
         number = math.nan if isinstance(amount, bool | str) else float(amount)
     except (TypeError, ValueError):
@@ -91,7 +91,7 @@ def check_amount(amount: float) -> float:
 
 
 def n_to_prune(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarray, "*k"]:
-    """round(amount * n), halves to even: the number of values that an amount prunes."""
+    """The number of pruned values: round(amount * n), halves to even."""
     return np.asarray(np.rint(np.asarray(amount, dtype=np.float64) * n), dtype=np.int64)
 
 
@@ -108,18 +108,26 @@ def compute_front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], u
 
 
 def largest_amount(magnitudes: Magnitudes, cosine: float, unprunable_energy: float = 0.0) -> float:
-    """The largest amount whose cosine is at least this one, as a multiple of 1/n."""
+    """The largest amount (a multiple of 1/n) with at least this cosine, in [0, 1]."""
     if not 0 <= cosine <= 1:
         raise InputError(f"cosine {cosine}: expected a value in [0, 1]")
     energy = magnitudes.above[0] + unprunable_energy
-    kept = min(max(cosine**2 * energy - unprunable_energy, 0.0), float(magnitudes.above[0]))  # despite rounding
-    return magnitudes.most_pruned(kept) / magnitudes.n
+    # Rounding must not take the energy to keep out of its range.
+    min_kept = min(max(cosine**2 * energy - unprunable_energy, 0.0), float(magnitudes.above[0]))
+    return magnitudes.most_pruned(min_kept) / magnitudes.n
 
 
 def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:
-    """The L1 Pareto front of a source on a grid of amounts (see `wmgp.analyze`): cosine exact to 1e-9.
+    """The Pareto front of L1 pruning on a grid of amounts; cosines are exact to 1e-9.
 
-    The authors' method computes the same from a prune for each amount (paper, section 3).
+    `source`, `amounts` and `pool` are those of `wmgp.analyze`. The result's arrays are float64 (`n_pruned` int64), one
+    entry per amount. The paper (section 3) prunes the network once per amount instead, with the same result.
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> front = wmgp.pareto_front({"a.weight": np.array([3.0, -4.0])}, amounts=[0, 0.5, 1])
+        >>> front.cosine.tolist()
+        [1.0, 0.8, 0.0]
     """
     amounts = amount_grid(amounts)
     measurement = measure(collect(source, pool))
@@ -130,21 +138,41 @@ def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool =
 
 
 def optimal_amount(front: Front) -> float:
-    """The amount of the front's point nearest to utopia (amount 1, cosine 1), the paper's maximal prune."""
+    """The amount of the front's point nearest to utopia (amount 1, cosine 1): the paper's maximal prune, in [0, 1].
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> front = wmgp.pareto_front({"a.weight": np.linspace(-1, 1, 1001)})  # close to the uniform distribution
+        >>> wmgp.optimal_amount(front)
+        0.75
+    """
     return front.optimal.amount
 
 
 def safe_modifier(k2: float) -> float:
-    """The authors' factor on the optimal amount: 1/ln(k2), and 1/log2(k2) where k2 < e. nan where k2 <= 1 or undefined.
+    """The authors' factor on the optimal amount: 1/ln(k2) if k2 >= e, else 1/log2(k2); nan if k2 <= 1 or undefined.
 
     As published it jumps from 0.69 to 1 at e and exceeds 1 below 2; `safe_amount` limits it to 1.
+
+    Example:
+        >>> from wmgp.pareto import safe_modifier
+        >>> round(safe_modifier(67.4), 4), safe_modifier(2.0)
+        (0.2375, 1.0)
     """
-    if not k2 > UNDEFINED_K2:
+    if not k2 > MAX_UNDEFINED_K2:
         return math.nan
     return 1 / math.log(k2) if k2 >= math.e else 1 / math.log2(k2)
 
 
 def safe_amount(amount: float, k2: float | None) -> float | None:
-    """The safe prune's amount: `amount * min(1, modifier)`; None where the kurtosis of kurtoses k2 is undefined."""
+    """The safe amount in [0, 1]: `amount * min(1, modifier)`; None if the kurtosis of kurtoses `k2` is undefined.
+
+    `amount` is the optimal amount, in [0, 1]; `modifier` is `wmgp.pareto.safe_modifier(k2)`.
+
+    Example:
+        >>> import wmgp
+        >>> round(wmgp.safe_amount(0.86, k2=67.4), 4)
+        0.2042
+    """
     modifier = safe_modifier(math.nan if k2 is None else k2)
     return None if math.isnan(modifier) else check_amount(amount) * min(1.0, modifier)

@@ -1,4 +1,7 @@
-"""Masks as data, and applying them: a dict from parameter names to bool tensors (True = kept)."""
+"""Compute masks, apply them to a module, and hand them to `torch.nn.utils.prune`.
+
+Masks are a dict from parameter names to bool tensors of the parameters' shapes (True = kept).
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -23,12 +26,17 @@ USE_APPLY_MASKS = "use wmgp.apply_masks after each step instead"
 def global_masks(
     source: Any, amount: float, method: str = "l1", pool: Pool = "weight_bias", generator: Any = None
 ) -> Masks:
-    """Masks that prune a share of a source's pool: name -> bool tensor of the parameter's shape, True = kept.
+    """Masks that prune a share of a source's pool: a dict of bool tensors of the parameters' shapes, True = kept.
 
-    `amount` in [0, 1]; round(amount * n_prunable) values are pruned, exactly (with "l1_local", round(amount * n) of
-    each tensor). `method`: "l1", "l1_local", "l1_normalized", "lamp" or "random". `generator`: a `torch.Generator`, a
-    numpy Generator or a seed; the same one gives the same random masks. Source and pool as for `wmgp.analyze`. Changes
-    nothing in the source.
+    `amount` in [0, 1]: exactly round(amount * n_prunable) values are pruned ("l1_local": round(amount * n) of each
+    tensor). `method`: "l1", "l1_local", "l1_normalized", "lamp" or "random". `generator`: a `torch.Generator`, a numpy
+    Generator or a seed, for reproducible random masks. `source` and `pool` are those of `wmgp.analyze`. The source is
+    not changed.
+
+    Example:
+        >>> import torch, wmgp
+        >>> wmgp.global_masks({"a.weight": torch.tensor([3.0, -4.0, 1.0, 2.0])}, amount=0.5)
+        {'a.weight': tensor([ True,  True, False, False])}
     """
     parameters = collect(source, pool)
     by_name = {p.name: p for p in parameters}
@@ -41,11 +49,19 @@ def global_masks(
 
 
 def apply_masks(model: "nn.Module", masks: Masks) -> None:
-    """Set what the masks do not keep to zero, in place.
+    """Set the pruned values of a module to zero, in place.
 
-    Raises `InputError`, before anything is changed, for a name or shape not in the model and for a mask that is no bool
-    tensor. Nothing holds the zeros afterwards: there are no hooks. Apply again after each step of a fine-tuning, or use
+    Raises `InputError`, before any change, for a name or shape that the model does not have and for a mask that is not
+    a bool tensor. An optimizer step can change the zeros again: apply the masks after each step of fine-tuning, or use
     `wmgp.pruning.to_torch_prune`.
+
+    Example:
+        >>> import torch, wmgp
+        >>> model = torch.nn.Linear(10, 2)
+        >>> masks = wmgp.global_masks(model, amount=0.5)
+        >>> wmgp.apply_masks(model, masks)
+        >>> sum(int((p == 0).sum()) for p in model.parameters())
+        11
     """
     parameters = match_parameters(model, masks)
     with torch.no_grad():
@@ -60,10 +76,18 @@ def prune(
     pool: Pool = "weight_bias",
     generator: Any = None,
 ) -> Masks:
-    """Prune a module in place and return the masks (see `global_masks`).
+    """Prune a module in place and return the masks (see `wmgp.global_masks`).
 
-    `amount`: a share in [0, 1], "optimal", "safe", "cosine=0.99" or "careful": the smaller of the safe amount and that
-    of cosine 0.99, and the latter where no amount is safe. These two answer for method "l1" only.
+    `amount`: a share in [0, 1], "optimal", "safe", "cosine=0.99", or "careful" (the smaller of the safe amount and the
+    amount of cosine 0.99; the latter if the safe amount is undefined). "cosine=..." and "careful" require method "l1".
+    Raises `InputError` for an invalid amount, method or model.
+
+    Example:
+        >>> import torch, wmgp
+        >>> model = torch.nn.Linear(10, 2)
+        >>> masks = wmgp.prune(model, 0.5)
+        >>> bool((model.weight[~masks["weight"]] == 0).all())
+        True
     """
     require_module(model)
     if isinstance(amount, str):
@@ -76,10 +100,18 @@ def prune(
 
 
 def to_torch_prune(model: "nn.Module", masks: Masks) -> None:
-    """Hand the masks over to `torch.nn.utils.prune`, whose hooks then hold the zeros while the module is trained.
+    """Prune a module by `torch.nn.utils.prune`, whose hooks keep the zeros during fine-tuning.
 
-    Raises `InputError` where they would not, before anything is changed: for a parameter that two modules share, and
-    for those of `nn.MultiheadAttention`. Use `apply_masks` there.
+    Raises `InputError`, before any change, for parameters where these hooks fail: parameters that two modules share and
+    parameters of `nn.MultiheadAttention`. Use `wmgp.apply_masks` for them.
+
+    Example:
+        >>> import torch, wmgp
+        >>> from wmgp.pruning import to_torch_prune
+        >>> model = torch.nn.Linear(10, 2)
+        >>> to_torch_prune(model, wmgp.global_masks(model, amount=0.5))
+        >>> [name for name, _ in model.named_buffers()]
+        ['weight_mask', 'bias_mask']
     """
     parameters = match_parameters(model, masks)
     require_hookable(model, {name: parameters[name] for name in masks})
@@ -89,7 +121,7 @@ def to_torch_prune(model: "nn.Module", masks: Masks) -> None:
 
 
 def require_module(model: Any) -> None:
-    """Raise `InputError` for what is no module: a state dict or a file, say, which are not pruned in place."""
+    """Raise `InputError` if the model is not a module: state dicts and files are not pruned in place."""
     if not hasattr(model, "named_parameters"):
         raise InputError(
             f"model {source_name(model)}: expected a torch.nn.Module; global_masks takes mappings and files too, "
@@ -98,7 +130,7 @@ def require_module(model: Any) -> None:
 
 
 def match_parameters(model: "nn.Module", masks: Mapping[str, Any]) -> "dict[str, nn.Parameter]":
-    """The model's parameters by name, once every mask is known to fit; a pruned weight's is its NAME_orig."""
+    """The model's parameters by name (NAME_orig if torch pruned NAME). `InputError` for a mask that does not fit."""
     require_module(model)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     pruned = {name.removesuffix("_orig"): p for name, p in parameters.items() if name.endswith("_orig")}
@@ -118,21 +150,19 @@ def match_parameters(model: "nn.Module", masks: Mapping[str, Any]) -> "dict[str,
 
 
 def require_hookable(model: "nn.Module", parameters: "Mapping[str, nn.Parameter]") -> None:
-    """Raise `InputError` where one of the parameters is held by two modules, or belongs to nn.MultiheadAttention.
+    """Raise `InputError` for a parameter that two modules share or that belongs to nn.MultiheadAttention.
 
-    A hook sets a weight anew when its own module is called. It leaves another module's copy as it was, and attention
-    reads its projections without calling them.
+    A hook masks the weight when its own module is called. It does not mask another module's reference to the weight,
+    and attention reads the weights of its projections without calling them.
     """
-    holders: dict[int, list[str]] = defaultdict(list)
-    for where, module in model.named_modules():  # a module of several names comes once
-        for name, p in module.named_parameters(where, recurse=False, remove_duplicate=False):
-            holders[id(p)].append(name)
+    names: dict[int, list[str]] = defaultdict(list)
+    for prefix, module in model.named_modules():  # yields a module once, even if it has several names
+        for name, p in module.named_parameters(prefix, recurse=False, remove_duplicate=False):
+            names[id(p)].append(name)
     attention = {id(p) for m in model.modules() if isinstance(m, torch.nn.MultiheadAttention) for p in m.parameters()}
     for name, p in parameters.items():
-        if len(holders[id(p)]) > 1:
-            named = " and ".join(holders[id(p)])
-            raise InputError(
-                f"{name}: is both {named}, and torch's hooks hold the zeros of one of them; {USE_APPLY_MASKS}"
-            )
+        if len(names[id(p)]) > 1:
+            shared = " and ".join(names[id(p)])
+            raise InputError(f"{name}: is both {shared}, and torch's hooks mask only one of them; {USE_APPLY_MASKS}")
         if id(p) in attention:
             raise InputError(f"{name}: torch's hooks do not work in nn.MultiheadAttention; {USE_APPLY_MASKS}")

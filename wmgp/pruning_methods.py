@@ -1,6 +1,6 @@
-"""Pruning methods: which weights of the pool to keep, as flat masks, one tensor at a time.
+"""Pruning methods: functions from the prunable parameters, an amount and a random generator to flat masks.
 
-A method is a function from the prunable parameters, an amount and a random generator to masks.
+Masks are computed tensor by tensor, because the masks of a large checkpoint do not fit in memory together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +14,13 @@ from .errors import InputError
 from .parameters import Parameter
 from .pareto import check_amount, n_to_prune
 
-RANDOM_LIMIT = 10**9  # values: numpy draws the share of each tensor exactly up to here
+RANDOM_LIMIT = 10**9  # prunable values; numpy's hypergeometric distribution has this limit
 
-
-FlatMasks = Iterator[tuple[str, Bool[np.ndarray, " n"]]]
+FlatMasks = Iterator[tuple[str, Bool[np.ndarray, " n"]]]  # (name, mask of the flattened tensor), True = kept
 
 
 def l1(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> FlatMasks:
-    """Global L1: the smallest magnitudes of the whole pool go; equal ones in the order of the tensors."""
+    """Global L1: prune the smallest magnitudes of the whole pool; ties in the order of the tensors."""
     n_pruned, measurement = int(n_to_prune(amount, sum(p.n for p in pool))), measure(pool)
     levels = measurement.levels(np.array([n_pruned]))
     threshold, ties = levels.threshold(np.array([n_pruned]))[0], levels.ties_pruned(n_pruned)
@@ -31,9 +30,9 @@ def l1(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> Fl
 
 
 def l1_normalized(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> FlatMasks:
-    """Global L1 of magnitudes divided by the L2 norm of their tensor, so that no tensor goes for its scale alone.
+    """Global L1 of magnitudes divided by their tensor's L2 norm, which removes the tensor's scale.
 
-    The normalisation of scores per layer is that of Molchanov et al. 2017 (arXiv:1611.06440, section 2.2).
+    Molchanov et al. 2017 normalise scores per layer in the same way (arXiv:1611.06440, section 2.2).
     """
 
     def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -44,24 +43,25 @@ def l1_normalized(pool: Sequence[Parameter], amount: float, rng: np.random.Gener
 
 
 def lamp(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> FlatMasks:
-    """Layer-adaptive magnitudes: each square over the sum of those of its tensor that are not smaller, globally.
+    """Layer-adaptive magnitude pruning: prune the lowest LAMP scores of the whole pool.
 
-    score(u) = w[u]^2 / sum of w[v]^2 over v >= u, magnitudes in ascending order (Lee et al. 2021, arXiv:2010.07611,
-    equation 6). The largest of every tensor scores 1, so no tensor loses everything before all are down to one value.
+    score(u) = w[u]^2 / sum of w[v]^2 over v >= u, with each tensor's magnitudes in ascending order (Lee et al. 2021,
+    arXiv:2010.07611, equation 6). The largest magnitude of every tensor scores 1: no tensor is pruned completely until
+    all tensors have one value left.
     """
 
     def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         order, square = np.argsort(magnitude, kind="stable"), _divide_by_largest(magnitude) ** 2
-        not_smaller = np.cumsum(square[order][::-1])[::-1]
+        tail_sum = np.cumsum(square[order][::-1])[::-1]
         scores = np.empty_like(square)
-        scores[order] = square[order] / np.where(not_smaller > 0, not_smaller, 1)
+        scores[order] = square[order] / np.where(tail_sum > 0, tail_sum, 1)
         return scores
 
     return _prune_lowest_scores(pool, amount, score)
 
 
 def l1_local(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> FlatMasks:
-    """Per-tensor L1: the smallest magnitudes of each tensor go, round(amount * n) of its n values."""
+    """Local L1: prune the smallest round(amount * n) of the n magnitudes of each tensor."""
     for p in pool:
         kept = np.ones(p.n, dtype=bool)
         kept[np.argsort(_magnitudes(p), kind="stable")[: int(n_to_prune(amount, p.n))]] = False
@@ -69,16 +69,16 @@ def l1_local(pool: Sequence[Parameter], amount: float, rng: np.random.Generator)
 
 
 def random(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> FlatMasks:
-    """Random: every choice of round(amount * n) of the pool's n values is equally likely."""
-    left = sum(p.n for p in pool)
-    if left >= RANDOM_LIMIT:
-        raise InputError(f"method random: expected fewer than {RANDOM_LIMIT:,} prunable values, found {left:,}")
-    n_pruned = int(n_to_prune(amount, left))
+    """Random: prune round(amount * n) of the pool's n values, every choice with equal probability."""
+    n_remaining = sum(p.n for p in pool)
+    if n_remaining >= RANDOM_LIMIT:
+        raise InputError(f"method random: expected fewer than {RANDOM_LIMIT:,} prunable values, found {n_remaining:,}")
+    n_pruned = int(n_to_prune(amount, n_remaining))
     for p in pool:
-        here = int(rng.hypergeometric(n_pruned, left - n_pruned, p.n)) if p.n else 0
-        left, n_pruned = left - p.n, n_pruned - here
+        n_in_tensor = int(rng.hypergeometric(n_pruned, n_remaining - n_pruned, p.n)) if p.n else 0
+        n_remaining, n_pruned = n_remaining - p.n, n_pruned - n_in_tensor
         kept = np.ones(p.n, dtype=bool)
-        kept[rng.choice(p.n, here, replace=False, shuffle=False)] = False
+        kept[rng.choice(p.n, n_in_tensor, replace=False, shuffle=False)] = False
         yield p.name, kept
 
 
@@ -92,7 +92,7 @@ METHODS: dict[str, Callable[[Sequence[Parameter], float, np.random.Generator], F
 
 
 def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1", generator: Any = None) -> FlatMasks:
-    """The masks of the prunable parameters, flat and one at a time, for what does not fit in memory at once."""
+    """The flat masks of the prunable parameters, computed one tensor at a time."""
     if method not in METHODS:
         raise InputError(f"method {method!r}: expected one of {', '.join(METHODS)}")
     pool = [p for p in parameters if p.prunable]
@@ -104,16 +104,16 @@ def iter_masks(parameters: Sequence[Parameter], amount: float, method: str = "l1
 def _prune_lowest_scores(
     pool: Sequence[Parameter], amount: float, score: Callable[[np.ndarray], np.ndarray]
 ) -> FlatMasks:
-    """Prune the lowest scores (float64, of a tensor's magnitudes) of the whole pool, all held in memory at once."""
+    """Prune the lowest scores of the whole pool; `score` maps a tensor's magnitudes to float64 scores."""
     scores = [(p.name, score(_magnitudes(p))) for p in pool]
-    every = np.concatenate([values for _, values in scores])
-    n_pruned = int(n_to_prune(amount, every.size))
-    threshold = np.partition(every, n_pruned - 1)[n_pruned - 1] if n_pruned else -np.inf
-    return _prune_below(iter(scores), threshold, n_pruned - int((every < threshold).sum()))
+    pooled = np.concatenate([values for _, values in scores])
+    n_pruned = int(n_to_prune(amount, pooled.size))
+    threshold = np.partition(pooled, n_pruned - 1)[n_pruned - 1] if n_pruned else -np.inf
+    return _prune_below(iter(scores), threshold, n_pruned - int((pooled < threshold).sum()))
 
 
 def _prune_below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np.floating, ties: int) -> FlatMasks:
-    """Prune what scores below the threshold, and the first `ties` of those that equal it."""
+    """Prune the scores below the threshold, and the first `ties` of the scores equal to it."""
     for name, score in scores:
         equal = np.flatnonzero(score == threshold)[:ties]
         ties -= equal.size
@@ -123,10 +123,10 @@ def _prune_below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np
 
 
 def _prune_below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floating, ties: int) -> FlatMasks:
-    """The same of magnitudes that are float32 values, a block at a time: no tensor is in memory but for its mask."""
+    """`_prune_below` for float32 magnitudes, in blocks: only a tensor's mask is in memory as a whole."""
     from ._histogram.kernels import keep
 
-    bits = np.float32(np.nan_to_num(threshold)).view(np.uint32)  # there is no threshold where nothing is pruned
+    bits = np.float32(np.nan_to_num(threshold)).view(np.uint32)  # nan if nothing is pruned
     for p in pool:
         kept = np.empty(p.n, dtype=bool)
         for start in range(0, p.n, CHUNK):
@@ -137,7 +137,7 @@ def _prune_below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floa
 
 
 def _divide_by_largest(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Magnitudes over the largest of them, in float64, so that squares of tiny ones do not vanish; zeros stay zero."""
+    """Magnitudes relative to the largest, in float64: squares of tiny magnitudes do not underflow. Zeros stay zero."""
     largest = magnitude.max(initial=0)
     return magnitude / (np.float64(largest) if largest > 0 else 1.0)
 
@@ -151,14 +151,14 @@ def _to_cpu_array(block: Any) -> Float[np.ndarray, " n"]:
 
 
 def _numpy_generator(generator: Any) -> np.random.Generator:
-    if hasattr(generator, "get_state") and hasattr(generator, "initial_seed"):  # torch's
+    if hasattr(generator, "get_state") and hasattr(generator, "initial_seed"):  # a torch.Generator
         import torch
 
-        where = generator.device
-        return np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=where)))
+        seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+        return np.random.default_rng(int(seed))
     try:
         return np.random.default_rng(generator)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"generator {generator!r}: expected a torch or numpy Generator, or a seed: a whole number from 0"
+            f"generator {generator!r}: expected a torch or numpy Generator, or a seed: an integer from 0"
         ) from error

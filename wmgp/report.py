@@ -1,4 +1,4 @@
-"""An Analysis for people: as text, as HTML in a notebook, and as rich tables in a terminal."""
+"""The report of an `Analysis`: as plain text, as HTML for notebooks, and as rich tables for terminals."""
 
 import html as markup
 import json
@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .closed_forms import smallest_optimum
 from .errors import printable
+from .pareto import CAREFUL_COSINE
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -16,48 +18,39 @@ if TYPE_CHECKING:
     from .analysis import Analysis
     from .pareto import Point
 
-OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by experiments.studies.outcomes
+OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by studies/rules_compared/cost_ranges.py
+CAREFUL = f"cosine {CAREFUL_COSINE}"
 HEADINGS = ("", "amount", "cosine", "threshold", "pruned")
 TENSOR_HEADINGS = ("tensor", "shape", "dtype", "values", "kurtosis", "energy", "at optimal", "at safe")
-OPTIONAL_HEADINGS = ("energy", "dtype", "kurtosis", "shape")
-
-
-def floor() -> float:
-    """The utopia rule's smallest possible answer: 1 - x^2 with 2x^3 + x - 1 = 0, for any weights at all.
-
-    Losing the share p of the smallest weights loses at most the share p of the energy, so the cosine is never below
-    sqrt(1 - p); on that curve, x = sqrt(1 - p), the point nearest to utopia solves the cubic (here by Cardano).
-    """
-    root = math.sqrt(1 / 16 + 1 / 216)
-    x = math.cbrt(1 / 4 + root) + math.cbrt(1 / 4 - root)
-    return 1 - x**2
+OPTIONAL_HEADINGS = ("energy", "dtype", "kurtosis", "shape")  # a narrow terminal leaves them out, in this order
 
 
 def notes() -> tuple[str, ...]:
-    """What a reader must know to use the answer: what it is not, what came of it, and what to do."""
-    said = json.loads(OUTCOMES.read_text(encoding="utf-8"))
-    tuned, untuned, kinds = (said["networks"][name] for name in ("tuned", "untuned", "architectures"))
+    """The limits of the optimal amount, the accuracy that other networks lost, and advice, in lines of text."""
+    outcomes = json.loads(OUTCOMES.read_text(encoding="utf-8"))
+    tuned, untuned, architectures = (outcomes["networks"][name] for name in ("tuned", "untuned", "architectures"))
+    floor = smallest_optimum().amount
     lost = [
         f"{line} {_format_range(ends['tuned'])} ({_format_range(ends['untuned'])})"
-        for line, ends in said["lost"].items()
+        for line, ends in outcomes["lost"].items()
     ]
     return (
         "Zeros scattered over a network make it neither faster nor smaller by themselves.",
-        f"The optimal amount is never below {floor():.3f} (to the grid's step), whatever the weights, trained or not.",
-        f"Points of accuracy lost by up to {tuned} networks ({kinds} architectures) pruned so and trained for an epoch "
-        f"({untuned} before that):",
+        f"The optimal amount is never below {floor:.3f} (to the grid's step), whatever the weights, trained or not.",
+        "Accuracy lost after one epoch of fine-tuning (in brackets: before it), in points, "
+        f"up to {tuned} ({untuned}) networks, {architectures} architectures:",
         f"  {', '.join(lost[:2])},",
         f"  {', '.join(lost[2:])}.",
-        "Begin at the smaller of safe and cosine 0.99, measure, and go up, to optimal at most, while accuracy holds.",
+        f"Begin at the smaller of safe and {CAREFUL}, measure, and go up, to optimal at most, while accuracy holds.",
     )
 
 
-def _format_range(ends: Sequence[float]) -> str:
-    return f"{ends[0]:.1f} to {ends[1]:.1f}"
+def _format_range(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.1f} to {bounds[1]:.1f}"
 
 
 def text(analysis: "Analysis") -> str:
-    """A summary of some fifteen aligned lines."""
+    """The report as about 15 aligned lines."""
     facts = _align(_facts(analysis), "<><")
     points = _align([HEADINGS, *_point_rows(analysis)], "<>>>>")
     warnings = [f"warning: {warning}" for warning in _short_warnings(analysis)]
@@ -65,7 +58,7 @@ def text(analysis: "Analysis") -> str:
 
 
 def html(analysis: "Analysis") -> str:
-    """The same as two small tables; they set no colour, so they read in light and in dark."""
+    """The report as HTML without colours, for light and dark themes."""
     facts = _html_table(_facts(analysis), "<><")
     points = _html_table([HEADINGS, *_point_rows(analysis)], "<>>>>")
     lines = [f"Warning: {warning}" for warning in _short_warnings(analysis)] + list(notes())
@@ -80,7 +73,7 @@ def html(analysis: "Analysis") -> str:
 
 
 def summary(analysis: "Analysis") -> "Group":
-    """The same for a terminal, as a rich renderable."""
+    """The report for a terminal, as a rich renderable."""
     from rich.console import Group
     from rich.text import Text
 
@@ -92,32 +85,32 @@ def summary(analysis: "Analysis") -> "Group":
 
 
 def tensors(analysis: "Analysis", width: int) -> "Group":
-    """One row a tensor, as a rich table; pruned at optimal and at safe: shares of its values, in [0, 1].
+    """The tensor table for a terminal, one row per tensor; pruned at optimal and at safe are shares in [0, 1].
 
-    Where a line has more than `width` characters, the columns in `LEAST_NEEDED` go one by one, which a line below says.
+    Columns in `OPTIONAL_HEADINGS` are left out until lines have at most `width` characters; a note names them.
     """
     from rich.console import Group
     from rich.text import Text
 
     columns = dict(zip(TENSOR_HEADINGS, zip(TENSOR_HEADINGS, *_tensor_rows(analysis), strict=True), strict=True))
-    sides, gone = dict(zip(TENSOR_HEADINGS, "<<<>>>>>", strict=True)), []
+    alignments, omitted = dict(zip(TENSOR_HEADINGS, "<<<>>>>>", strict=True)), []
     for heading in OPTIONAL_HEADINGS:
         if sum(max(map(len, column)) + 2 for column in columns.values()) > width:
             del columns[heading]
-            gone.append(heading)
+            omitted.append(heading)
     rows = list(zip(*columns.values(), strict=True))
-    table = _rich_table(rows[1:], "".join(sides[heading] for heading in columns), rows[0])
-    said = f"Too narrow here for {', '.join(gone)}; in a file or a pipe they are there."
-    return Group(table, *([Text(said, style="dim")] if gone else []))
+    table = _rich_table(rows[1:], "".join(alignments[heading] for heading in columns), rows[0])
+    note = f"Too narrow here for {', '.join(omitted)}; a file or a pipe shows them."
+    return Group(table, *([Text(note, style="dim")] if omitted else []))
 
 
 def tensors_text(analysis: "Analysis") -> str:
-    """One row a tensor, as aligned lines."""
+    """The tensor table as aligned lines, one per tensor."""
     return "\n".join(_align([TENSOR_HEADINGS, *_tensor_rows(analysis)], "<<<>>>>>"))
 
 
 def _facts(analysis: "Analysis") -> list[tuple[str, str, str]]:
-    """Label, value and remark."""
+    """Rows of label, value and remark."""
     return [
         ("parameters", f"{analysis.n_parameters:,}", ""),
         ("prunable", f"{analysis.n_prunable:,}", f"pool {printable(analysis.pool)}"),
@@ -127,11 +120,11 @@ def _facts(analysis: "Analysis") -> list[tuple[str, str, str]]:
 
 
 def _point_rows(analysis: "Analysis") -> list[tuple[str, ...]]:
-    """The recommended prunes, a row each in the order of HEADINGS."""
+    """The recommended prunes, one row each, in the order of `HEADINGS`."""
     return [
         _point_row("optimal", analysis.optimal),
         _point_row("safe", analysis.safe),
-        _point_row("cosine 0.99", analysis.at_cosine(0.99)),
+        _point_row(CAREFUL, analysis.at_cosine(CAREFUL_COSINE)),
     ]
 
 
@@ -151,15 +144,16 @@ def _tensor_rows(analysis: "Analysis") -> Iterator[tuple[str, ...]]:
 
 
 def _short_warnings(analysis: "Analysis") -> list[str]:
-    """The warnings, long lists of names cut short; analysis.warnings has them whole."""
-    listed = [printable(warning).split(", ") for warning in analysis.warnings]
+    """The warnings with at most 3 names each; `analysis.warnings` has all names."""
+    names_of_warnings = [printable(warning).split(", ") for warning in analysis.warnings]
     return [
-        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more" for names in listed
+        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+        for names in names_of_warnings
     ]
 
 
 def format_number(value: float | None, form: str) -> str:
-    """The value in a format; a dash where it is undefined."""
+    """The formatted value; a dash if undefined."""
     return "-" if value is None or math.isnan(value) else format(value, form)
 
 
@@ -168,10 +162,12 @@ def _format_share(count: int | None, n: int) -> str:
 
 
 def _align(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
-    """The rows as lines, each column as wide as its widest cell."""
+    """The rows as lines, with columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, alignments, widths, strict=True)).rstrip()
+        "  ".join(
+            f"{cell:{alignment}{width}}" for cell, alignment, width in zip(row, alignments, widths, strict=True)
+        ).rstrip()
         for row in rows
     ]
 

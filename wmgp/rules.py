@@ -1,8 +1,8 @@
-"""How much to prune, by rules that look at nothing but the weights: the paper's two, and others beside them.
+"""Rules that choose the amount from the weights alone: the paper's two rules and others for comparison.
 
-Three of them are one family. With scores |w|^s the effective number of weights is (sum of scores)^2 / (sum of their
-squares), the inverse Simpson index; a rule keeps so many and prunes the rest. s = 1/2 is the bound of the PQ index with
-p = 1/2 and q = 1, s = 1 is Effective Model Pruning, and s = 2 is what kurtosis about zero says.
+Three rules form a family: they keep the effective number of weights, (sum of scores)^2 / (sum of squared scores), the
+inverse Simpson index of the scores |w|^s. s = 1/2 gives the bound of the PQ index with p = 1/2 and q = 1; s = 1 gives
+Effective Model Pruning; s = 2 gives n / kurtosis about zero.
 """
 
 from collections.abc import Callable
@@ -17,28 +17,28 @@ from .pareto import CAREFUL_COSINE, Front, largest_amount
 if TYPE_CHECKING:
     from .analysis import Analysis
 
-CONSTANT_AMOUNT = 0.8  # what anybody might say without looking
-ROUNDING_TOLERANCE = 1e-9  # of a number of weights: n equal ones count as n
-SAP_LIMIT = 0.9  # of a single step of Sparsity-informed Adaptive Pruning (its beta)
+CONSTANT_AMOUNT = 0.8  # the baseline: ignores the weights
+ROUNDING_TOLERANCE = 1e-9  # added before floor: n equal weights must count as n despite rounding
+SAP_LIMIT = 0.9  # beta of Sparsity-informed Adaptive Pruning: the largest amount of a single step
 
 
 @dataclass(frozen=True)
 class RuleInput:
-    """What a rule may look at: the pool's magnitudes, the front on its grid, the safe amount (None where undefined)."""
+    """Input of a rule: the pool's magnitudes, the front on its grid, the safe amount (None if undefined)."""
 
     magnitudes: Magnitudes
     front: Front
     safe: float | None
-    unprunable_energy: float = 0.0
+    unprunable_energy: float = 0.0  # sum of squares outside the pool
 
 
 def utopia(inputs: RuleInput) -> float:
-    """The amount of the front's point nearest to amount 1 and cosine 1 (Mason-Williams & Dahlqvist 2024, Figure 7)."""
+    """The amount of the front's point nearest to amount 1, cosine 1 (Mason-Williams & Dahlqvist 2024, Figure 7)."""
     return inputs.front.optimal.amount
 
 
 def safe(inputs: RuleInput) -> float:
-    """The optimal amount over the logarithm of the kurtosis of kurtoses (their notebook), where that is defined."""
+    """The optimal amount over the logarithm of the kurtosis of kurtoses (the authors' notebook)."""
     return float("nan") if inputs.safe is None else inputs.safe
 
 
@@ -53,7 +53,7 @@ def effective_pruning(inputs: RuleInput) -> float:
 
 
 def effective_energy(inputs: RuleInput) -> float:
-    """Keep ⌊N_eff⌋ of the scores w²: the share 1 / K of the weights, K their kurtosis about zero (here)."""
+    """Keep ⌊N_eff⌋ of the scores w²: the share 1 / K of the weights, K their kurtosis about zero (this project)."""
     return _amount_keeping(effective_number(inputs.magnitudes, 2), inputs.magnitudes.n)
 
 
@@ -69,35 +69,35 @@ def pq_index(inputs: RuleInput) -> float:
 
 
 def knee(inputs: RuleInput) -> float:
-    """The front's point farthest from the chord between its ends (Satopaa et al. 2011, 10.1109/ICDCSW.2011.20)."""
+    """The front's point farthest from the line between its ends (Satopaa et al. 2011, 10.1109/ICDCSW.2011.20)."""
     return float(inputs.front.amount[np.argmax(inputs.front.amount + inputs.front.cosine)])
 
 
 def otsu(inputs: RuleInput) -> float:
-    """Prune below the threshold that parts the magnitudes best (Otsu 1979, 10.1109/TSMC.1979.4310076).
+    """Prune below the threshold that best splits magnitudes into two classes (Otsu 1979, 10.1109/TSMC.1979.4310076).
 
-    That is the one with the largest variance between what lies below it and what lies above.
+    The threshold maximizes the between-class variance of the magnitudes below and above it.
     """
     levels = inputs.magnitudes
     value = level_rms(levels)
     share, mass = levels.below[1:-1] / levels.n, np.cumsum(levels.count * value)[:-1] / levels.n
-    apart = np.diff(value) > 0  # equal values are not parted
-    if not apart.any():
+    separable = np.diff(value) > 0  # no threshold lies between equal values
+    if not separable.any():
         return 0.0
-    whole = float((levels.count * value).sum()) / levels.n
-    between = (whole * share - mass) ** 2 / (share * (1 - share))
-    return float(share[apart][np.argmax(between[apart])])
+    mean = float((levels.count * value).sum()) / levels.n
+    between_class_variance = (mean * share - mass) ** 2 / (share * (1 - share))
+    return float(share[separable][np.argmax(between_class_variance[separable])])
 
 
 def constant(inputs: RuleInput) -> float:
-    """80 percent, whatever the weights: what a rule has to beat."""
+    """Always 80 percent: the baseline that a rule has to beat."""
     return CONSTANT_AMOUNT
 
 
 RULES: dict[str, Callable[[RuleInput], float]] = {
     "utopia": utopia,
     "safe": safe,
-    "cosine 0.99": advised_cosine,
+    f"cosine {CAREFUL_COSINE}": advised_cosine,
     "effective pruning": effective_pruning,
     "PQ index": pq_index,
     "effective energy": effective_energy,
@@ -108,16 +108,24 @@ RULES: dict[str, Callable[[RuleInput], float]] = {
 
 
 def recommendations(analysis: "Analysis") -> dict[str, float]:
-    """The amount in [0, 1] that each of `RULES` would prune, by the rule's name; nan where it is undefined."""
+    """Map the name of each rule in `RULES` to its amount in [0, 1]; nan if undefined.
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> from wmgp.rules import recommendations
+        >>> amounts = recommendations(wmgp.analyze({"a.weight": np.array([3.0, 1.0, 0.0, 0.0])}))
+        >>> amounts["effective pruning"], amounts["PQ index"], amounts["constant"]
+        (0.75, 0.5, 0.8)
+    """
     safe = analysis.safe.amount if analysis.safe else None
     inputs = RuleInput(analysis.magnitudes, analysis.front, safe, analysis.unprunable_energy)
     return {name: rule(inputs) for name, rule in RULES.items()}
 
 
 def effective_number(levels: Magnitudes, power: float) -> float:
-    """(sum s)^2 / (sum s^2) of the scores s = |w|^power, at most n: n for equal magnitudes, 1 where one is not zero.
+    """(sum s)^2 / (sum s^2) of the scores s = |w|^power, in [1, n]: n for equal magnitudes, 1 for one nonzero weight.
 
-    Exact to 1e-6, as a level's values are taken for their root mean square. nan where all are zero.
+    Exact to 1e-6, because each level's values are replaced by their root mean square. nan if all weights are zero.
     """
     score = level_rms(levels) ** power
     total = float((levels.count * score**2).sum())
@@ -125,10 +133,10 @@ def effective_number(levels: Magnitudes, power: float) -> float:
 
 
 def level_rms(levels: Magnitudes) -> np.ndarray:
-    """One magnitude for each level, its root mean square: levels are narrower than a thousandth of their values."""
+    """The root mean square of each level's magnitudes; a level is narrower than a thousandth of its values."""
     return np.sqrt(levels.energy / levels.count)
 
 
 def _amount_keeping(number: float, n: int) -> float:
-    """The amount that is pruned when floor(number) of n are kept."""
+    """The amount that keeps floor(number) of n weights."""
     return 1 - float(np.floor(number + ROUNDING_TOLERANCE)) / n

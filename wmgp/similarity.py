@@ -1,4 +1,4 @@
-"""How alike two networks are: cosine of their parameters, and agreement of what they compute."""
+"""Similarity of two networks: the cosine of their parameters, and metrics of their outputs."""
 
 from typing import Any
 
@@ -12,20 +12,26 @@ from .parameters import Parameter, collect, source_name
 
 
 def cosine_similarity(a: Any, b: Any) -> float:
-    """Cosine similarity in [-1, 1] of all the parameters of two sources (see `wmgp.analyze`), matched by name.
+    """Cosine similarity in [-1, 1] of all parameters of two sources (see `wmgp.analyze`), matched by name.
 
-    Sums run in float64, tensor by tensor; nan where either is all zeros or has a NaN. Raises `InputError` naming the
-    tensor where the two do not have the same names and shapes.
+    Sums run in float64. The result is nan if a source is all zeros or has a NaN. Raises `InputError` naming the
+    tensor if the sources differ in names or shapes.
+
+    Example:
+        >>> import numpy as np, wmgp
+        >>> parent, pruned = {"a.weight": np.array([3.0, -4.0])}, {"a.weight": np.array([0.0, -4.0])}
+        >>> wmgp.cosine_similarity(parent, pruned)
+        0.8
     """
     left = {p.name: p for p in collect(a, "all")}
     right = {p.name: p for p in collect(b, "all")}
     for name in left.keys() ^ right.keys():
-        missing = source_name(b) if name in left else source_name(a)
-        raise InputError(f"{name}: {missing} has no such parameter, expected the same names in both")
+        source = source_name(b) if name in left else source_name(a)
+        raise InputError(f"{name}: {source} has no such parameter, expected the same names in both")
     dots = np.zeros(3)
     for name, p in left.items():
         if p.shape != right[name].shape:
-            raise InputError(f"{name}: expected one shape in both, found {p.shape} and {right[name].shape}")
+            raise InputError(f"{name}: expected the same shape in both, found {p.shape} and {right[name].shape}")
         dots += _dot_products(p, right[name])
     with np.errstate(invalid="ignore"):
         return float(np.clip(dots[0] / np.sqrt(dots[1]) / np.sqrt(dots[2]), -1, 1))
@@ -43,36 +49,60 @@ def _dot_products(a: Parameter, b: Parameter) -> np.ndarray:
 
 
 def _to_float64(*blocks: Any) -> list[Any]:
-    """Blocks in float64: on the CUDA device where all lie on one, else as arrays."""
+    """Blocks in float64: as tensors on the first block's CUDA device if all are on CUDA, else as arrays."""
     if all(is_torch(block) for block in blocks):
         return [block.to(blocks[0].device).double() for block in blocks]
     return [to_float64(block.cpu().numpy() if is_torch(block) else block) for block in blocks]
 
 
 def agreement(a: Float[np.ndarray, "n classes"], b: Float[np.ndarray, "n classes"]) -> float:
-    """Share in [0, 1] of the inputs for which two networks' outputs have their largest value in the same class."""
+    """Share in [0, 1] of the inputs for which two networks predict the same class.
+
+    `a`, `b`: the networks' outputs, of shape (n, classes). Raises `InputError` for unequal or empty shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> from wmgp.similarity import agreement
+        >>> agreement(np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([[3.0, 1.0], [1.0, 0.0]]))
+        0.5
+    """
     _check_outputs(a, b)
     return float(np.mean(np.argmax(a, axis=1) == np.argmax(b, axis=1)))
 
 
 def js_divergence(a: Float[np.ndarray, "n classes"], b: Float[np.ndarray, "n classes"]) -> float:
-    """Mean over the inputs of the Jensen-Shannon divergence of the softmax of two networks' logits, in [0, ln 2] nats.
+    """Mean Jensen-Shannon divergence of two networks' predicted distributions, in [0, ln 2] nats.
 
-    The mean of the two divergences from the halfway distribution (Lin 1991, doi:10.1109/18.61115).
+    `a`, `b`: the networks' logits, of shape (n, classes). Per input, the mean of the KL divergences of both softmax
+    distributions from their average (Lin 1991, doi:10.1109/18.61115). Raises `InputError` for unequal or empty shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> from wmgp.similarity import js_divergence
+        >>> round(js_divergence(np.array([[99.0, 0.0]]), np.array([[0.0, 99.0]])), 4)  # ln 2
+        0.6931
     """
     from scipy.special import log_softmax
 
     _check_outputs(a, b)
-    p, q = (log_softmax(np.asarray(x, dtype=np.float64), axis=1) for x in (a, b))  # [n, classes], logarithms
-    halfway = np.logaddexp(p, q) - np.log(2)
-    divergence = np.exp(p) * (p - halfway) + np.exp(q) * (q - halfway)
+    p, q = (log_softmax(np.asarray(x, dtype=np.float64), axis=1) for x in (a, b))  # [n, classes], log probabilities
+    average = np.logaddexp(p, q) - np.log(2)
+    divergence = np.exp(p) * (p - average) + np.exp(q) * (q - average)
     return float(np.clip(divergence.sum(axis=1).mean() / 2, 0, np.log(2)))
 
 
 def linear_cka(a: Float[np.ndarray, "n p"], b: Float[np.ndarray, "n q"]) -> float:
-    """Linear centred kernel alignment of two networks' outputs, in [0, 1]; nan where either is the same for all inputs.
+    """Linear centred kernel alignment (CKA) of two networks' outputs, in [0, 1]; nan if outputs do not vary.
 
-    |A'B|^2 / (|A'A| |B'B|), Frobenius norms, of the outputs less their means (Kornblith et al. 2019, arXiv:1905.00414).
+    `a`, `b`: outputs for the same n inputs, of shapes (n, p) and (n, q). |A'B|^2 / (|A'A| |B'B|) with Frobenius norms
+    of the centred outputs (Kornblith et al. 2019, arXiv:1905.00414). Raises `InputError` if n differs or is 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from wmgp.similarity import linear_cka
+        >>> outputs = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
+        >>> round(linear_cka(outputs, 3 * outputs + 1), 6)
+        1.0
     """
     if len(a) != len(b) or len(a) == 0:
         raise InputError(f"outputs: expected the same inputs for both, found {len(a)} and {len(b)}")
@@ -84,4 +114,6 @@ def linear_cka(a: Float[np.ndarray, "n p"], b: Float[np.ndarray, "n q"]) -> floa
 
 def _check_outputs(a: np.ndarray, b: np.ndarray) -> None:
     if a.shape != b.shape or a.ndim != 2 or a.size == 0:
-        raise InputError(f"outputs: expected two tables of inputs by classes, found {a.shape} and {b.shape}")
+        raise InputError(
+            f"outputs: expected two arrays of the same shape (inputs, classes), found {a.shape} and {b.shape}"
+        )
