@@ -1,4 +1,4 @@
-"""The report: its promises about names, pools, undefined figures and warnings."""
+"""`analyze`: names, pools, undefined values, warnings and errors."""
 
 import json
 import math
@@ -39,14 +39,14 @@ def test_counts_and_pools(net):
         wmgp.analyze(tokens, pool="best")
 
 
-def test_attention_weights_that_the_paper_does_not_prune():
+def test_attention_projections_outside_the_pool():
     attention = nn.MultiheadAttention(8, 2)
     a = wmgp.analyze(attention)
     assert a.n_parameters - a.n_prunable == 3 * 8 * 8 + 3 * 8  # in_proj_weight and in_proj_bias
     assert a.at_amount(1).cosine > 0
 
 
-def test_module_state_dict_and_arrays_say_the_same(net):
+def test_module_state_dict_and_arrays_give_the_same_report(net):
     arrays = {name: value.numpy() for name, value in net.state_dict().items()}
     reports = [wmgp.analyze(source).to_dict() for source in (net, net.state_dict(), arrays)]
     assert [report.pop("source") for report in reports] == ["Sequential", "OrderedDict", "dict"]
@@ -68,7 +68,7 @@ def test_layouts_and_views_do_not_matter(net):
     assert wmgp.global_masks(last, 0.3)["0.weight"].equal(wmgp.global_masks(net, 0.3)["0.weight"])
 
 
-def test_byte_order_and_other_libraries_floats(rng):
+def test_byte_order_and_ml_dtypes(rng):
     values = rng.standard_normal(300).astype(np.float32)
     native, swapped = (wmgp.analyze({"w.weight": v}) for v in (values, values.astype(">f4")))
     assert swapped.to_dict() == native.to_dict()
@@ -78,7 +78,7 @@ def test_byte_order_and_other_libraries_floats(rng):
     assert wmgp.kurtosis(numpy_half) == wmgp.kurtosis(half)
 
 
-def test_json_has_the_promised_names(net):
+def test_json_has_the_documented_names(net):
     report = json.loads(wmgp.analyze(net).to_json())
     assert list(report) == [
         "source", "pool", "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses",
@@ -93,7 +93,7 @@ def test_json_has_the_promised_names(net):
     ]  # fmt: skip
 
 
-def test_the_table_of_tensors(net):
+def test_tensor_table(net):
     a = wmgp.analyze(net)
     assert a.tensors.name.tolist() == [name for name, _ in net.named_parameters()]
     rows: Any = a.tensors.itertuples()
@@ -113,7 +113,7 @@ def test_fresh_batch_norm_is_left_out_and_counted(net):
     assert any(w.startswith("the optimal amount prunes all of 1.bias") for w in a.warnings)
 
 
-def test_undefined_figures_are_none_in_json():
+def test_undefined_values_are_none_in_json():
     a = wmgp.analyze({"a.weight": np.ones(5), "b.weight": np.arange(4.0)})
     assert a.safe is None and math.isnan(a.kurtosis_of_kurtoses)
     assert any("no safe amount" in w for w in a.warnings)
@@ -123,26 +123,26 @@ def test_undefined_figures_are_none_in_json():
     assert report["tensors"][0]["kurtosis"] is None
 
 
-def test_three_alike_tensors_have_no_safe_amount(rng):
+def test_three_tensors_of_equal_kurtosis_have_no_safe_amount(rng):
     same = rng.standard_normal(50)
     a = wmgp.analyze({f"{i}.weight": same * 2.0**i for i in range(3)})
     assert a.safe is None
     assert a.warnings[0] == "no safe amount: the kurtosis of kurtoses is undefined (all kurtoses are equal)"
 
 
-def test_a_pool_of_less_than_half_is_named():
+def test_a_pool_of_less_than_half_is_a_warning():
     lstm = nn.Sequential(nn.LSTM(8, 34), nn.Linear(34, 2))  # torch calls an LSTM's weights weight_ih_l0 and the like
     a = wmgp.analyze(lstm)
     assert a.warnings[0] == (
         f'the pool weight_bias holds 70 of {a.n_parameters:,} values; --pool all (pool="all" in Python) prunes the '
         "others too"
     )
-    for pool in ("all", "weights", lambda name, tensor: name.endswith("1.bias")):  # the last is meant as it is
+    for pool in ("all", "weights", lambda name, tensor: name.endswith("1.bias")):  # a custom pool is deliberate
         assert not any("the pool" in warning for warning in wmgp.analyze(lstm, pool=pool).warnings)
 
 
 @pytest.mark.usefixtures("histogram")
-def test_what_is_zero_already_is_said():
+def test_many_zeros_are_a_warning():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(60, 50), nn.Linear(50, 40), nn.Linear(40, 30))
     assert not any("zero" in warning for warning in wmgp.analyze(net).warnings)
@@ -190,14 +190,14 @@ def test_empty_and_single_tensors(rng):
         (nn.ReLU(), "ReLU: no floating-point parameters"),
     ],
 )
-def test_bad_sources_are_one_clear_line(source, match):
+def test_invalid_sources_are_one_line_errors(source, match):
     with pytest.raises(wmgp.InputError, match=match) as error:
         wmgp.analyze(source)
     assert "\n" not in str(error.value)
 
 
 def test_counts_of_tensors_add_up_whatever_their_dtypes():
-    """Thresholds are float64's where one tensor's values are, and must not be rounded to another's."""
+    """A threshold may be a float64 value, and must not be rounded to the dtype of another tensor."""
     for seed in range(40):
         rng = np.random.default_rng(seed)
         narrow = rng.standard_normal(50).astype(np.float32)
@@ -211,22 +211,22 @@ def test_progress_reaches_the_end(rng):
     assert seen[-1] == (200_000, 200_000)
 
 
-def test_progress_is_told_by_one_thread_at_a_time(rng, monkeypatch):
+def test_progress_is_called_by_one_thread_at_a_time(rng, monkeypatch):
     monkeypatch.setattr(measurement, "CHUNK", 1 << 16)
     inside, seen = threading.Lock(), []
 
-    def tell(done, n):
-        assert inside.acquire(blocking=False)  # a bar is not made for two at once
+    def progress(done, n):
+        assert inside.acquire(blocking=False)  # progress bars are not thread-safe
         time.sleep(0.001)
         seen.append(done)
         inside.release()
 
     monkeypatch.setattr(measurement.os, "sched_getaffinity", lambda _: set(range(8)))
-    wmgp.analyze({"a.weight": rng.random(1 << 21).astype(np.float32)}, progress=tell)
+    wmgp.analyze({"a.weight": rng.random(1 << 21).astype(np.float32)}, progress=progress)
     assert seen == [(i + 1) << 16 for i in range(32)]
 
 
-def test_importing_is_cheap():
+def test_import_loads_no_slow_package():
     heavy = "torch numba pandas scipy matplotlib torchvision".split()
     code = f"import sys, wmgp; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it writes, and one line for whatever it cannot do."""
+"""The command line: its output, the files it writes, and one-line errors."""
 
 import errno
 import io
@@ -67,7 +67,7 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
 
 
 def one_error(result) -> str:
-    """The message of a refusal: exit code 2, nothing on stdout, one line on stderr."""
+    """Return the error message; assert exit code 2, an empty stdout, and one line on stderr."""
     code, out, err = result
     assert (code, out) == (2, "")
     assert err.startswith("wmgp: error: ") and err.endswith("\n") and err.count("\n") == 1 and "\x1b" not in err
@@ -90,7 +90,7 @@ def test_analyze_tensors(run, tmp_path):
 
 
 def strict(text: str) -> dict[str, Any]:
-    """The object, refusing NaN and Infinity, which JSON does not have."""
+    """Parse JSON, and reject NaN and Infinity, which JSON does not have."""
 
     def refuse(constant: str):
         raise AssertionError(f"{constant} is not JSON")
@@ -175,7 +175,7 @@ def test_help_and_version(run):
     assert run("--version") == (0, f"wmgp {wmgp.__version__}\n", "")
 
 
-def test_plot_writes_a_figure(run, tmp_path):
+def test_plot_writes_a_file(run, tmp_path):
     source = model(tmp_path)
     for name, magic in (("a.png", b"\x89PNG"), ("b.SVG", b"<?xml"), ("c.pdf", b"%PDF")):
         code, out, err = run("analyze", source, "--plot", tmp_path / name, "--json")
@@ -190,7 +190,7 @@ def test_plot_writes_a_figure(run, tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
 @pytest.mark.parametrize("amount", ["optimal", "safe", "careful", "0.7", "cosine=0.99", "0", "1"])
-def test_prune_keeps_its_promise(run, tmp_path, name, dtype, amount):
+def test_prune_writes_the_exact_amount(run, tmp_path, name, dtype, amount):
     source, out = model(tmp_path, name, dtype), tmp_path / f"out{Path(name).suffix}"
     code, text, err = run("prune", source, out, "--amount", amount)
     assert (code, err) == (0, "") and text.endswith(f"wrote {out}\n")
@@ -222,7 +222,7 @@ def test_prune_keeps_safetensors_metadata(run, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["l1_local", "l1_normalized", "lamp", "random"])
-def test_prune_by_other_methods_says_the_cosine_it_reached(run, tmp_path, method):
+def test_prune_by_other_methods_prints_the_cosine(run, tmp_path, method):
     source, out = model(tmp_path), tmp_path / "out.safetensors"
     code, text, err = run("prune", source, out, "--amount", "0.3", "--method", method)
     cosine = wmgp.cosine_similarity(load_file(source), load_file(out))
@@ -232,13 +232,13 @@ def test_prune_by_other_methods_says_the_cosine_it_reached(run, tmp_path, method
 
 
 @pytest.mark.parametrize("method", ["l1", "l1_normalized"])
-def test_a_prune_of_everything_has_cosine_zero(run, tmp_path, method):
+def test_pruning_everything_has_cosine_zero(run, tmp_path, method):
     save_file({"a.weight": torch.randn(5, 4)}, tmp_path / "x")
     code, text, err = run("prune", tmp_path / "x", tmp_path / "out", "--amount", "1", "--method", method)
     assert (code, err) == (0, "") and "cosine 0.0000" in text
 
 
-def test_the_seed_decides_the_random_prune(run, tmp_path):
+def test_seed_determines_random_pruning(run, tmp_path):
     source = model(tmp_path)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run("prune", source, tmp_path / name, "--amount", "0.5", "--method", "random", "--seed", seed)
@@ -368,7 +368,7 @@ BAD_SOURCES = {
 
 @pytest.mark.parametrize("command", ["analyze", "prune"])
 @pytest.mark.parametrize("case", BAD_SOURCES)
-def test_bad_sources(run, tmp_path, command, case):
+def test_invalid_sources(run, tmp_path, command, case):
     make, word = BAD_SOURCES[case]
     source = make(tmp_path)
     before = everything(tmp_path)
@@ -424,14 +424,14 @@ BAD_USAGE = {
 
 
 @pytest.mark.parametrize("case", BAD_USAGE)
-def test_bad_usage(run, tmp_path, case):
+def test_invalid_usage(run, tmp_path, case):
     arguments, word = BAD_USAGE[case]
     source = model(tmp_path)
     (tmp_path / "link").symlink_to(source)
     (tmp_path / "old").write_bytes(b"something dear")
     before = everything(tmp_path)
-    told = [a.replace("SOURCE", str(source)).replace("FOLDER", str(tmp_path)) for a in arguments]
-    assert word in one_error(run(*told))
+    command = [a.replace("SOURCE", str(source)).replace("FOLDER", str(tmp_path)) for a in arguments]
+    assert word in one_error(run(*command))
     assert everything(tmp_path) == before
 
 
@@ -450,7 +450,7 @@ def test_force_replaces(run, tmp_path):
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
 def test_a_full_disk(run, tmp_path, name):
-    """A limit on the size of files stands in for it: the write fails as it does on a full disk."""
+    """A limit on file sizes makes the write fail as on a full disk."""
     source = model(tmp_path, name)
     run("prune", source, tmp_path / "out", "--amount", "0.5")  # compiles what there is to compile while it can be kept
     (tmp_path / "out").unlink()
@@ -492,20 +492,20 @@ def test_hostile_names_stay_on_one_line(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [(KeyboardInterrupt(), 130, ""), (MemoryError(), 2, "wmgp: error: not enough memory\n")],
 )
-def test_interrupted_or_out_of_memory(run, tmp_path, monkeypatch, error, code, said):
+def test_interrupted_or_out_of_memory(run, tmp_path, monkeypatch, error, code, message):
     import wmgp.analysis
 
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(wmgp.analysis, "analyze", fail)
-    assert run("analyze", model(tmp_path)) == (code, "", said)
+    assert run("analyze", model(tmp_path)) == (code, "", message)
 
 
-def test_a_fault_of_ours_is_not_hidden(tmp_path, monkeypatch):
+def test_internal_errors_are_not_hidden(tmp_path, monkeypatch):
     import wmgp.analysis
 
     def fail(*_, **__):
@@ -528,7 +528,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
     assert "would run code" in one_error((run.returncode, run.stdout, run.stderr)) and not witness.exists()
 
 
-def test_a_reader_that_has_seen_enough(tmp_path):
+def test_a_reader_that_exits_early(tmp_path):
     arguments = [sys.executable, "-c", PROGRAM, "analyze", str(model(tmp_path)), "--json", "--amounts", "20000"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -546,7 +546,7 @@ def modules_after(code: str, *arguments) -> set[str]:
     return set(run.stderr.split())
 
 
-def test_what_is_not_needed_is_not_imported(tmp_path):
+def test_unneeded_packages_are_not_imported(tmp_path):
     heavy = {"torch", "numba", "pandas", "matplotlib", "scipy"}
     source = model(tmp_path)
     assert not modules_after("import wmgp") & {*heavy, "numpy", "typer"}
@@ -558,7 +558,7 @@ def test_what_is_not_needed_is_not_imported(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of peak memory")
-def test_a_gigabyte_is_analysed_in_less_memory(tmp_path):
+def test_analyzing_a_gigabyte_takes_less_memory(tmp_path):
     """1 GB of float32 in 16 tensors: under 700 MB resident at the peak, and the right answer."""
     path, size = tmp_path / "x.safetensors", 1 << 26
     tile = np.random.default_rng(0).standard_normal(1 << 18, dtype=np.float32).tobytes()
@@ -567,23 +567,23 @@ def test_a_gigabyte_is_analysed_in_less_memory(tmp_path):
         file.write(safetensors(header, b""))
         for _ in range(16 * size // len(tile)):
             file.write(tile)
-    said, peak = with_its_peak("analyze", path, "--json")
+    output, peak = output_and_peak_memory("analyze", path, "--json")
     path.unlink()
-    found = strict(said)
+    found = strict(output)
     assert found["n_parameters"] == 1 << 28 and found["optimal"]["amount"] == 0.8
     assert peak < 700e6
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of peak memory")
-def test_a_tensor_is_pruned_in_less_memory_than_it_takes(tmp_path):
-    """512 MB of float32 in a single tensor: its mask is in memory, a quarter as large, and blocks of it."""
+def test_pruning_a_tensor_takes_less_memory_than_the_tensor(tmp_path):
+    """512 MB of float32 in a single tensor: only its mask (a quarter of the size) and blocks are in memory."""
     path, out, size = tmp_path / "x.safetensors", tmp_path / "out.safetensors", 1 << 29
     ones = np.ones(1 << 20, dtype="<f4")
     with path.open("wb") as file:
         file.write(safetensors({"layer.weight": entry(0, size)}, ones.tobytes()))
         file.truncate(file.tell() + size - ones.nbytes)
-    said, peak = with_its_peak("prune", path, out, "--amount", "0.999")
-    assert "pruned 134,083,510 of 134,217,728 values" in said and out.stat().st_size == path.stat().st_size
+    output, peak = output_and_peak_memory("prune", path, out, "--amount", "0.999")
+    assert "pruned 134,083,510 of 134,217,728 values" in output and out.stat().st_size == path.stat().st_size
     kept = np.memmap(out, dtype="<f4", mode="r", offset=out.stat().st_size - size)
     assert np.count_nonzero(kept[: 1 << 20]) == round(0.001 * (1 << 27))
     path.unlink()
@@ -591,8 +591,8 @@ def test_a_tensor_is_pruned_in_less_memory_than_it_takes(tmp_path):
     assert peak < size
 
 
-def with_its_peak(*arguments: object) -> tuple[str, int]:
-    """What the command prints, and the bytes that it held at the most.
+def output_and_peak_memory(*arguments: object) -> tuple[str, int]:
+    """Return the output of a command and its peak memory in bytes.
 
     Of this program alone: ru_maxrss would begin with that of the process that started it.
     """

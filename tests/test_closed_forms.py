@@ -1,4 +1,4 @@
-"""The closed-form fronts, against tables, SciPy's distributions, numerical integrals and `analyze` itself."""
+"""The closed-form fronts, against tables, SciPy's distributions, numerical integrals and `analyze`."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_pruned_energy_is_the_integral_of_the_squared_magnitude(d):
         return float(d.magnitude(np.array([p]))[0]) ** 2
 
     for p in (0.2, 0.5, 0.9, 0.99):
-        jump = [0.95] if p > 0.95 else None  # that of the two levels
+        jump = [0.95] if p > 0.95 else None  # the jump of two_levels
         assert d.pruned_energy(np.array([p]))[0] == pytest.approx(
             integrate.quad(square, 0, p, points=jump)[0], abs=1e-9
         )
@@ -71,13 +71,13 @@ def test_pruned_energy_is_the_integral_of_the_squared_magnitude(d):
     ],
     ids=lambda x: getattr(x, "name", ""),
 )
-def test_quantiles_and_kurtosis_are_scipys(d, law):
+def test_quantiles_and_kurtosis_agree_with_scipy(d, law):
     p = np.linspace(0, 0.999, 50)
     assert d.magnitude(p) == pytest.approx(law.ppf((1 + p) / 2) / law.std(), rel=1e-9, abs=1e-12)
     assert d.kurtosis == pytest.approx(law.stats("k") + 3)
 
 
-def test_kurtosis_of_the_parts_by_hand():
+def test_kurtosis_of_mixtures_by_hand():
     # a tenth of the weights twice as wide: mean square 0.9 + 0.4 = 1.3, mean fourth power 3 (0.9 + 1.6) = 7.5
     assert cf.normal_mixture(0.1, 2).kurtosis == pytest.approx(7.5 / 1.3**2)
     # a fifth of the weights three times as large: mean square 0.8 + 1.8 = 2.6, mean fourth power 0.8 + 16.2 = 17
@@ -85,7 +85,7 @@ def test_kurtosis_of_the_parts_by_hand():
     assert cf.two_levels(0.2, 3).pruned_energy(np.array([0.8, 0.9])) == pytest.approx([0.8 / 2.6, 1.7 / 2.6])
 
 
-def test_families_meet():
+def test_special_cases_of_the_families():
     p = np.linspace(0, 0.999, 200)
     for one, other in (
         (cf.generalised_normal(1), cf.laplace()),
@@ -107,7 +107,7 @@ def test_analyze_finds_the_same_front(d):
 
 @each
 @pytest.mark.parametrize("cosine", [0.3, 0.9, 0.99, 0.9999])
-def test_amount_at_is_the_inverse_of_the_front(d, cosine):
+def test_amount_at_inverts_the_front(d, cosine):
     assert d.cosine(d.amount_at(cosine)) == pytest.approx(cosine, abs=1e-9)
 
 
@@ -135,12 +135,12 @@ def test_smallest_optimum_solves_its_equation_and_is_attained_by_equal_magnitude
 
 
 @given(share=st.floats(1e-4, 0.999), ratio=st.floats(1, 1e3))
-def test_no_two_levels_go_below_the_floor(share, ratio):
+def test_two_levels_stay_above_the_smallest_optimum(share, ratio):
     assert cf.two_levels(share, ratio).optimal.amount >= cf.smallest_optimum().amount - 1e-9
 
 
 @given(shape=st.floats(0.3, 50), df=st.floats(2.1, 1e4))
-def test_no_family_goes_below_the_floor(shape, df):
+def test_families_stay_above_the_smallest_optimum(shape, df):
     assert cf.generalised_normal(shape).optimal.amount > cf.smallest_optimum().amount
     assert cf.student_t(df).optimal.amount > cf.smallest_optimum().amount
 
@@ -153,12 +153,12 @@ def test_student_t_has_the_higher_kurtosis_and_the_smaller_prune():
     assert t.optimal.amount < laplace.optimal.amount
 
 
-def test_a_kurtosis_that_does_not_exist_is_infinite():
+def test_undefined_kurtosis_is_infinite():
     assert cf.student_t(4).kurtosis == cf.student_t(2.5).kurtosis == np.inf
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: cf.student_t(2), "df 2: expected a finite number above 2"),
         (lambda: cf.student_t(float("inf")), "df inf"),
@@ -169,6 +169,6 @@ def test_a_kurtosis_that_does_not_exist_is_infinite():
         (lambda: cf.normal().amount_at(1.5), r"cosine 1.5: expected a value in \[0, 1\]"),
     ],
 )
-def test_wrong_arguments_are_named(make, said):
-    with pytest.raises(wmgp.InputError, match=said):
+def test_invalid_arguments_are_errors(make, message):
+    with pytest.raises(wmgp.InputError, match=message):
         make()

@@ -15,14 +15,14 @@ from wmgp.moments import Moments, kurtosis_of_tensor_kurtoses, moments
 FLOATS = st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=60)
 
 
-def test_kurtosis_worked_out_by_hand():
+def test_kurtosis_by_hand():
     # Mean 0, squares 1, 0, 1: variance 2/3, fourth moment 2/3, so (2/3) / (4/9).
     assert wmgp.kurtosis(np.array([-1.0, 0.0, 1.0])) == pytest.approx(1.5, abs=1e-15)
     assert wmgp.kurtosis([1.0, -1.0]) == pytest.approx(1.0, abs=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_kurtosis_of_a_tensor_is_scipys(dtype):
+def test_kurtosis_agrees_with_scipy(dtype):
     x = torch.randn(50, 40, generator=torch.Generator().manual_seed(1)).to(dtype)
     expected = scipy.stats.kurtosis(x.double().flatten().numpy(), fisher=False)
     assert wmgp.kurtosis(x) == pytest.approx(expected, rel=1e-12)
@@ -45,13 +45,13 @@ def test_kurtosis_is_undefined_without_variance(x):
 
 
 @pytest.mark.parametrize("x", [np.array([1 + 2j, 3, 4]), np.array(["a", "b"])])
-def test_kurtosis_is_of_real_numbers(x):
+def test_kurtosis_rejects_complex_and_text(x):
     with pytest.raises(wmgp.InputError, match=f"^kurtosis: expected real numbers, found {x.dtype}$"):
         wmgp.kurtosis(x)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_kurtosis_refuses_what_is_not_finite(bad):
+def test_kurtosis_rejects_nan_and_infinity(bad):
     with pytest.raises(wmgp.InputError, match="finite"):
         wmgp.kurtosis([1.0, bad])
 
@@ -79,7 +79,7 @@ def test_kurtosis_of_kurtoses_by_hand(rng):
     kurtoses = [scipy.stats.kurtosis(t, fisher=False) for t in tensors.values()]
     expected = scipy.stats.kurtosis(kurtoses, fisher=False)
     assert wmgp.kurtosis_of_kurtoses(tensors) == pytest.approx(expected, rel=1e-12)
-    # Constant tensors, single elements and what is not in the pool change nothing.
+    # Constant tensors, single elements and tensors outside the pool change nothing.
     more = {**tensors, "norm.weight": np.ones(8), "scale.bias": np.ones(1), "token": rng.standard_normal(50)}
     assert wmgp.kurtosis_of_kurtoses(more) == wmgp.kurtosis_of_kurtoses(tensors)
     assert wmgp.kurtosis_of_kurtoses(more, pool="all") != wmgp.kurtosis_of_kurtoses(tensors)
@@ -92,7 +92,7 @@ def test_kurtosis_of_kurtoses_is_undefined_for_two_tensors(rng):
 
 @pytest.mark.parametrize("n", [3, 5, 20])
 def test_kurtosis_of_kurtoses_is_bounded(n):
-    """One kurtosis apart from n - 1 equal ones attains n - 2 + 1/(n - 1)."""
+    """n - 1 equal kurtoses and a different one attain n - 2 + 1/(n - 1)."""
     kurtoses = np.array([10.0] + [3.0] * (n - 1))
     table = Moments(np.ones(n), np.zeros(n), np.ones(n), np.zeros(n), kurtoses)
     assert kurtosis_of_tensor_kurtoses(table) == pytest.approx(n - 2 + 1 / (n - 1), rel=1e-12)
@@ -100,7 +100,7 @@ def test_kurtosis_of_kurtoses_is_bounded(n):
 
 @pytest.mark.parametrize("centre", [0.0, -1.5, 2.25, 40.0])
 def test_powers_about_any_centre_are_the_moments_about_the_mean(rng, centre):
-    """The compiled loops centre on the mean of a block's first values only."""
+    """The compiled loops centre on the mean of a block's first values."""
     x = rng.standard_t(7, 300) + 2
     powers = [((x - centre) ** k).sum() for k in (1, 2, 3, 4)]
     found = Moments.from_powers(np.array([[x.size, centre, *powers], [0, 0, 0, 0, 0, 0]]))
@@ -113,13 +113,13 @@ def test_powers_about_any_centre_are_the_moments_about_the_mean(rng, centre):
 
 
 def test_rounding_never_makes_a_negative_variance():
-    """Sums of powers about a centre far from equal values: what is left of them may be less than nothing."""
+    """Sums of powers about a centre far from equal values can cancel to a negative number."""
     found = Moments.from_powers(np.array([[3.0, 0.1, 0.6, 0.1199, 0.024, -1.0]]))
     assert found.m2[0] == 0 and found.m4[0] == 0 and math.isnan(found.kurtosis[0])
 
 
-def test_merged_runs_keep_to_themselves(rng):
-    """Two runs of blocks, of which one block is empty: each run's moments are those of its own values."""
+def test_merged_runs_are_separate(rng):
+    """Two runs of blocks, one with an empty block: each run's moments are those of its own values."""
     blocks = [rng.standard_normal(n) + shift for n, shift in ((50, 0), (0, 0), (7, 3), (20, -5), (31, 9))]
     table = Moments(*(np.concatenate([getattr(moments(b), f) for b in blocks]) for f in Moments.__annotations__))
     found = table.merged(np.array([0, 3]))

@@ -1,4 +1,4 @@
-"""Agreement, Jensen-Shannon divergence and linear CKA of two networks' outputs, on arrays worked out by hand."""
+"""Agreement, Jensen-Shannon divergence and linear CKA of two networks' outputs, computed by hand."""
 
 import inspect
 
@@ -44,7 +44,7 @@ def test_linear_cka_by_hand():
     assert linear_cka(b, a) == pytest.approx(4 / (2 * np.sqrt(40)), rel=1e-12)
 
 
-def test_linear_cka_forgets_rotation_shift_and_scale(rng):
+def test_linear_cka_ignores_rotation_shift_and_scale(rng):
     a = rng.normal(size=(50, 4))
     rotation, _ = np.linalg.qr(rng.normal(size=(4, 4)))
     assert linear_cka(a, 3 * a @ rotation - 8) == pytest.approx(1, rel=1e-12)
@@ -56,7 +56,7 @@ def test_linear_cka_of_a_constant_is_undefined():
 
 
 @pytest.mark.parametrize("function", [agreement, js_divergence, linear_cka])
-def test_outputs_must_be_of_the_same_inputs(function):
+def test_outputs_for_different_inputs_are_errors(function):
     function = inspect.unwrap(function)  # as it is outside the tests, where nothing checks the shapes before it does
     for a, b in ((np.ones((3, 2)), np.ones((4, 2))), (np.ones((0, 2)), np.ones((0, 2)))):
         with pytest.raises(InputError, match="outputs: expected"):

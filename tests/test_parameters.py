@@ -1,4 +1,4 @@
-"""What counts as a parameter: masks and buffers, shared memory, packed weights, orders of bytes; what is refused."""
+"""Parameters of a source: masks and buffers, tied tensors, quantized weights, byte order, and invalid sources."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def names(source, **how):
     return {p.name: p.n for p in collect(source, **how)}
 
 
-def test_only_the_masks_of_torch_s_prune_belong_to_weights():
+def test_only_masks_of_torch_prune_belong_to_weights():
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     model.register_buffer("causal_mask", torch.full((5, 5), -torch.inf))
     prune.l1_unstructured(model[1], "weight", 0.5)
@@ -26,13 +26,13 @@ def test_only_the_masks_of_torch_s_prune_belong_to_weights():
     assert np.count_nonzero(next(p for p in collect(model) if p.name == "1.weight").tensor()) == 3
 
 
-def test_a_mask_of_another_shape_is_refused():
+def test_a_mask_of_another_shape_is_an_error():
     state = {"w_orig": torch.randn(10, 10), "w_mask": torch.ones(10)}
     with pytest.raises(wmgp.InputError, match=r"^w_mask: expected the shape \(10, 10\) of its weight, found \(10,\)$"):
         wmgp.analyze(state, pool="all")
 
 
-def test_what_shares_its_memory_counts_once_and_slices_of_it_do_not():
+def test_tied_tensors_count_once_and_slices_count_separately():
     base = torch.randn(4, 8)
     tied = {"a": base, "b": base.T, "c": base.view(-1), "d": base.view(2, 2, 8)}
     apart = {"a": base[:2], "b": base[:, :4], "c": base[::2]}
@@ -42,7 +42,7 @@ def test_what_shares_its_memory_counts_once_and_slices_of_it_do_not():
 
 @pytest.mark.parametrize("n", [100, 90_000])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
-def test_either_order_of_bytes_says_the_same(dtype, n, rng):
+def test_byte_order_does_not_matter(dtype, n, rng):
     x = rng.standard_normal((n, 2)).astype(f"<{dtype}")
     reports = [wmgp.analyze({"a.weight": x.astype(f"{order}{dtype}")}, pool=lambda *_: True) for order in "<>"]
     assert reports[0].to_json() == reports[1].to_json()
@@ -51,7 +51,7 @@ def test_either_order_of_bytes_says_the_same(dtype, n, rng):
 @pytest.mark.parametrize(
     "source", [{"a.weight": torch.ones(9, 9, dtype=torch.int8)}, {"a.weight": np.ones((9, 9), np.uint8)}, nn.Module()]
 )
-def test_packed_weights_in_memory_are_refused_as_in_files(source):
+def test_quantized_weights_in_memory_are_errors(source):
     if isinstance(source, nn.Module):
         source.weight = nn.Parameter(torch.ones(9, 9, dtype=torch.int8), requires_grad=False)
         source.bias = nn.Parameter(torch.ones(9))
@@ -62,32 +62,32 @@ def test_packed_weights_in_memory_are_refused_as_in_files(source):
 
 
 @pytest.mark.parametrize("normalised", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
-def test_a_spectral_norm_s_vectors_are_state(normalised):
+def test_spectral_norm_vectors_are_buffers(normalised):
     model = nn.Sequential(normalised(nn.Linear(6, 5)), nn.Linear(5, 2))
     assert names(model) == names(model.state_dict()) and sum(names(model).values()) == 35 + 12
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-def test_a_nested_tensor_is_refused_by_name():
+def test_a_nested_tensor_is_an_error_with_its_name():
     nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
     with pytest.raises(wmgp.InputError, match="^w: expected a tensor of a single shape, found a nested one$"):
         wmgp.analyze({"w": nested})
 
 
-def test_numpy_scalars_are_tensors_and_extra_states_are_none():
+def test_numpy_scalars_count_and_extra_states_do_not():
     assert names({"w": np.ones(3), "scale": np.float32(4.6), "w._extra_state": None}) == {"w": 3, "scale": 1}
 
 
 @pytest.mark.parametrize(
-    ("source", "how", "said"),
+    ("source", "how", "message"),
     [
         (nn.Linear, {}, "source Linear: expected a module, a mapping of names to tensors, or a checkpoint's path"),
         ({"state_dict": {}, "epoch": 3}, {}, "state_dict: expected a tensor, found dict; pass that itself if"),
         ({"w": np.ones(3)}, {"key": "model"}, "key 'model': expected a torch file as the source, found dict"),
     ],
 )
-def test_bad_sources_and_keys_are_one_clear_line(source, how, said):
-    with pytest.raises(wmgp.InputError, match=f"^{said}"):
+def test_invalid_sources_and_keys_are_one_line_errors(source, how, message):
+    with pytest.raises(wmgp.InputError, match=f"^{message}"):
         wmgp.analyze(source, **how)
 
 
@@ -102,10 +102,10 @@ for how in ({"pool": None}, {"pool": ["weight"]}, {"amounts": ["a"]}, {"amounts"
 """
 
 
-def test_arguments_of_another_type_are_one_clear_line():
-    """In a process of its own: here the types of arguments are checked before."""
-    said = subprocess.run([sys.executable, "-c", MISTYPED], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines() == [
+def test_arguments_of_other_types_are_one_line_errors():
+    """In a separate process, because the tests' type checks would reject the arguments first."""
+    output = subprocess.run([sys.executable, "-c", MISTYPED], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines() == [
         "pool None: expected one of weight_bias, weights, all, or a function of (name, tensor)",
         "pool ['weight']: expected one of weight_bias, weights, all, or a function of (name, tensor)",
         "amounts ['a']: expected a number of grid points, or amounts in [0, 1]",
@@ -114,8 +114,8 @@ def test_arguments_of_another_type_are_one_clear_line():
     ]
 
 
-def test_blocks_of_a_device_lie_in_a_row(monkeypatch):
-    """What the kernels of a device are given, on the CPU: they take a tensor's pointer for all of it."""
+def test_cuda_blocks_are_contiguous(monkeypatch):
+    """CUDA kernels read a tensor from its pointer on, so its block must be contiguous; tested on the CPU."""
     monkeypatch.setattr(Parameter, "on_cuda", property(lambda self: True))
     base = torch.arange(20.0)
     for values in (base[::2], base[:1].expand(10), base.reshape(4, 5).T, base.half()[::2], base.double()[::2]):

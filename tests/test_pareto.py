@@ -1,4 +1,4 @@
-"""The front, the optimum and the safe amount against closed forms and the rule's own algebra."""
+"""The front, the optimal and the safe amount, against closed forms and by hand."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_closed_forms(family, dtype):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_optimum_on_a_fine_grid(family):
+def test_optimum_on_a_fine_grid(family):
     quantile, _, (amount, cosine) = FAMILIES[family]
     a = wmgp.analyze({"w.weight": quantile(QUANTILES).astype(np.float32)}, amounts=2001)
     assert a.optimal.amount == pytest.approx(amount, abs=1 / 2000)
@@ -64,7 +64,7 @@ def test_equal_magnitudes_attain_the_floor():
     st.lists(st.floats(-100, 100, width=32), min_size=100, max_size=300).filter(any),
     st.sampled_from([np.float32, np.float64]),
 )
-def test_no_network_gets_an_answer_below_the_floor(values, dtype):
+def test_no_optimum_is_below_the_smallest_optimum(values, dtype):
     front = wmgp.pareto_front({"w.weight": np.array(values, dtype=dtype)})
     # A grid step below the continuum's floor, and half a weight more for rounding on few weights.
     assert front.optimal.amount >= FLOOR - 0.01 - 1 / len(values)
@@ -72,7 +72,7 @@ def test_no_network_gets_an_answer_below_the_floor(values, dtype):
 
 @settings(max_examples=60)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=200).filter(any), st.integers(-20, 20))
-def test_scale_changes_nothing(values, exponent):
+def test_front_does_not_depend_on_scale(values, exponent):
     values = np.array(values, dtype=np.float64)
     a, b = (wmgp.pareto_front({"w.weight": v}) for v in (values, values * 2.0**exponent))
     np.testing.assert_allclose(a.cosine, b.cosine, atol=1e-12)
@@ -85,7 +85,7 @@ def test_scale_changes_nothing(values, exponent):
     st.integers(0, 40),
     st.randoms(),
 )
-def test_l1_beats_any_mask_of_the_same_size(values, n_pruned, random):
+def test_l1_keeps_the_highest_cosine_of_all_masks_of_the_same_size(values, n_pruned, random):
     n_pruned = min(n_pruned, len(values))
     w = np.array(values, dtype=np.float64)
     kept = np.ones(w.size)
@@ -112,12 +112,12 @@ def test_rounding_is_half_to_even():
 
 
 @pytest.mark.parametrize("k2, expected", [(2.0, 1.0), (math.e, 1.0), (math.e**2, 0.5), (2.5, 1 / math.log2(2.5))])
-def test_the_modifier(k2, expected):
+def test_safe_modifier_values(k2, expected):
     assert safe_modifier(k2) == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_published_safe_amount():
-    """The reference run printed a kurtosis of kurtoses of 2.49, an optimal amount of 0.83 and a safe one of 0.6317."""
+def test_published_safe_amount():
+    """The reference run printed: kurtosis of kurtoses 2.49, optimal amount 0.83, safe amount 0.6317."""
     assert wmgp.safe_amount(0.83, 2.49) == pytest.approx(0.6317, abs=0.0015)
 
 
@@ -133,7 +133,7 @@ def test_safe_is_undefined(k2):
 
 
 @pytest.mark.parametrize("bad", [-0.01, 1.01, math.nan, math.inf, True])
-def test_amounts_out_of_range_are_refused(bad):
+def test_amounts_outside_0_and_1_are_errors(bad):
     a = wmgp.analyze({"w.weight": np.ones(10)})
     with pytest.raises(wmgp.InputError, match=r"expected a share in \[0, 1\]"):
         a.at_amount(bad)
@@ -142,20 +142,20 @@ def test_amounts_out_of_range_are_refused(bad):
 
 
 @pytest.mark.parametrize("amounts", [0, 1, -5, [], [0.5, 1.5], [math.nan]])
-def test_bad_grids_are_refused(amounts):
+def test_invalid_grids_are_errors(amounts):
     with pytest.raises(wmgp.InputError, match="amount"):
         wmgp.analyze({"w.weight": np.ones(10)}, amounts=amounts)
 
 
-def test_of_equally_near_points_the_smallest_amount():
-    """A mirrored front: 0.6 and 0.8 are equally far from utopia."""
+def test_optimal_is_the_smallest_of_equally_near_amounts():
+    """On this mirrored front, 0.6 and 0.8 are equally far from utopia."""
     amount, cosine = np.array([0.0, 0.6, 0.8, 1.0]), np.array([1.0, 0.8, 0.6, 0.0])
     n = np.array([0, 6, 8, 10])
     even = wmgp.Front(amount, cosine, amount, n, np.array([1.0, 0.5, 0.5, 1.0]))
     assert even.optimal.amount == 0.6 and even.optimal.n_pruned == 6 and len(even) == 4
 
 
-def test_the_grid_is_evenly_spaced_and_sorted():
+def test_grid_is_evenly_spaced_and_sorted():
     weights = {"w.weight": np.arange(1.0, 101.0)}
     assert wmgp.pareto_front(weights, 5).amount.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert wmgp.pareto_front(weights, 2).n_pruned.tolist() == [0, 100]
@@ -164,15 +164,15 @@ def test_the_grid_is_evenly_spaced_and_sorted():
         wmgp.pareto_front(weights, pool="weights")
 
 
-def test_the_last_threshold_where_everything_is_even():
-    """Pruned one by one: the threshold is the magnitude that went last, the cosine what the others keep."""
+def test_threshold_of_two_values():
+    """The threshold is the largest pruned magnitude; the cosine is that of the remaining values."""
     front = wmgp.pareto_front({"w.weight": np.array([3.0, -4.0])}, [0.0, 0.5, 1.0])
     assert front.cosine.tolist() == [1.0, 0.8, 0.0] and front.threshold[1:].tolist() == [3.0, 4.0]
     assert math.isnan(front.threshold[0]) and front.distance.tolist() == pytest.approx([1.0, math.hypot(0.5, 0.2), 1.0])
 
 
-def test_a_cosine_of_one_still_prunes_every_zero():
-    """Beside weights that cannot be pruned the energy to keep is a difference: not to be rounded past what is there."""
+def test_cosine_1_prunes_every_zero():
+    """With weights outside the pool, the energy to keep is a difference; rounding could exceed the pool's energy."""
     for seed in range(50):
         rng = np.random.default_rng(seed)
         weights = np.concatenate([np.zeros(50), rng.standard_normal(50)])
@@ -186,7 +186,7 @@ def test_amounts_are_any_iterable_or_a_number(amounts):
 
 
 @pytest.mark.parametrize("cosine", [-0.01, 1.01, math.nan])
-def test_no_amount_for_a_cosine_that_no_prune_has(cosine):
+def test_cosines_outside_0_and_1_are_errors(cosine):
     magnitudes = wmgp.analyze({"weight": np.ones(3, dtype=np.float32)}).magnitudes
     with pytest.raises(InputError, match=rf"cosine {cosine}: expected a value in \[0, 1\]"):
         largest_amount(magnitudes, cosine)

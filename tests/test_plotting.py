@@ -1,4 +1,4 @@
-"""The figure style and the front's figure."""
+"""The figure style, and the figure of the front."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ def legend(axes):
 
 
 def lightness(colour):
-    """CIE L*, 0 to 100: what is left of a colour in grey."""
+    """CIE L* of a colour, 0 to 100: its lightness in grey."""
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
 
 
-def test_the_first_four_colours_are_told_apart_in_grey():
+def test_the_first_four_colours_differ_in_grey():
     grey = np.sort([lightness(colour) for colour in plotting.PALETTE[:4]])
     assert np.diff(grey).min() > 15
 
@@ -53,7 +53,7 @@ def test_front_figure_without_a_safe_amount(rng):
     assert len(labels) == 4 and not any(label.startswith("safe") for label in labels)
 
 
-def test_figures_leave_no_trace_in_pyplot_or_the_settings(analysis):
+def test_figures_do_not_change_pyplot_or_the_settings(analysis):
     import matplotlib
     from matplotlib import _pylab_helpers
 
@@ -71,7 +71,7 @@ def test_the_same_figure_is_the_same_bytes(analysis, tmp_path, kind):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"first.{kind}", f"second.{kind}"]
 
 
-def test_save_refuses_an_unknown_ending_and_writes_nothing(analysis, tmp_path):
+def test_save_rejects_an_unknown_ending_and_writes_nothing(analysis, tmp_path):
     with pytest.raises(wmgp.InputError, match=r"front\.txt: expected a name that ends in \.svg"):
         plotting.save(analysis.plot(), tmp_path / "front.txt")
     assert not list(tmp_path.iterdir())
@@ -95,7 +95,7 @@ def test_intervals_draw_runs_mean_and_published():
     assert published.get_ydata()[0] == 0 and axes.lines[7].get_ydata()[0] == -1
 
 
-def test_a_notebook_shows_the_front_as_a_drawing_without_any_setting(tmp_path):
+def test_a_notebook_shows_the_front_as_svg(tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     source = "import numpy, wmgp\nwmgp.analyze({'a.weight': numpy.arange(9.0)}).plot()"
     cell = nbformat.v4.new_code_cell(source)

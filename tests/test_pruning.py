@@ -1,4 +1,4 @@
-"""Masks: exactly as many as promised, the same as torch's prune, and changing nothing but what they prune."""
+"""Masks prune the exact amount, agree with torch's pruning, and change only the pruned values."""
 
 import copy
 import subprocess
@@ -41,7 +41,7 @@ def test_masks_prune_exactly(method, amount):
 
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]), min_size=1, max_size=60), st.floats(0, 1))
-def test_ties_are_pruned_exactly_too(values, amount):
+def test_ties_are_pruned_exactly(values, amount):
     half = len(values) // 2
     source = {"a.weight": np.array(values[:half]), "b.weight": np.array(values[half:])}
     if not any(values):
@@ -56,8 +56,8 @@ def test_ties_are_pruned_exactly_too(values, amount):
 @pytest.mark.parametrize("amount", [0, 1e-4, 0.3, 0.5, 0.97, 1])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("levels", [3, 10**6])
-def test_global_l1_prunes_what_a_stable_sort_puts_first(rng, monkeypatch, histogram, levels, dtype, amount):
-    """Also where most values are equal, and where blocks end within tensors."""
+def test_global_l1_agrees_with_a_stable_sort(rng, monkeypatch, histogram, levels, dtype, amount):
+    """Also if most values are equal, and if blocks end within tensors."""
     monkeypatch.setattr("wmgp.pruning_methods.CHUNK", 1000)
     sizes = [4321, 0, 1, 2000, 999]
     drawn = (torch.tensor(rng.integers(-levels, levels + 1, n) / levels) for n in sizes)
@@ -69,7 +69,7 @@ def test_global_l1_prunes_what_a_stable_sort_puts_first(rng, monkeypatch, histog
     np.testing.assert_array_equal(kept, wanted)
 
 
-def test_masks_and_the_report_agree_per_tensor(rng):
+def test_masks_and_report_agree_per_tensor(rng):
     tensors = {f"{i}.weight": rng.integers(-20, 21, 50_000).astype(np.float32) for i in range(4)}
     a = wmgp.analyze(tensors)
     masks = wmgp.global_masks(tensors, a.optimal.amount)
@@ -78,7 +78,7 @@ def test_masks_and_the_report_agree_per_tensor(rng):
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.5, 0.83])
-def test_global_l1_is_torchs(amount):
+def test_global_l1_agrees_with_torch(amount):
     net = small_net()
     with torch.no_grad():
         net.get_parameter("1.weight").normal_()  # without ties, the masks are unique
@@ -91,7 +91,7 @@ def test_global_l1_is_torchs(amount):
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.25, 0.5, 0.83])
-def test_local_l1_is_torchs(amount):
+def test_local_l1_agrees_with_torch(amount):
     net = small_net()
     masks = wmgp.global_masks(net, amount, "l1_local", pool="weights")
     for name in ("0", "4"):
@@ -100,14 +100,14 @@ def test_local_l1_is_torchs(amount):
 
 
 def pruned_by(method, source, n):
-    """What a prune of n values takes, as {tensor: places}."""
+    """The indices that a prune of n values removes, by tensor."""
     total = sum(values.size for values in source.values())
     masks = wmgp.global_masks(source, n / total, method)
     return {name[0]: np.flatnonzero(~mask.numpy()).tolist() for name, mask in masks.items()}
 
 
-def test_lamp_by_its_definition():
-    """a: 9/9, 4/13, 1/14; b: 64/64, 36/100; by magnitude all of a would go first."""
+def test_lamp_by_hand():
+    """a: 9/9, 4/13, 1/14; b: 64/64, 36/100; by magnitude, all of a would be pruned first."""
     source = {"a.weight": np.array([3.0, -1.0, 2.0]), "b.weight": np.array([-6.0, 8.0])}
     order = [("a", 1), ("a", 2), ("b", 0)]  # 0.07, 0.31, 0.36; then the two ones, in the order of the tensors
     for n in range(6):
@@ -117,16 +117,16 @@ def test_lamp_by_its_definition():
         assert pruned_by("lamp", source, n) == {name: sorted(places) for name, places in expected.items()}
 
 
-def test_lamp_of_equal_magnitudes_counts_down():
-    """Equal magnitudes score 1/n, ..., 1/2, 1: two tensors of 4 and 2 go as 1/4, 1/3, then a tie at 1/2."""
+def test_lamp_of_equal_magnitudes():
+    """Equal magnitudes score 1/n, ..., 1/2, 1: tensors of 4 and 2 values are pruned at 1/4, 1/3, then a tie at 1/2."""
     source = {"a.weight": np.full(4, 0.1), "b.weight": np.full(2, 700.0)}
     assert [{k: len(v) for k, v in pruned_by("lamp", source, n).items()} for n in (2, 3, 4)] == [
         {"a": 2, "b": 0}, {"a": 3, "b": 0}, {"a": 3, "b": 1},
     ]  # fmt: skip
 
 
-def test_normalized_l1_by_its_definition():
-    """a over its norm 5: 0.6, 0.8; b over 13: 0.385, 0.923. By magnitude both of a would go first."""
+def test_normalized_l1_by_hand():
+    """a over its norm 5: 0.6, 0.8; b over 13: 0.385, 0.923. By magnitude, both values of a would be pruned first."""
     source = {"a.weight": np.array([3.0, 4.0]), "b.weight": np.array([5.0, 12.0])}
     assert pruned_by("l1_normalized", source, 1) == {"a": [], "b": [0]}
     assert pruned_by("l1_normalized", source, 2) == {"a": [0], "b": [0]}
@@ -136,14 +136,14 @@ def test_normalized_l1_by_its_definition():
 
 @pytest.mark.parametrize("method", ["l1_normalized", "lamp"])
 @pytest.mark.parametrize("scale", [1e-200, 1e-3, 2.0**500])
-def test_normalized_scores_do_not_see_a_tensor_s_scale(rng, method, scale):
+def test_normalized_scores_do_not_depend_on_a_tensors_scale(rng, method, scale):
     a, b = rng.standard_normal(50), rng.standard_normal(70)
     plain, scaled = ({"a.weight": a, "b.weight": b * factor} for factor in (1.0, scale))
     assert pruned_by(method, plain, 60) == pruned_by(method, scaled, 60)
 
 
-def test_normalized_l1_of_tensors_with_few_values():
-    """Over its norm sqrt(3) each of a is 0.577; b over sqrt(1.81) 0.669 and 0.743: all of a goes first."""
+def test_normalized_l1_can_prune_all_of_a_small_tensor():
+    """Over its norm sqrt(3) each of a is 0.577; b over sqrt(1.81) 0.669 and 0.743: all of a is pruned first."""
     source = {"a.weight": np.full(3, 0.1), "b.weight": np.array([9.0, 10.0])}
     assert pruned_by("l1_normalized", source, 1) == {"a": [0], "b": []}
     assert pruned_by("l1_normalized", source, 3) == {"a": [0, 1, 2], "b": []}
@@ -156,7 +156,7 @@ def test_an_empty_tensor_has_an_empty_mask(method):
 
 
 @pytest.mark.parametrize("method", ["l1_normalized", "lamp"])
-def test_a_tensor_of_zeros_goes_first(method):
+def test_a_tensor_of_zeros_is_pruned_first(method):
     source = {"a.weight": np.array([1.0, 2.0]), "b.weight": np.zeros(3), "c.weight": np.zeros(0)}
     assert pruned_by(method, source, 3) == {"a": [], "b": [0, 1, 2], "c": []}
 
@@ -187,7 +187,7 @@ def test_random_is_uniform():
     np.testing.assert_allclose(pairs[~np.eye(6, dtype=bool)], 1 / 15, atol=0.03)
 
 
-def test_prune_in_place_and_to_the_promised_amount():
+def test_prune_in_place_prunes_the_exact_amount():
     net = small_net()
     parent, a = copy.deepcopy(net), wmgp.analyze(net)
     masks = wmgp.prune(net, "optimal")
@@ -198,7 +198,7 @@ def test_prune_in_place_and_to_the_promised_amount():
         assert not torch.signbit(p[~masks[name]]).any()  # zeros without a sign
 
 
-def test_handing_over_to_torchs_prune():
+def test_to_torch_prune_keeps_zeros_during_training():
     net, parent = small_net(), small_net()
     masks = wmgp.global_masks(net, 0.6)
     to_torch_prune(net, masks)
@@ -213,7 +213,7 @@ def test_handing_over_to_torchs_prune():
     assert all(not net.get_parameter(f"{name}_orig")[~mask].any() for name, mask in more.items())
 
 
-def test_bad_masks_and_methods_are_refused_before_anything_changes():
+def test_invalid_masks_and_methods_are_errors_before_any_change():
     net = small_net()
     before = copy.deepcopy(net.state_dict())
     good = wmgp.global_masks(net, 0.5)
@@ -232,11 +232,11 @@ def test_bad_masks_and_methods_are_refused_before_anything_changes():
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_torchs_hooks_are_refused_where_they_would_not_hold():
+def test_to_torch_prune_rejects_parameters_that_hooks_cannot_mask():
     tied = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 20, bias=False))
     tied[1].weight = tied[0].weight
     attention = nn.TransformerEncoderLayer(8, 2, 16)
-    for net, said in (
+    for net, message in (
         (tied, r"^0\.weight: is both 0\.weight and 1\.weight, .*apply_masks"),
         (
             attention,
@@ -244,7 +244,7 @@ def test_torchs_hooks_are_refused_where_they_would_not_hold():
         ),
     ):
         before, masks = set(net.state_dict()), wmgp.global_masks(net, 0.5)
-        with pytest.raises(wmgp.InputError, match=said):
+        with pytest.raises(wmgp.InputError, match=message):
             to_torch_prune(net, masks)
         assert set(net.state_dict()) == before
     rest = {name: mask for name, mask in wmgp.global_masks(attention, 0.5).items() if "self_attn" not in name}
@@ -259,8 +259,8 @@ def test_torchs_hooks_are_refused_where_they_would_not_hold():
         assert not getattr(attention.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2])[~mask].any(), name
 
 
-def test_a_module_of_two_names_can_be_handed_over():
-    """Its hook is called under either name."""
+def test_to_torch_prune_of_a_module_with_two_names():
+    """Torch calls the hook under either name."""
     linear = nn.Linear(4, 4)
     net = nn.Sequential(linear, linear)
     to_torch_prune(net, wmgp.global_masks(net, 0.5))
@@ -268,7 +268,7 @@ def test_a_module_of_two_names_can_be_handed_over():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, None])
-def test_masks_that_are_no_bools_are_refused_before_anything_changes(dtype):
+def test_masks_of_other_dtypes_are_errors_before_any_change(dtype):
     net = small_net()
     before, masks = copy.deepcopy(net.state_dict()), wmgp.global_masks(net, 0.5)
     wrong: Any = masks["4.bias"].numpy() if dtype is None else masks["4.bias"].to(dtype)
@@ -279,13 +279,13 @@ def test_masks_that_are_no_bools_are_refused_before_anything_changes(dtype):
 
 @pytest.mark.parametrize("model", [small_net().state_dict(), "model.safetensors"])
 @pytest.mark.parametrize("prune", [lambda m: wmgp.prune(m, 0.5), lambda m: wmgp.apply_masks(m, {})])
-def test_what_is_no_module_is_not_pruned_in_place(model, prune):
+def test_only_modules_are_pruned_in_place(model, prune):
     with pytest.raises(wmgp.InputError, match=r"^model (OrderedDict|model\.safetensors): expected a torch\.nn\.Module"):
         prune(model)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"generator": -1}, "^generator -1: expected a torch or numpy Generator, or a seed"),
         ({"generator": "x"}, "^generator 'x': expected a torch or numpy Generator, or a seed"),
@@ -294,14 +294,14 @@ def test_what_is_no_module_is_not_pruned_in_place(model, prune):
         ({"amount": "careful"}, "^amount 'careful': .* method l1 only"),
     ],
 )
-def test_what_cannot_be_asked_for_is_one_line(wrong, said):
-    with pytest.raises(wmgp.InputError, match=said):
+def test_invalid_amounts_are_one_line_errors(wrong, message):
+    with pytest.raises(wmgp.InputError, match=message):
         wmgp.prune(small_net(), **({"amount": 0.5, "method": "random"} | wrong))
 
 
 @pytest.mark.parametrize("outlier", [0, 100])
 def test_careful_is_the_smaller_of_safe_and_cosine_099(rng, outlier):
-    """A weight that holds most of the energy lets cosine 0.99 prune much, and the uneven tails call for caution."""
+    """An outlier weight with most of the energy lets cosine 0.99 prune much, and makes the safe amount small."""
     state = {f"{i}.weight": rng.standard_normal(400) for i in range(30)}
     state["0.weight"][0] += outlier
     a = wmgp.analyze(state)
@@ -309,21 +309,21 @@ def test_careful_is_the_smaller_of_safe_and_cosine_099(rng, outlier):
     assert a.careful == (a.safe if outlier else a.at_cosine(0.99))
 
 
-def test_an_amount_that_is_no_number_is_one_line():
-    """In a process of its own, where annotations are not checked before the amount is."""
+def test_amounts_that_are_not_numbers_are_one_line_errors():
+    """In a separate process, because the tests' type checks would reject the argument first."""
     code = "import torch, wmgp\ntry: wmgp.prune(torch.nn.Linear(3, 3), None)\nexcept wmgp.InputError as e: print(e)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("amount None: expected a share in [0, 1]\n", "")
 
 
-def test_pruning_by_a_cosine_and_carefully():
+def test_prune_by_cosine_and_careful():
     for words in ("cosine=0.99", "careful"):
         net = nn.Linear(40, 40)  # two tensors: no amount is safe, and careful is cosine 0.99
         a, masks = wmgp.analyze(net), wmgp.prune(net, words)
         assert n_pruned(masks) == a.at_cosine(0.99).n_pruned == a.careful.n_pruned
 
 
-def test_safe_is_refused_where_it_is_undefined():
+def test_undefined_safe_amount_is_an_error():
     with pytest.raises(wmgp.InputError, match="no safe amount"):
         wmgp.prune(nn.Linear(4, 4), "safe")
 
@@ -335,7 +335,7 @@ def test_masks_of_half_precision():
     assert net[0].weight.dtype == torch.bfloat16
 
 
-def test_more_values_than_a_random_prune_can_draw_from(monkeypatch):
+def test_random_pruning_of_too_many_values_is_an_error(monkeypatch):
     monkeypatch.setattr("wmgp.pruning_methods.RANDOM_LIMIT", 10)
     with pytest.raises(wmgp.InputError, match="method random: expected fewer than 10 prunable values, found 12"):
         wmgp.global_masks({"weight": np.ones((3, 4), dtype=np.float32)}, 0.5, "random")

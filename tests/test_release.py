@@ -1,4 +1,4 @@
-"""What a release says of itself: citation, changelog, addresses, and the workflows that test and publish it."""
+"""A release's metadata: citation, changelog, addresses, and the workflows that test and publish it."""
 
 import re
 import tomllib
@@ -51,7 +51,7 @@ ENTITY = {"name": (True, TEXT)}
 
 
 def check(found: dict[str, Any], form: Mapping[str, tuple[bool, str | type]], where: str) -> None:
-    """Assert that a mapping has the names that it must have, no others than it may have, and each in its form."""
+    """Assert that a mapping has all required names, no unknown names, and values of the right form."""
     assert [name for name in found if name not in form] == [], where
     assert [name for name, (must, _) in form.items() if must and name not in found] == [], where
     for name, value in found.items():
@@ -65,7 +65,7 @@ def citation() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
 
-def test_the_citation_is_in_the_format(citation):
+def test_citation_follows_the_format(citation):
     check(citation, CFF, "CITATION.cff")
     for reference in citation["references"]:
         check(reference, REFERENCE, reference["title"])
@@ -74,14 +74,14 @@ def test_the_citation_is_in_the_format(citation):
         check(author, ENTITY if "name" in author else PERSON, "author")
 
 
-def test_the_citation_names_the_package_and_the_paper(citation):
+def test_citation_names_the_package_and_the_paper(citation):
     assert citation["license"] == PROJECT["license"]
     assert citation["authors"] == PROJECT["authors"]
     [paper] = [of for of in citation["references"] if of["url"] == PROJECT["urls"]["Paper"]]
     assert (paper["type"], paper["year"]) == ("conference-paper", 2024)
 
 
-def test_the_changelog_ends_with_this_version(citation):
+def test_changelog_ends_with_this_version(citation):
     text = (ROOT / "CHANGELOG.md").read_text()
     assert text.index("## [Unreleased]") < text.index("## [0")
     versions = re.findall(r"^## \[(\d\S*)\] - (\S+)$", text, re.MULTILINE)
@@ -92,22 +92,22 @@ def test_the_changelog_ends_with_this_version(citation):
     assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
 
 
-def test_the_address_is_where_the_setting_says_or_nowhere(citation):
+def test_addresses_follow_the_setting(citation):
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     address = config["sphinx"]["config"]["project_address"]
     assert PROJECT["urls"].get("Repository", "") == citation.get("repository-code", "") == address
 
 
-def named_pythons() -> list[str]:
-    """The versions that the classifiers name, oldest first."""
+def python_classifiers() -> list[str]:
+    """The Python versions in the classifiers, oldest first."""
     found = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
     return sorted(found, key=Version)
 
 
-def test_the_named_pythons_are_those_allowed():
+def test_classifiers_name_the_allowed_pythons():
     allowed = SpecifierSet(PROJECT["requires-python"])
-    assert all(f"{version}.0" in allowed for version in named_pythons())
-    oldest = Version(named_pythons()[0])
+    assert all(f"{version}.0" in allowed for version in python_classifiers())
+    oldest = Version(python_classifiers()[0])
     assert f"{oldest.major}.{oldest.minor - 1}.0" not in allowed
 
 
@@ -120,12 +120,12 @@ def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in load(name)["jobs"].values() for step in job["steps"]]
 
 
-def test_there_are_the_three_workflows():
+def test_the_three_workflows_exist():
     assert set(WORKFLOWS) == {"audit", "pages", "tests"}
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_runs_nothing_but_make(name):
+def test_workflows_run_only_make(name):
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
     commands = [step["run"] for step in steps(name) if "run" in step]
     assert all(re.fullmatch(r"make [a-z]+|chromium --version", command) for command in commands), commands
@@ -134,41 +134,41 @@ def test_a_workflow_runs_nothing_but_make(name):
     assert all(("run" in step) != ("uses" in step) for step in steps(name))
 
 
-def test_the_tests_run_on_the_oldest_and_the_newest_python():
-    said, job = load("tests"), load("tests")["jobs"]["tests"]
-    assert job["strategy"]["matrix"]["python"] == [named_pythons()[0], named_pythons()[-1]]
+def test_tests_run_on_the_oldest_and_newest_python():
+    workflow, job = load("tests"), load("tests")["jobs"]["tests"]
+    assert job["strategy"]["matrix"]["python"] == [python_classifiers()[0], python_classifiers()[-1]]
     assert [step["run"] for step in job["steps"] if "run" in step][-2:] == ["make book", "make test"]
-    assert said["permissions"] == {"contents": "read"} and set(said[True]) == {"push", "pull_request"}
+    assert workflow["permissions"] == {"contents": "read"} and set(workflow[True]) == {"push", "pull_request"}
 
 
-def test_the_oldest_of_what_is_needed_is_tried_on_the_oldest_python():
+def test_oldest_dependencies_are_tested_on_the_oldest_python():
     python, tried = load("tests")["jobs"]["oldest"]["steps"][1:]
-    assert python["with"]["python-version"] == named_pythons()[0] and tried["run"] == "make oldest"
+    assert python["with"]["python-version"] == python_classifiers()[0] and tried["run"] == "make oldest"
     built = re.search(r"^BUILT := (.*)$", MAKEFILE, re.MULTILINE)
     assert built and all((ROOT / "tests" / f"test_{name}.py").is_file() for name in built.group(1).split())
 
 
-def test_what_is_pinned_is_looked_up_each_week_and_when_it_changes():
-    said = load("audit")
-    assert said[True]["schedule"] and said["permissions"] == {"contents": "read"}
-    assert said[True]["push"]["paths"] == said[True]["pull_request"]["paths"] == ["constraints.txt"]
+def test_pinned_versions_are_audited_weekly_and_on_change():
+    workflow = load("audit")
+    assert workflow[True]["schedule"] and workflow["permissions"] == {"contents": "read"}
+    assert workflow[True]["push"]["paths"] == workflow[True]["pull_request"]["paths"] == ["constraints.txt"]
     assert [step["run"] for step in steps("audit") if "run" in step] == ["make audit"]
     recipe = re.search(r"^audit:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     assert recipe and " -r constraints.txt\n" in recipe[1]
 
 
-def test_the_pages_are_what_make_builds_and_only_publishing_may_write():
-    said, jobs = load("pages"), load("pages")["jobs"]
-    assert said["permissions"] == {"contents": "read"} and "permissions" not in jobs["book"]
+def test_pages_come_from_make_and_only_publishing_may_write():
+    workflow, jobs = load("pages"), load("pages")["jobs"]
+    assert workflow["permissions"] == {"contents": "read"} and "permissions" not in jobs["book"]
     assert jobs["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
-    assert jobs["publish"]["needs"] == "book" and "pull_request" not in said[True]
+    assert jobs["publish"]["needs"] == "book" and "pull_request" not in workflow[True]
     python, built, printed, artifact = steps("pages")[1:5]
-    assert python["with"]["python-version"] in named_pythons()
+    assert python["with"]["python-version"] in python_classifiers()
     assert [built["run"], printed["run"]] == ["make book", "make pdf"]
     assert f"file://$(CURDIR)/{artifact['with']['path']}/index.html" in MAKEFILE
 
 
-def test_the_hook_before_a_commit_runs_the_pinned_tools():
+def test_pre_commit_hook_runs_the_pinned_tools():
     [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     [hook] = repository["hooks"]
     assert repository["repo"] == "local" and hook["entry"] == "make lint" and hook["language"] == "system"

@@ -1,4 +1,4 @@
-"""The report: the same figures as the analysis, on lines a person can read, in every form."""
+"""The report shows the analysis's values in every form: text, HTML and terminal tables."""
 
 import html as markup
 import io
@@ -22,8 +22,8 @@ def analysis(rng) -> wmgp.Analysis:
     return wmgp.analyze(network(rng))
 
 
-def shown_figures(analysis: wmgp.Analysis) -> list[str]:
-    """Every figure the summary promises, as it is written there."""
+def shown_values(analysis: wmgp.Analysis) -> list[str]:
+    """Every value in the summary, as formatted there."""
     assert analysis.safe is not None
     points = [analysis.optimal, analysis.safe, analysis.at_cosine(0.99)]
     return [
@@ -47,10 +47,10 @@ def rendered(thing, width: int = 120, colour: bool = False) -> str:
 
 
 @pytest.mark.parametrize("form", ["text", "html", "summary"])
-def test_every_form_has_every_figure(analysis, form):
+def test_every_form_has_every_value(analysis, form):
     shown = {"text": str(analysis), "html": analysis._repr_html_(), "summary": rendered(report.summary(analysis))}[form]
     words = set(re.split(r"\s+|<[^>]*>", markup.unescape(shown)))
-    assert [figure for figure in shown_figures(analysis) if figure not in words] == []
+    assert [value for value in shown_values(analysis) if value not in words] == []
     for note in report.notes():
         assert note in markup.unescape(shown)
 
@@ -69,8 +69,8 @@ def test_html_sets_no_colours_and_loads_nothing(analysis):
     assert shown.count("<tr>") == shown.count("</tr>") == 8 and shown.count("<table>") == 2
 
 
-def test_what_is_undefined_is_said_not_shown_as_nan(rng):
-    """Two tensors have no kurtosis of kurtoses, so no safe amount; and at amount 0 nothing has a threshold."""
+def test_undefined_values_are_not_shown_as_nan(rng):
+    """Two tensors have no kurtosis of kurtoses, hence no safe amount; amount 0 has no threshold."""
     analysis = wmgp.analyze({"a.weight": rng.normal(size=30), "b.weight": rng.normal(size=3), "c.weight": np.ones(1)})
     assert analysis.safe is None and analysis.warnings
     for shown in (
@@ -84,8 +84,8 @@ def test_what_is_undefined_is_said_not_shown_as_nan(rng):
     assert all(warning in str(analysis) for warning in analysis.warnings)
 
 
-def test_long_warnings_are_cut_and_say_so(rng):
-    """A layer of many small tensors is pruned whole; the list of names goes on in analysis.warnings only."""
+def test_long_warnings_are_shortened(rng):
+    """Many small tensors are pruned completely; only analysis.warnings lists all names."""
     small = {f"small{i}.weight": rng.normal(size=20) * 1e-6 for i in range(9)}
     analysis = wmgp.analyze({"big.weight": rng.normal(size=5000), **small})
     whole = next(warning for warning in analysis.warnings if "optimal" in warning)
@@ -93,8 +93,8 @@ def test_long_warnings_are_cut_and_say_so(rng):
     assert "small2.weight and 6 more" in str(analysis) and "small3" not in str(analysis)
 
 
-def test_names_from_a_file_can_neither_break_lines_nor_drive_a_terminal_nor_a_page(rng):
-    """Such a name is in the table, and in the warnings because all of it is pruned."""
+def test_names_from_a_file_are_escaped(rng):
+    """The name is in the table, and in the warnings because the tensor is pruned completely."""
     name = "\x1b[2Jevil\n<script>alert(1)</script>[red].weight"
     analysis = wmgp.analyze({name: rng.normal(size=20) * 1e-9, "b.weight": rng.normal(size=500)})
     assert any(name in warning for warning in analysis.warnings)
@@ -105,7 +105,7 @@ def test_names_from_a_file_can_neither_break_lines_nor_drive_a_terminal_nor_a_pa
     assert "<script>" not in analysis._repr_html_() and "&lt;script&gt;" in analysis._repr_html_()
 
 
-def test_tensors_have_a_row_each_with_shares(analysis):
+def test_tensor_table_has_one_row_per_tensor(analysis):
     lines = report.tensors_text(analysis).splitlines()
     assert len(lines) == 1 + len(analysis.tensors) and len({len(line) for line in lines}) == 1
     for line, row in zip(lines[1:], analysis.tensors.to_dict("records"), strict=True):
@@ -120,7 +120,7 @@ def test_tensors_have_a_row_each_with_shares(analysis):
     assert [line.split() for line in table.splitlines()] == [line.split() for line in lines]
 
 
-GONE = {
+OMITTED = {
     125: "",
     116: "energy",
     105: "energy, dtype",
@@ -129,20 +129,20 @@ GONE = {
 }
 
 
-@pytest.mark.parametrize("width", GONE)
-def test_narrow_terminals_keep_the_names_and_say_what_they_leave_out(rng, width):
+@pytest.mark.parametrize("width", OMITTED)
+def test_narrow_terminals_omit_columns_and_name_them(rng, width):
     name = "a.very.long.name.of.a.tensor.deep.in.a.network.weight"
     analysis = wmgp.analyze({name: rng.normal(size=500), "b.weight": rng.normal(size=3)})
-    table, _, said = rendered(report.tensors(analysis, width), width).partition("Too narrow here for ")
+    table, _, note = rendered(report.tensors(analysis, width), width).partition("Too narrow here for ")
     assert max(map(len, table.splitlines())) <= width
-    assert " ".join(said.split()).partition(";")[0] == GONE[width]
+    assert " ".join(note.split()).partition(";")[0] == OMITTED[width]
     headings = re.split(r"\s{2,}", table.splitlines()[0].strip())
-    assert headings == [heading for heading in report.TENSOR_HEADINGS if heading not in GONE[width].split(", ")]
+    assert headings == [heading for heading in report.TENSOR_HEADINGS if heading not in OMITTED[width].split(", ")]
     parts = [line.split()[0] for line in table.splitlines()[1:] if not line.startswith("b.weight")]
     assert "".join(parts) == name and len(parts) == (2 if width == 60 else 1)
 
 
-def test_the_floor_solves_its_cubic_and_is_attained_by_equal_magnitudes():
+def test_smallest_optimum_solves_its_cubic_and_is_in_the_report():
     x = np.sqrt(1 - smallest_optimum().amount)
     assert 2 * x**3 + x - 1 == pytest.approx(0, abs=1e-12)
     analysis = wmgp.analyze({"a.weight": np.ones(10_000)}, amounts=10_001)

@@ -1,6 +1,7 @@
-"""Rules that look at the weights alone, against closed forms and by hand."""
+"""Rules that choose the amount from the weights alone, against closed forms and by hand."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,19 +21,20 @@ def amounts(weights, **options) -> dict[str, float]:
 
 
 def spread(law) -> dict[str, float]:
-    """The rules' answers for N values placed at the quantiles of a distribution of magnitudes."""
+    """The rules' amounts for N magnitudes at the quantiles of a distribution."""
     return amounts(law.ppf((np.arange(N) + 0.5) / N))
 
 
 def otsu_of(law) -> float:
-    """The share below the threshold of the largest between-class variance, from the distribution's own functions."""
+    """The share below the threshold with the largest between-class variance, from the distribution's functions."""
 
     def between(share):
         threshold = law.ppf(share)
         mass = law.expect(lambda x: x, lb=0, ub=threshold)
         return -((law.mean() * share - mass) ** 2) / (share * (1 - share))
 
-    return optimize.minimize_scalar(between, bounds=(0.01, 0.999), method="bounded").x
+    result: Any = optimize.minimize_scalar(between, bounds=(0.01, 0.999), method="bounded")
+    return result.x
 
 
 @pytest.mark.parametrize(
@@ -56,20 +58,20 @@ def test_closed_forms(law, root, plain, square, knee):
 
 
 def test_the_knee_of_uniform_weights():
-    """cos = sqrt(1 - p^3), so that 3 p^2 = 2 sqrt(1 - p^3) where p + cos is largest."""
+    """cos = sqrt(1 - p^3); p + cos is largest at 3 p^2 = 2 sqrt(1 - p^3)."""
     share = optimize.brentq(lambda p: 3 * p**2 - 2 * math.sqrt(1 - p**3), 0.1, 0.99)
     assert spread(stats.uniform())["knee"] == pytest.approx(share, abs=0.005)
 
 
-def test_by_hand():
-    """3, 1, 0, 0. Scores |w|: 16 / 10 = 1.6, of which one is kept; w^2: 100 / 82, one; |w|^(1/2): 7.46 / 4 = 1.87."""
+def test_rules_by_hand():
+    """3, 1, 0, 0. Scores |w|: 16 / 10 = 1.6 keeps one; w^2: 100 / 82 keeps one; |w|^(1/2): 7.46 / 4 = 1.87."""
     found = amounts([3, 1, 0, 0])
     assert found["effective pruning"] == found["effective energy"] == 0.75
     assert found["PQ index"] == 0.5  # floor(4 * (1 - 1.87 / 4)) = floor(2.13)
     assert found["Otsu"] == 0.75  # {0, 0, 1} and {3}: means 1/3 and 3
 
 
-def test_the_papers_rules_are_those_of_the_analysis():
+def test_the_papers_rules_agree_with_the_analysis():
     rng = np.random.default_rng(0)
     analysis = wmgp.analyze({f"{i}.weight": rng.standard_t(3 + i, 20_000).astype(np.float32) for i in range(6)})
     found = recommendations(analysis)
@@ -83,7 +85,7 @@ def test_the_papers_rules_are_those_of_the_analysis():
 
 
 @given(arrays(np.float32, st.integers(3, 60), elements=st.floats(-8, 8, width=16)), st.sampled_from([0.25, 8.0]))
-def test_scale_does_not_matter_and_answers_are_shares(weights, factor):
+def test_amounts_lie_in_0_1_and_do_not_depend_on_scale(weights, factor):
     if not weights.any():
         return
     found, scaled = amounts(weights), amounts(weights * np.float32(factor))
@@ -92,6 +94,6 @@ def test_scale_does_not_matter_and_answers_are_shares(weights, factor):
         assert scaled[name] == pytest.approx(found[name], abs=1e-12), name
 
 
-def test_equal_magnitudes_are_all_effective():
+def test_rules_keep_all_equal_magnitudes():
     found = amounts(np.tile([1.0, -1.0], 500))
     assert found["effective pruning"] == found["effective energy"] == found["PQ index"] == found["Otsu"] == 0

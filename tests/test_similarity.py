@@ -1,4 +1,4 @@
-"""Cosine similarity by hand, by name, and of what pruning leaves."""
+"""Cosine similarity by hand, by name, and after pruning."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch import nn
 import wmgp
 
 
-def test_by_hand():
+def test_cosine_by_hand():
     a = {"x.weight": np.array([3.0, 0.0]), "y": np.array([[4.0]])}
     b = {"x.weight": np.array([3.0, 5.0]), "y": np.array([[0.0]])}
     assert wmgp.cosine_similarity(a, b) == pytest.approx(9 / (5 * math.sqrt(34)), abs=1e-15)
@@ -32,7 +32,7 @@ def test_undefined_for_a_zero_vector():
     assert math.isnan(wmgp.cosine_similarity({"x": np.zeros(3)}, {"x": np.ones(3)}))
 
 
-def test_what_does_not_match_is_named():
+def test_mismatches_are_errors_with_the_tensors_name():
     with pytest.raises(wmgp.InputError, match=r"^1\.weight: Linear has no such parameter"):
         wmgp.cosine_similarity({"weight": np.ones((2, 2)), "bias": np.ones(2), "1.weight": np.ones(1)}, nn.Linear(2, 2))
     with pytest.raises(wmgp.InputError, match=r"^x: expected the same shape in both, found \(2,\) and \(3,\)"):

@@ -1,4 +1,4 @@
-"""Every statement and number of the page "The theorem, with its proof", and those that "Errata" rests on."""
+"""The statements and numbers of the page "The theorem, with its proof", and those that "Errata" cites."""
 
 import re
 from itertools import combinations
@@ -34,16 +34,16 @@ def equal_distance(p):
     return (1 - p) ** 2 + (1 - np.sqrt(1 - p)) ** 2
 
 
-def lost(values, share=1.0):
-    """The lost energy of smallest-first pruning, as a function of the amount: straight lines between whole numbers."""
+def pruned_energy(values, share=1.0):
+    """The pruned energy of L1 pruning as a function of the amount, linear between whole numbers of values."""
     energies = np.sort(np.square(np.asarray(values, dtype=float)))
     shares_lost = np.concatenate([[0], np.cumsum(energies)]) * share / energies.sum()
     return lambda p: np.interp(p, np.linspace(0, 1, energies.size + 1), shares_lost)
 
 
-def distance(front_lost, p):
+def distance(pruned_energy, p):
     """Squared distance to utopia."""
-    return (1 - p) ** 2 + (1 - np.sqrt(np.maximum(1 - front_lost(p), 0))) ** 2
+    return (1 - p) ** 2 + (1 - np.sqrt(np.maximum(1 - pruned_energy(p), 0))) ** 2
 
 
 def masks(pool, k):
@@ -52,7 +52,7 @@ def masks(pool, k):
 
 
 def grid_answer(n):
-    """What the rule answers for n equal magnitudes on the grid of one percent, whole numbers pruned."""
+    """The optimal amount of n equal magnitudes on the grid of one percent, whole numbers pruned."""
     return GRID[np.argmin((1 - GRID) ** 2 + (1 - np.sqrt(1 - np.round(GRID * n) / n)) ** 2)]
 
 
@@ -139,7 +139,7 @@ def test_random_pruning_in_a_network():
 
 @given(magnitudes, shares)
 def test_distance_and_its_square_are_convex(values, share):
-    squared = distance(lost(values, share), np.linspace(0, 1, 401))
+    squared = distance(pruned_energy(values, share), np.linspace(0, 1, 401))
     for d in (squared, np.sqrt(squared)):
         assert np.diff(d, 2).min() >= -1e-9
 
@@ -147,13 +147,13 @@ def test_distance_and_its_square_are_convex(values, share):
 @given(magnitudes, shares)
 def test_every_network_falls_at_least_as_fast_as_equal_magnitudes(values, share):
     p = np.linspace(0, 0.75, 301)
-    assert np.diff(distance(lost(values, share), p) - equal_distance(p)).max() <= 1e-12
+    assert np.diff(distance(pruned_energy(values, share), p) - equal_distance(p)).max() <= 1e-12
 
 
 @given(magnitudes, shares)
 def test_floor_in_the_continuum(values, share):
     p = np.linspace(0, P0, 200)
-    assert np.diff(distance(lost(values, share), p)).max() < 0
+    assert np.diff(distance(pruned_energy(values, share), p)).max() < 0
 
 
 def test_floor_root():
@@ -231,7 +231,7 @@ def test_rounding_breaks_the_floor():
 @given(magnitudes)
 def test_kurtosis_caps_the_front(values):
     p = np.linspace(0, 1, 201)
-    kept = 1 - lost(values)(p)
+    kept = 1 - pruned_energy(values)(p)
     assert (kept**2 <= kurtosis_about_zero(values) * (1 - p) + 1e-9).all()
 
 
@@ -239,7 +239,9 @@ def test_high_kurtosis_promises_nothing():
     sizes = (10**3, 10**5, 10**7)
     one_outlier = [np.append(np.ones(n - 1), n ** (3 / 8)) for n in sizes]
     kurtoses = [kurtosis_about_zero(values) for values in one_outlier]
-    gains = [(1 - lost(values)(0.8)) - 0.2 for values in one_outlier]  # kept energy above that of equal magnitudes
+    gains = [
+        (1 - pruned_energy(values)(0.8)) - 0.2 for values in one_outlier
+    ]  # kept energy above that of equal magnitudes
     assert kurtoses[0] < kurtoses[1] < kurtoses[2] and kurtoses[2] > 1000
     assert gains[0] > gains[1] > gains[2] > 0 and gains[2] < 0.02
 

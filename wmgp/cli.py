@@ -17,7 +17,7 @@ import typer
 from . import __version__
 from .errors import InputError, printable
 from .experiments.claims import cli as claims_cli
-from .experiments.sweep import cli
+from .experiments.sweep import cli as sweep_cli
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -192,7 +192,7 @@ def prune(
     print(f"wrote {printable(str(out))}{note}")
 
 
-app.command(cls=cli.Command)(cli.sweep)
+app.command(cls=sweep_cli.Command)(sweep_cli.sweep)
 app.command()(claims_cli.claims)
 
 

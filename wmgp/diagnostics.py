@@ -1,4 +1,4 @@
-"""Warnings of an analysis: undefined values, a small pool, many zeros, and tensors that lose every weight."""
+"""Warnings of an analysis: undefined values, a small pool, many zeros, and tensors that are pruned completely."""
 
 import math
 from collections.abc import Iterator
