@@ -15,7 +15,17 @@ from .diagnostics import warnings_for
 from .errors import InputError
 from .moments import kurtosis_of_tensor_kurtoses
 from .parameters import Pool, collect, source_name
-from .pareto import CAREFUL_COSINE, Front, Point, amount_grid, check_amount, compute_front, largest_amount, n_to_prune, safe_amount
+from .pareto import (
+    CAREFUL_COSINE,
+    Front,
+    Point,
+    amount_grid,
+    check_amount,
+    compute_front,
+    largest_amount,
+    n_to_prune,
+    safe_amount,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
