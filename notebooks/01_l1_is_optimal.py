@@ -19,12 +19,12 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with a smaller vector and fewer draws
-device: str = "auto"  # "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of everything drawn at random
-n_small: int = 12  # weights of the small vector: all 2**n_small masks are tried, so at most 20
+device: str = "auto"  # "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed
+n_small: int = 12  # size of the small vector; all 2**n_small masks are tried, so at most 20
 network: str = "lenet5"  # "lenet5" (trained on MNIST where recorded), "lenet_small", "resnet18", "mobilenet_v2" (fresh)
-n_draws: int = 20  # random prunes for each amount
-exchange_at: float = 0.8  # the amount at which the adversary exchanges weights
+n_draws: int = 20  # random masks per amount
+exchange_at: float = 0.8  # amount at which the adversary exchanges weights
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -36,20 +36,20 @@ from studies.l1_is_optimal.figure import exchanges_figure, masks_figure, methods
 from studies.shared import pretrained
 from wmgp.closed_forms import equal
 from wmgp.experiments import models, notebook
-from wmgp.experiments.display_names import NETWORKS
+from wmgp.experiments.display_names import NETWORK_NAMES
 from wmgp.experiments.training.loop import choose_device
 
 notebook.check_choice("preset", preset, notebook.PRESETS)
 notebook.check_choice("network", network, ("lenet5", "lenet_small", "resnet18", "mobilenet_v2"))
-notebook.check_whole("seed", seed, 0, 2**31)
-n_small = notebook.check_whole("n_small", n_small, 2, 20)
-n_draws = notebook.check_whole("n_draws", n_draws, 2, 1000)
+notebook.check_integer("seed", seed, 0, 2**31)
+n_small = notebook.check_integer("n_small", n_small, 2, 20)
+n_draws = notebook.check_integer("n_draws", n_draws, 2, 1000)
 exchange_at = notebook.check_between("exchange_at", exchange_at, 0, 1)
 if preset == "tiny":
     n_small, n_draws = min(n_small, 8), min(n_draws, 3)
 where = choose_device(device)
 generator = torch.Generator().manual_seed(seed)
-ROUNDING = 1e-12  # of a cosine: what is less is no difference
+ROUNDING = 1e-12  # smaller differences between cosines are rounding errors
 
 # %% [markdown]
 # ## The claim
@@ -75,22 +75,22 @@ ROUNDING = 1e-12  # of a cosine: what is less is no difference
 
 # %%
 v = torch.randn(n_small, generator=generator, dtype=torch.float64).to(where)  # [n]
-places = torch.arange(n_small, device=where)
-masks = (torch.arange(2**n_small, device=where)[:, None] >> places) & 1  # [2**n, n], 1 = kept
+bits = torch.arange(n_small, device=where)
+masks = (torch.arange(2**n_small, device=where)[:, None] >> bits) & 1  # [2**n, n], 1 = kept
 
 
-def cosine(kept: torch.Tensor, parent: torch.Tensor) -> torch.Tensor:
-    """Cosine of each masked vector with its parent; 0 where nothing is left."""
-    left = kept * parent
-    return torch.nan_to_num(left @ parent / (left.norm(dim=-1) * parent.norm()))
+def cosine(mask: torch.Tensor, parent: torch.Tensor) -> torch.Tensor:
+    """Return the cosine of each masked vector (mask [..., n], 1 = kept) to its parent [n]; 0 if nothing is kept."""
+    masked = mask * parent  # [..., n]
+    return torch.nan_to_num(masked @ parent / (masked.norm(dim=-1) * parent.norm()))
 
 
 cosines, counts = cosine(masks, v), n_small - masks.sum(dim=1)  # [2**n] each
 
 
 def l1_cosines(order: torch.Tensor, parent: torch.Tensor) -> torch.Tensor:
-    """Cosine after pruning the first 0, 1, ..., n weights of an order, smallest first."""
-    ranks = order.argsort()  # [n]: 0 for the one that goes first
+    """Return the cosine after pruning the first 0, 1, ..., n weights of `order`."""
+    ranks = order.argsort()  # [n], 0 = pruned first
     return torch.stack([cosine((ranks >= k).long(), parent) for k in range(n_small + 1)])  # [n + 1]
 
 
@@ -101,12 +101,13 @@ masks_figure((counts / n_small).cpu().numpy(), cosines.cpu().numpy(), l1.cpu().n
 
 # %% tags=["hide-input"]
 best = torch.stack([cosines[counts == k].max() for k in range(n_small + 1)])
-attained = max(int((cosines[counts == k] > best[k] - ROUNDING).sum()) for k in range(n_small + 1))
+n_optimal = max(int((cosines[counts == k] > best[k] - ROUNDING).sum()) for k in range(n_small + 1))
 excess = float((best - l1).max())
-wins = f"At each of the {n_small + 1} counts L1 has the largest cosine: no mask exceeds it."
+best_text = f"At each of the {n_small + 1} counts L1 has the largest cosine: no mask exceeds it."
 Markdown(f"""
-All {len(masks):,} masks of {n_small} weights. {wins if excess <= ROUNDING else f"A mask exceeds L1 by {excess:.1g}."}
-{"Each time one mask alone attains it." if attained == 1 else f"Up to {attained} masks attain it."}
+All {len(masks):,} masks of {n_small} weights.
+{best_text if excess <= ROUNDING else f"A mask exceeds L1 by {excess:.1g}."}
+{"Each time one mask alone attains it." if n_optimal == 1 else f"Up to {n_optimal} masks attain it."}
 """)
 
 # %% [markdown]
@@ -118,21 +119,23 @@ All {len(masks):,} masks of {n_small} weights. {wins if excess <= ROUNDING else 
 # differently. Let us round the same vector, so that it has ties, and count the masks that attain the best cosine.
 
 # %%
-rounded = v.sign() * (2 * v.abs()).ceil() / 2  # magnitudes in steps of a half, none of them zero
+rounded = v.sign() * (2 * v.abs()).ceil() / 2  # magnitudes are multiples of 0.5, none of them zero
 tied = cosine(masks, rounded)
-top = torch.stack([tied[counts == k].max() for k in range(n_small + 1)])
-ways = max(int((tied[counts == k] > top[k] - ROUNDING).sum()) for k in range(n_small + 1))
+best_rounded = torch.stack([tied[counts == k].max() for k in range(n_small + 1)])
+n_best = max(int((tied[counts == k] > best_rounded[k] - ROUNDING).sum()) for k in range(n_small + 1))
 first = l1_cosines(rounded.abs().argsort(stable=True), rounded)
-last = l1_cosines(n_small - 1 - rounded.abs().flip(0).argsort(stable=True), rounded)  # equals in the other order
+last = l1_cosines(n_small - 1 - rounded.abs().flip(0).argsort(stable=True), rounded)  # ties in reverse order
 
 # %% tags=["hide-input"]
-differ, exceeds = float((first - last).abs().max()), float((top - first).max())
-alike = "have the same cosine" if differ <= ROUNDING else f"differ by {differ:.1g} in cosine"
-unbeaten = "no mask has a larger one" if exceeds <= ROUNDING else f"the best mask exceeds them by {exceeds:.1g}"
+tie_difference, rounded_excess = float((first - last).abs().max()), float((best_rounded - first).max())
+tie_text = "have the same cosine" if tie_difference <= ROUNDING else f"differ by {tie_difference:.1g} in cosine"
+rounded_text = (
+    "no mask has a larger one" if rounded_excess <= ROUNDING else f"the best mask exceeds them by {rounded_excess:.1g}"
+)
 Markdown(f"""
-With {len(rounded.abs().unique())} different magnitudes among {n_small} weights, up to {ways} masks of the same count
-share the best cosine. L1 that takes the first of equal weights and L1 that takes the last {alike}, and {unbeaten}.
-They prune different weights, and both are right.
+With {len(rounded.abs().unique())} different magnitudes among {n_small} weights, up to {n_best} masks of the same count
+share the best cosine. L1 that takes the first of equal weights and L1 that takes the last {tie_text}, and
+{rounded_text}. They prune different weights, and both are right.
 """)
 
 # %% [markdown]
@@ -152,14 +155,14 @@ n = sum(tensor.numel() for tensor in weights.values())
 
 # %% tags=["hide-input"]
 origin = "trained on MNIST; they are recorded with this book" if recorded else "as they are before any training"
-Markdown(f"The network is {NETWORKS[network]} with {n:,} weights, {origin}.")
+Markdown(f"The network is {NETWORK_NAMES[network]} with {n:,} weights, {origin}.")
 
 # %%
 amounts = np.append(np.arange(0, 1, 0.1 if preset == "tiny" else 0.05), [0.97, 0.99, 1.0])
 
 
 def pruned_cosine(amount: float, method: str, draw: int = 0) -> float:
-    """Prune, and compare with the parent; 0 where nothing is left."""
+    """Return the cosine of a pruned network to its parent; 0 if nothing is kept."""
     masks = wmgp.global_masks(weights, amount, method, generator=draw)
     return float(np.nan_to_num(wmgp.cosine_similarity(weights, {name: weights[name] * masks[name] for name in masks})))
 
@@ -185,10 +188,10 @@ methods_figure(amounts, curves)
 
 # %% tags=["hide-input"]
 flat = torch.cat([tensor.flatten().double() for tensor in weights.values()])  # [n]
-about_zero = float(n * flat.pow(4).sum() / flat.pow(2).sum() ** 2)
-middle = int(np.argmin(np.abs(amounts - 0.5)))
-p, squares = amounts[middle], curves["random"][:, middle] ** 2
-expected = np.sqrt(p * (1 - p) * (about_zero - 1) / (n - 1))
+kurtosis_about_zero = float(n * flat.pow(4).sum() / flat.pow(2).sum() ** 2)
+i_half = int(np.argmin(np.abs(amounts - 0.5)))
+p, squares = amounts[i_half], curves["random"][:, i_half] ** 2
+expected = np.sqrt(p * (1 - p) * (kurtosis_about_zero - 1) / (n - 1))
 l1_amount = wmgp.analyze(weights).at_cosine(0.99).amount
 Markdown(f"""
 At amount {p:.2f} the mean of cos² over {n_draws} random prunes is {squares.mean():.4f}, where the theory says
@@ -211,39 +214,46 @@ this one.
 # %%
 order = flat.abs().argsort()  # [n], smallest magnitude first
 k = round(exchange_at * n)
-notebook.check_whole("weights pruned at exchange_at", k, 1, n - 1)
-gone, kept = order[:k], order[k:]
-shuffled = [part[torch.randperm(len(part), generator=generator).to(where)] for part in (gone, kept)]
-ways_to_choose = {
-    "the gentlest": (gone.flip(0), kept),
+notebook.check_integer("weights pruned at exchange_at", k, 1, n - 1)
+pruned, kept = order[:k], order[k:]
+shuffled = [part[torch.randperm(len(part), generator=generator).to(where)] for part in (pruned, kept)]
+exchanges = {
+    "the gentlest": (pruned.flip(0), kept),
     "at random": shuffled,
-    "the worst": (gone, kept.flip(0)),
+    "the worst": (pruned, kept.flip(0)),
 }
 
 
-def exchanged(back: torch.Tensor, out: torch.Tensor) -> float:
-    """The cosine of the L1 prune after these weights came back and those went."""
+def exchanged_cosine(restored: torch.Tensor, removed: torch.Tensor) -> float:
+    """Return the cosine after restoring some pruned weights of the L1 mask and removing some kept weights."""
     mask = torch.zeros_like(flat)
-    mask[kept], mask[back] = 1, 1
-    mask[out] = 0
+    mask[kept], mask[restored] = 1, 1
+    mask[removed] = 0
     return float(cosine(mask, flat))
 
 
-best_cosine = exchanged(gone[:0], kept[:0])
-pairs = np.unique(np.geomspace(1, min(len(gone), len(kept)), 13).round().astype(int))
-found = {name: [exchanged(back[:m], out[:m]) for m in pairs] for name, (back, out) in ways_to_choose.items()}
+best_cosine = exchanged_cosine(pruned[:0], kept[:0])
+pairs = np.unique(np.geomspace(1, min(len(pruned), len(kept)), 13).round().astype(int))
+exchange_cosines = {
+    name: [exchanged_cosine(restored[:m], removed[:m]) for m in pairs]
+    for name, (restored, removed) in exchanges.items()
+}
 
 # %% mystnb={"image": {"alt": "Cosine against pairs exchanged: all three ways start at L1's line and only fall."}}
-exchanges_figure(pairs.tolist(), found, best_cosine)
+exchanges_figure(pairs.tolist(), exchange_cosines, best_cosine)
 
 # %% tags=["hide-input"]
-rise = max(max(values) for values in found.values()) - best_cosine
-risen = "No exchange raises the cosine" if rise <= ROUNDING else f"The largest rise in cosine found is {rise:.1g}"
+largest_rise = max(max(values) for values in exchange_cosines.values()) - best_cosine
+rise_text = (
+    "No exchange raises the cosine"
+    if largest_rise <= ROUNDING
+    else f"The largest rise in cosine found is {largest_rise:.1g}"
+)
 i = int(np.argmin(np.abs(pairs / len(kept) - 0.1)))
-gentle, random, worst = (found[name][i] for name in ways_to_choose)
+gentlest, random, worst = (exchange_cosines[name][i] for name in exchanges)
 Markdown(f"""
-{risen}. The gentlest exchange is instructive, though. With {pairs[i]:,}
-pairs, {pairs[i] / len(kept):.0%} of all kept weights, it lowers the cosine from {best_cosine:.4f} to {gentle:.4f}. As
+{rise_text}. The gentlest exchange is instructive, though. With {pairs[i]:,}
+pairs, {pairs[i] / len(kept):.0%} of all kept weights, it lowers the cosine from {best_cosine:.4f} to {gentlest:.4f}. As
 many exchanged at random lower it to {random:.4f}, the worst ones to {worst:.4f}.
 """)
 

@@ -19,12 +19,12 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with fewer points and no large network
-device: str = "auto"  # "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of everything drawn at random, and of the networks
-n_weights: int = 100_000  # weights that stand for a distribution when it is handed to `wmgp.analyze`
-n_made_up: int = 150  # made-up distributions that look for an answer below the floor
-cosine: float = 0.99  # the cosine to keep where no fine-tuning follows, as the authors advise
-always: float = 0.8  # the amount of the rule that needs no rule: always the same
+device: str = "auto"  # "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed
+n_weights: int = 100_000  # weights per distribution that `wmgp.analyze` is run on
+n_made_up: int = 150  # random distributions per family in the search for an optimum below the floor
+cosine: float = 0.99  # cosine to keep without fine-tuning, as the authors advise
+always: float = 0.8  # the constant amount that the rule is compared with
 
 # %% tags=["hide-input"]
 import json
@@ -35,17 +35,16 @@ from IPython.display import Markdown
 import wmgp
 from studies.how_much.figure import distance_figure, grid_figure, optima_figure
 from studies.shared import pretrained
-from studies.shared.fronts import front_of, fronts_figure
+from studies.shared.front_figures import distribution_front, fronts_figure
 from wmgp import closed_forms
 from wmgp.experiments import models, notebook
-from wmgp.experiments.results import tables
-from wmgp.experiments.results.formatting import format_integer_ranges
+from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.training.loop import choose_device
 
 notebook.check_choice("preset", preset, notebook.PRESETS)
-notebook.check_whole("seed", seed, 0, 2**31)
-n_weights = notebook.check_whole("n_weights", n_weights, 100, 10**7)
-n_made_up = notebook.check_whole("n_made_up", n_made_up, 1, 10**5)
+notebook.check_integer("seed", seed, 0, 2**31)
+n_weights = notebook.check_integer("n_weights", n_weights, 100, 10**7)
+n_made_up = notebook.check_integer("n_made_up", n_made_up, 1, 10**5)
 cosine = notebook.check_between("cosine", cosine, 0, 1)
 always = notebook.check_between("always", always, 0, 1)
 if preset == "tiny":
@@ -63,7 +62,7 @@ where = choose_device(device)
 families = [closed_forms.equal(), closed_forms.uniform(), closed_forms.normal(), closed_forms.laplace()]
 
 # %% mystnb={"image": {"alt": "Fronts of four distributions with their points nearest to utopia at the top right."}}
-fronts_figure({d.name: front_of(d) for d in families}, {d.name: d.optimal for d in families})
+fronts_figure({d.name: distribution_front(d) for d in families}, {d.name: d.optimal for d in families})
 
 # %% [markdown]
 # The thin dotted lines are the distances to utopia. The heavier the tails, the longer the front stays near the top, and
@@ -73,26 +72,26 @@ fronts_figure({d.name: front_of(d) for d in families}, {d.name: d.optimal for d 
 
 # %%
 def row(d: closed_forms.Distribution) -> str:
-    """A line of the table: closed form, grid of `wmgp.analyze`, amount at the cosine, distance at the fixed amount."""
-    a, best = wmgp.analyze({"weight": d.weights(n_weights).astype("float32")}), d.optimal
-    excess = d.distance(always) / best.distance - 1
+    """Return a table row: exact optimum, optimum on the grid, amount at `cosine`, excess distance at `always`."""
+    a, exact = wmgp.analyze({"weight": d.weights(n_weights).astype("float32")}), d.optimal
+    excess = d.distance(always) / exact.distance - 1
     return (
-        f"| {d.name} | {best.amount:.4f} | {a.optimal.amount:.2f} | {best.cosine:.4f} | {a.optimal.cosine:.4f} "
+        f"| {d.name} | {exact.amount:.4f} | {a.optimal.amount:.2f} | {exact.cosine:.4f} | {a.optimal.cosine:.4f} "
         f"| {d.amount_at(cosine):.1%} | {excess:+.1%} |"
     )
 
 
 # %% tags=["hide-input"]
 lines = "\n".join(map(row, families))
-heads = "| weights | optimal amount | amount on the grid | its cosine | cosine on the grid "
-heads += f"| amount at {cosine:g} | distance at {always:.0%} |"
+header = "| distribution | optimal amount (exact) | optimal amount (grid) | cosine (exact) | cosine (grid) "
+header += f"| amount at cosine {cosine:g} | excess distance at {always:.0%} |"
 Markdown(f"""
-{heads}
+{header}
 |---|---|---|---|---|---|---|
 {lines}
 
-*Amount at {cosine:g}*: the most that can go at this cosine. *Distance at {always:.0%}*: how much farther from utopia
-one is with the fixed amount of {always:.0%}, for all networks alike.
+*Amount at cosine {cosine:g}*: the largest amount that keeps this cosine. *Excess distance at {always:.0%}*: how much
+farther from utopia the constant amount of {always:.0%} is than the optimal amount.
 """)
 
 # %% [markdown]
@@ -107,7 +106,7 @@ seeds = [s for s in pretrained.lenet5_seeds() if preset == "default" or s == see
 trained = bool(pretrained.lenet5_seeds()) and seeds[0] in pretrained.lenet5_seeds()
 lenets = [(pretrained.lenet5(s) if trained else models.build("lenet5", s)).to(where) for s in seeds]
 lenet_reports = [wmgp.analyze(model) for model in lenets]
-imagenet, live = pretrained.report()
+imagenet, live = pretrained.mobilenet_v2_report()
 
 # %%
 networks = {"LeNet-5, MNIST": lenet_reports[0].to_dict()} if trained else {}
@@ -120,31 +119,31 @@ optima = {name: wmgp.Point(**a["optimal"]) for name, a in networks.items()}
 normal = closed_forms.normal()
 
 # %% tags=["hide-input"]
-numbers = ", ".join(part.replace("-", " to ") for part in format_integer_ranges(seeds).split())
-numbers = f"seed {numbers}" if len(seeds) == 1 else f"seeds {numbers}"
-parents = f"trained on MNIST and recorded with this book, {numbers}" if trained else "untrained"
+seed_text = ", ".join(part.replace("-", " to ") for part in formatting.format_integer_ranges(seeds).split())
+seed_text = f"seed {seed_text}" if len(seeds) == 1 else f"seeds {seed_text}"
+parents = f"trained on MNIST and recorded with this book, {seed_text}" if trained else "untrained"
 origin = "read from their file on the machine that ran this page" if live else "as recorded: their file is not here"
 Markdown(f"LeNet-5: {parents}. MobileNetV2: torchvision's ImageNet weights, {origin}.")
 
 # %% mystnb={"image": {"alt": "Fronts of real networks beside that of the normal distribution, optima marked."}}
-fronts_figure(fronts | {"normal": front_of(normal)}, optima | {"normal": normal.optimal}, lowest=0.4)
+fronts_figure(fronts | {"normal": distribution_front(normal)}, optima | {"normal": normal.optimal}, lowest=0.4)
 
 # %% tags=["hide-input"]
-advised = [report.at_cosine(cosine).amount for report in lenet_reports]
-amounts = [report.optimal.amount for report in lenet_reports]
-theirs = json.loads(tables.locate("published.json").read_text())["landscape"]["l1"]
-most = {name: max(a for a, c in zip(*curve, strict=True) if c >= cosine) for name, curve in fronts.items()}
-lines = "\n".join(f"| {name} | {p.amount:.2f} | {p.cosine:.3f} | {most[name]:.2f} |" for name, p in optima.items())
+lenet_at_cosine = [report.at_cosine(cosine).amount for report in lenet_reports]
+lenet_optimal = [report.optimal.amount for report in lenet_reports]
+published_l1 = json.loads(tables.locate("published.json").read_text())["landscape"]["l1"]
+at_cosine = {name: max(a for a, c in zip(*curve, strict=True) if c >= cosine) for name, curve in fronts.items()}
+lines = "\n".join(f"| {name} | {p.amount:.2f} | {p.cosine:.3f} | {at_cosine[name]:.2f} |" for name, p in optima.items())
 Markdown(f"""
-| network | optimal amount | its cosine | amount at cosine {cosine:g} |
+| network | optimal amount | cosine at the optimum | amount at cosine {cosine:g} |
 |---|---|---|---|
 {lines}
 
-The optimal amount of the LeNet-5 lies between {min(amounts):.2f} and {max(amounts):.2f}. To keep a cosine of
-{cosine:g} they may lose {min(advised):.1%} to {max(advised):.1%}.
+The optimal amount of the LeNet-5 lies between {min(lenet_optimal):.2f} and {max(lenet_optimal):.2f}. To keep a cosine
+of {cosine:g} they may lose {min(lenet_at_cosine):.1%} to {max(lenet_at_cosine):.1%}.
 
-The paper's L1 prune to cosine {theirs["cosine"]:g} removes {theirs["amount"]:.0%} (its Figure 4). At cosine {cosine:g}
-no network of this table may lose more than {max(most.values()):.0%}.
+The paper's L1 prune to cosine {published_l1["cosine"]:g} removes {published_l1["amount"]:.0%} (its Figure 4). At cosine
+{cosine:g} no network of this table may lose more than {max(at_cosine.values()):.0%}.
 """)
 
 # %% [markdown]
@@ -163,13 +162,13 @@ no network of this table may lose more than {max(most.values()):.0%}.
 # [The theorem's page](../book/theorem.md) proves the first line. The root gives the number:
 
 # %%
-floor = closed_forms.floor()
+floor = closed_forms.smallest_optimum()
 x = floor.cosine
 
 # %% tags=["hide-input"]
-rest = 2 * x**3 + x - 1
-zero = "is zero to rounding" if abs(rest) < 1e-12 else f"is {rest:.1g}"
-Markdown(f"x = {x:.10f}, where 2x³ + x - 1 {zero}. The floor is 1 - x² = **{floor.amount:.10f}**.")
+residual = 2 * x**3 + x - 1
+residual_text = "is zero to rounding" if abs(residual) < 1e-12 else f"is {residual:.1g}"
+Markdown(f"x = {x:.10f}, where 2x³ + x - 1 {residual_text}. The floor is 1 - x² = **{floor.amount:.10f}**.")
 
 # %% [markdown]
 # Proofs can be wrong, so let us look for a distribution that breaks the floor: generalised normals of any shape,
@@ -177,7 +176,7 @@ Markdown(f"x = {x:.10f}, where 2x³ + x - 1 {zero}. The floor is 1 - x² = **{fl
 
 # %%
 rng = np.random.default_rng(seed)
-made_up = {
+random_optima = {
     "generalised normal": [closed_forms.generalised_normal(s).optimal for s in np.exp(rng.uniform(-1, 4, n_made_up))],
     "Student-t": [closed_forms.student_t(2 + np.exp(t)).optimal for t in rng.uniform(-2, 4, n_made_up)],
     "two sizes": [
@@ -185,10 +184,10 @@ made_up = {
         for share, ratio in zip(rng.uniform(-7, -0.01, n_made_up), rng.uniform(0, 4, n_made_up), strict=True)
     ],
 }
-lowest = min((p for points in made_up.values() for p in points), key=lambda p: p.amount)
+lowest = min((p for points in random_optima.values() for p in points), key=lambda p: p.amount)
 
 # %% mystnb={"image": {"alt": "Optima of made-up distributions, amount against cosine: none left of the floor."}}
-optima_figure(made_up)
+optima_figure(random_optima)
 
 # %% tags=["hide-input"]
 Markdown(f"""
@@ -204,23 +203,28 @@ weights of nearly equal size.
 # %%
 curves = {d.name: (np.linspace(0, 1, 1001), d.distance(np.linspace(0, 1, 1001))) for d in families}
 valley = {name: x[y <= 1.01 * y.min()] for name, (x, y) in curves.items()}
-bend = min(np.diff(y, 2).min() for _, y in curves.values())
+smallest_difference = min(np.diff(y, 2).min() for _, y in curves.values())
 
 # %% mystnb={"image": {"alt": "Distance to utopia against amount: four curves, each with a single flat valley."}}
 distance_figure(curves)
 
 # %% tags=["hide-input"]
-flat = ", ".join(f"{name} {part[0]:.3f} to {part[-1]:.3f}" for name, part in valley.items())
-convex = "no second difference is negative" if bend > -1e-12 else f"the least second difference is {bend:.1g}"
-convex += " but by rounding" if -1e-12 < bend < 0 else ""
+valley_text = ", ".join(f"{name} {part[0]:.3f} to {part[-1]:.3f}" for name, part in valley.items())
+convex_text = (
+    "no second difference is negative"
+    if smallest_difference > -1e-12
+    else f"the least second difference is {smallest_difference:.1g}"
+)
+convex_text += " but by rounding" if -1e-12 < smallest_difference < 0 else ""
 small = wmgp.pareto_front({"weight": np.ones(20)})
-bumps = int((np.diff(small.distance, 2) < -1e-9).sum())
+n_negative = int((np.diff(small.distance, 2) < -1e-9).sum())
 Markdown(f"""
-On a grid of a thousand steps {convex}. The valley is flat. All of these amounts have a distance within 1% of the least:
-{flat}. The third digit of an optimal amount means nothing.
+On a grid of a thousand steps {convex_text}. The valley is flat. All of these amounts have a distance within 1% of the
+least:
+{valley_text}. The third digit of an optimal amount means nothing.
 
-In a very small network rounding breaks convexity: with 20 equal weights, {bumps} of {len(small) - 2} second differences
-are negative. So `wmgp` looks at every point of the grid.
+In a very small network rounding breaks convexity: with 20 equal weights, {n_negative} of {len(small) - 2} second
+differences are negative. So `wmgp` looks at every point of the grid.
 """)
 
 # %% [markdown]
@@ -240,13 +244,13 @@ errors = {
 grid_figure(sizes.tolist(), errors)
 
 # %% tags=["hide-input"]
-hundred = np.linspace(0, 1, 101)
-chosen = {d.name: hundred[np.argmin(d.distance(hundred))] for d in families}
-cost = max(float(d.distance(chosen[d.name])) / d.optimal.distance - 1 for d in families)
+grid = np.linspace(0, 1, 101)
+grid_optima = {d.name: grid[np.argmin(d.distance(grid))] for d in families}
+excess = max(float(d.distance(grid_optima[d.name])) / d.optimal.distance - 1 for d in families)
 Markdown(f"""
-On the paper's grid of 101 points the answers are: {", ".join(f"{name} {a:.2f}" for name, a in chosen.items())}. Their
-distances exceed the least ones by {cost:.2%} at most. The grid is fine enough. Note that it lets equal magnitudes go to
-{chosen["equal magnitudes"]:.2f}, a little below the floor of the continuum.
+On the paper's grid of 101 points the answers are: {", ".join(f"{name} {a:.2f}" for name, a in grid_optima.items())}.
+Their distances exceed the least ones by {excess:.2%} at most. The grid is fine enough. Note that it lets equal
+magnitudes go to {grid_optima["equal magnitudes"]:.2f}, a little below the floor of the continuum.
 """)
 
 # %% [markdown]

@@ -20,12 +20,12 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny runs in seconds, with small networks only
-device: str = "auto"  # "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the networks at their initialisation
-cosine: float = 0.99  # the cosine at which amounts are compared
-n_family: int = 40  # distributions drawn of each family
-df: float = 5.0  # degrees of freedom of the Student-t held against Laplace, more than 4
-max_parents: int = 10  # recorded LeNet-5 parents to compare with their initialisations, at most
+device: str = "auto"  # "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of the untrained networks
+cosine: float = 0.99  # cosine at which amounts are compared
+n_family: int = 40  # distributions per family
+df: float = 5.0  # degrees of freedom (above 4) of the Student-t distribution compared with Laplace
+max_parents: int = 10  # maximum number of recorded LeNet-5 parents compared with their initialisations
 
 # %% tags=["hide-input"]
 import json
@@ -36,22 +36,22 @@ from IPython.display import Markdown
 from pandas import DataFrame
 
 import wmgp
-from studies.kurtosis.figure import kurtosis_figure, lead_figure, modifier_figure, survival_figure
+from studies.kurtosis.figure import amount_difference_figure, kurtosis_figure, modifier_figure, survival_figure
 from studies.shared import pretrained
-from studies.shared.fronts import front_of, fronts_figure
+from studies.shared.front_figures import distribution_front, fronts_figure
 from wmgp import closed_forms
 from wmgp.experiments import models, notebook
 from wmgp.experiments.results import tables
 from wmgp.experiments.statistics import kurtosis_definitions
 from wmgp.experiments.training.loop import choose_device
-from wmgp.pareto import safe_modifier
+from wmgp.pareto import CAREFUL_COSINE, safe_modifier
 
 notebook.check_choice("preset", preset, notebook.PRESETS)
-notebook.check_whole("seed", seed, 0, 2**31)
+notebook.check_integer("seed", seed, 0, 2**31)
 notebook.check_between("cosine", cosine, 0, 1)
 notebook.check_between("df", df, 4, 1000)
-n_family = notebook.check_whole("n_family", n_family, 2, 10_000)
-max_parents = notebook.check_whole("max_parents", max_parents, 1, 1000)
+n_family = notebook.check_integer("n_family", n_family, 2, 10_000)
+max_parents = notebook.check_integer("max_parents", max_parents, 1, 1000)
 if preset == "tiny":
     n_family, max_parents = min(n_family, 8), min(max_parents, 2)
 where = choose_device(device)
@@ -84,7 +84,7 @@ named = [closed_forms.uniform(), closed_forms.normal(), laplace, t]
 kurtosis_figure(
     {name: ([d.kurtosis for d in family], [d.optimal.amount for d in family]) for name, family in families.items()},
     {d.name: (d.kurtosis, d.optimal.amount) for d in named},
-    "Amount nearest to utopia",
+    "Optimal amount (nearest to utopia)",
 )
 
 # %% mystnb={"image": {"alt": "Amount at equal cosine against kurtosis: the families lie far apart."}}
@@ -95,12 +95,12 @@ kurtosis_figure(
 )
 
 # %% tags=["hide-input"]
-spiky, plain = max(families["outliers"], key=lambda d: d.kurtosis), closed_forms.normal()
+outliers, normal_weights = max(families["outliers"], key=lambda d: d.kurtosis), closed_forms.normal()
 Markdown(f"""
 Within a family the paper is right: more kurtosis, more to prune. Between families it is not. Outliers, one weight in a
-thousand, raise the kurtosis to {spiky.kurtosis:.0f}, and still only {spiky.amount_at(cosine):.1%} can go at cosine
-{cosine:g}. A normal distribution, with kurtosis {plain.kurtosis:.0f}, can lose {plain.amount_at(cosine):.1%}. Kurtosis
-looks at the few largest weights; pruning is about the many small ones.
+thousand, raise the kurtosis to {outliers.kurtosis:.0f}, and still only {outliers.amount_at(cosine):.1%} can go at
+cosine {cosine:g}. A normal distribution, with kurtosis {normal_weights.kurtosis:.0f}, can lose
+{normal_weights.amount_at(cosine):.1%}. Kurtosis looks at the few largest weights; pruning is about the many small ones.
 """)
 
 # %% [markdown]
@@ -114,7 +114,7 @@ cosines = np.linspace(0.5, 0.999, 200)
 lead = [laplace.amount_at(c) - t.amount_at(c) for c in cosines]
 
 # %% mystnb={"image": {"alt": "How much more of Laplace weights can be pruned than of Student-t, by cosine."}}
-lead_figure(cosines.tolist(), {f"Laplace less {t.name}": lead})
+amount_difference_figure(cosines.tolist(), {f"Laplace − {t.name}": lead})
 
 # %% tags=["hide-input"]
 wins = cosines[np.array(lead) > 0]
@@ -146,7 +146,7 @@ normal = closed_forms.normal()
 
 # %% mystnb={"image": {"alt": "Fronts of LeNet-5 at initialisation and trained, with a normal distribution's."}}
 fronts_figure(
-    {name: (a.front.amount, a.front.cosine) for name, a in first.items()} | {"normal": front_of(normal)},
+    {name: (a.front.amount, a.front.cosine) for name, a in first.items()} | {"normal": distribution_front(normal)},
     {name: a.optimal for name, a in first.items()} | {"normal": normal.optimal},
     lowest=0.4,
     least_amount=0.2,
@@ -154,24 +154,25 @@ fronts_figure(
 
 
 # %% tags=["hide-input"]
-def span(values: list[float], form: str) -> str:
-    """The least and the largest of some values, or the one that both are."""
+def format_range(values: list[float], form: str) -> str:
+    """Format the minimum and maximum of the values; a single number if both are equal."""
     ends = [format(min(values), form), format(max(values), form)]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-measures = [lambda a: a.kurtosis, lambda a: a.optimal.amount, lambda a: a.at_cosine(cosine).amount]
-values = {name: [list(map(measure, reports)) for measure in measures] for name, reports in stages.items()}
+statistics = [lambda a: a.kurtosis, lambda a: a.optimal.amount, lambda a: a.at_cosine(cosine).amount]
+values = {name: [list(map(statistic, reports)) for statistic in statistics] for name, reports in stages.items()}
 lines = "\n".join(
-    f"| {name} | " + " | ".join(map(span, columns, (".2f", ".2f", ".1%"))) + " |" for name, columns in values.items()
+    f"| {name} | " + " | ".join(map(format_range, columns, (".2f", ".2f", ".1%"))) + " |"
+    for name, columns in values.items()
 )
-raised = after and all(min(b) > max(a) for a, b in zip(*values.values(), strict=True))
+all_raised = after and all(min(b) > max(a) for a, b in zip(*values.values(), strict=True))
 Markdown(f"""
 | LeNet-5 | kurtosis | optimal amount | amount at cosine {cosine:g} |
 |---|---|---|---|
 {lines}
 
-Least and largest of {len(before)} seeds. {"Training raises all three, whatever the seed." if raised else ""}
+Minimum and maximum of {len(before)} seeds. {"Training raises all three, whatever the seed." if all_raised else ""}
 {"" if after else "No trained parents are recorded here."}
 """)
 
@@ -188,17 +189,19 @@ Least and largest of {len(before)} seeds. {"Training raises all three, whatever 
 
 # %%
 labels = {"LeNet Small": "lenet_small", "ResNet18": "resnet18", "VGG11 BN": "vgg11_bn"}
-fresh = {"LeNet Small": "lenet_small"} if preset == "tiny" else labels
-columns = {f"{label}, fresh": found for label, found in kurtosis_definitions.at_initialisation(fresh, seed).items()}
+networks = {"LeNet Small": "lenet_small"} if preset == "tiny" else labels
+columns = {
+    f"{label}, untrained": found for label, found in kurtosis_definitions.at_initialisation(networks, seed).items()
+}
 if seeds:
     columns["LeNet-5, MNIST"] = kurtosis_definitions.kurtosis_definitions(pretrained.lenet5(seeds[0]))
-imagenet, live = pretrained.report()
+imagenet, live = pretrained.mobilenet_v2_report()
 columns["MobileNetV2, ImageNet"] = imagenet["definitions"]
-given = {f"{label}, fresh": f"*{published['kurtosis'][name]:.2f}*" for label, name in labels.items()}
+published_kurtosis = {f"{label}, untrained": f"*{published['kurtosis'][name]:.2f}*" for label, name in labels.items()}
 
 # %% tags=["hide-input"]
 table = {name: [f"{found[name]:.2f}" for found in columns.values()] for name in kurtosis_definitions.DEFINITIONS}
-table["*published, of the trained network*"] = [given.get(column, "") for column in columns]
+table["*published, trained network*"] = [published_kurtosis.get(column, "") for column in columns]
 lines = "\n".join(f"| {name} | {' | '.join(row)} |" for name, row in table.items())
 Markdown(f"""
 | kurtosis | {" | ".join(columns)} |
@@ -207,10 +210,10 @@ Markdown(f"""
 """)
 
 # %% tags=["hide-input"]
-spread = {name: max(found.values()) / min(found.values()) for name, found in columns.items()}
-widest = max(spread, key=lambda name: spread[name])
+ratios = {name: max(found.values()) / min(found.values()) for name, found in columns.items()}
+widest = max(ratios, key=lambda name: ratios[name])
 Markdown(f"""
-For {widest}, the largest of these numbers is {spread[widest]:.0f} times the smallest. The published ones are of
+For {widest}, the largest of these numbers is {ratios[widest]:.0f} times the smallest. The published ones are of
 networks trained on CIFAR-10, whose weights are not to be had, so we cannot say which line they are. `wmgp` reports the
 first line, which is of the pool that the paper prunes, and the kurtosis of each tensor beside it.
 """)
@@ -223,17 +226,17 @@ first line, which is of the pool that the paper prunes, and the kurtosis of each
 # authors' code it is over $\log_2 k_2$ where $k_2 < e$.
 
 # %%
-ours = imagenet["analysis"]["kurtosis_of_kurtoses"]
+mobilenet_k2 = imagenet["analysis"]["kurtosis_of_kurtoses"]
 marks = {"LeNet-5": after[0].kurtosis_of_kurtoses} if after else {}
 
 # %% mystnb={"image": {"alt": "The safe rule's factor against the kurtosis of kurtoses, with its jump at e."}}
-modifier_figure(np.geomspace(1.3, 100, 400), marks | {"MobileNetV2": ours})
+modifier_figure(np.geomspace(1.3, 100, 400), marks | {"MobileNetV2": mobilenet_k2})
 
 # %% tags=["hide-input"]
 below, above = safe_modifier(math.e - 1e-9), safe_modifier(math.e)
 pair = [wmgp.kurtosis([a, b]) for a, b in ((2.0, 3.0), (1.8, 900.0))]
-crowd = 50
-lonely, bound = wmgp.kurtosis([0.0] * (crowd - 1) + [1.0]), crowd - 2 + 1 / (crowd - 1)
+n_tensors = 50
+one_outlier, bound = wmgp.kurtosis([0.0] * (n_tensors - 1) + [1.0]), n_tensors - 2 + 1 / (n_tensors - 1)
 norm = wmgp.analyze({"norm.weight": np.ones(8), "a.weight": np.arange(1, 9.0), "b.weight": np.arange(1, 9.0) ** 2})
 Markdown(f"""
 The rule has faults, and each can be seen here.
@@ -247,7 +250,8 @@ The rule has faults, and each can be seen here.
 - **It is undefined where a tensor is constant**, as those of a fresh batch normalisation are. `wmgp` leaves them out
   and says so: “{norm.warnings[0]}”.
 - **It measures how many tensors there are.** Of $n$ numbers the kurtosis is at most $n - 2 + 1/(n - 1)$. One odd one
-  among {crowd} attains it: {lonely:.2f}, where the bound is {bound:.2f}. The more tensors, the higher $k_2$ may go.
+  among {n_tensors} attains it: {one_outlier:.2f}, where the bound is {bound:.2f}. The more tensors, the higher $k_2$
+  may go.
 """)
 
 # %% [markdown]
@@ -257,20 +261,21 @@ The rule has faults, and each can be seen here.
 # are to be had, so here it is.
 
 # %% tags=["hide-input"]
-given_k2, analysis = published["kurtosis_of_kurtoses"], imagenet["analysis"]
-optimal, safe, advised = analysis["optimal"], analysis["safe"], imagenet["advised"]
-here = "The weights were read from torchvision's file on the machine that ran this page."
-recorded = "torchvision's file of weights is not here. What follows is read from `results/mobilenet_v2.json`."
+published_k2, analysis = published["kurtosis_of_kurtoses"], imagenet["analysis"]
+optimal, safe, at_cosine = analysis["optimal"], analysis["safe"], imagenet["advised"]
+live_text = "The weights were read from torchvision's file on the machine that ran this page."
+recorded_text = "torchvision's file of weights is not here. What follows is read from `results/mobilenet_v2.json`."
 Markdown(f"""
-{here if live else recorded}
+{live_text if live else recorded_text}
 
-Of its {analysis["n_parameters"]:,} weights the kurtosis of kurtoses is **{ours:.2f}**. The paper has
-{given_k2["mobilenet_v2"]:.2f}, and {given_k2["well_behaved_low"]:.2f} to {given_k2["well_behaved_high"]:.2f} for
-networks that behave well. So the paper most likely began with these weights, or with weights much like them.
+Of its {analysis["n_parameters"]:,} weights the kurtosis of kurtoses is **{mobilenet_k2:.2f}**. The paper has
+{published_k2["mobilenet_v2"]:.2f}, and {published_k2["well_behaved_low"]:.2f} to
+{published_k2["well_behaved_high"]:.2f} for networks that behave well. So the paper most likely began with these
+weights, or with weights much like them.
 
 - optimal: prune {optimal["amount"]:.0%}, cosine {optimal["cosine"]:.3f};
 - safe: prune {safe["amount"]:.1%}, cosine {safe["cosine"]:.4f};
-- at cosine {pretrained.ADVISED:g}: prune {advised["amount"]:.1%}.
+- at cosine {CAREFUL_COSINE:g}: prune {at_cosine["amount"]:.1%}.
 """)
 
 # %%
@@ -281,23 +286,26 @@ survival_figure(tensors)
 
 
 # %% tags=["hide-input"]
-def power(value: float) -> str:
-    """A number with one digit, as 3·10⁻⁴."""
+def format_power(value: float) -> str:
+    """Format a number with one digit, for example 3·10⁻⁴."""
     digits, exponent = f"{value:.0e}".split("e")
     return digits + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-many = tensors[tensors["shape"].map(len) >= 2]
-dead = {which: tensors[tensors[f"pruned_at_{which}"] == tensors["n"]] for which in ("optimal", "safe")}
-dead_many = len(many.index.intersection(dead["optimal"].index)) or "none"
-tiny, large = (rows["energy"].sum() / rows["n"].sum() for rows in (dead["optimal"], many))
-worst = many.assign(lost=many["pruned_at_optimal"] / many["n"]).nlargest(1, "lost").to_dict("records")[0]
+matrices = tensors[tensors["shape"].map(len) >= 2]
+emptied = {which: tensors[tensors[f"pruned_at_{which}"] == tensors["n"]] for which in ("optimal", "safe")}
+n_emptied_matrices = len(matrices.index.intersection(emptied["optimal"].index)) or "none"
+emptied_mean_square, matrix_mean_square = (
+    rows["energy"].sum() / rows["n"].sum() for rows in (emptied["optimal"], matrices)
+)
+worst = matrices.assign(lost=matrices["pruned_at_optimal"] / matrices["n"]).nlargest(1, "lost").to_dict("records")[0]
 filters = imagenet["filters"]
 Markdown(f"""
-At the optimal amount {len(dead["optimal"])} of {len(tensors)} tensors lose everything, {dead_many} of them with two or
-more dimensions. At the safe amount {len(dead["safe"])} do. The first of them is `{list(dead["optimal"]["name"])[0]}`, a
-shift of batch normalisation. The mean square of all their values is {power(tiny)}, against {power(large)} in the
-tensors of two or more dimensions: they were as good as zero before.
+At the optimal amount {len(emptied["optimal"])} of {len(tensors)} tensors lose everything, {n_emptied_matrices} of them
+with two or more dimensions. At the safe amount {len(emptied["safe"])} do. The first of them is
+`{list(emptied["optimal"]["name"])[0]}`, a shift of batch normalisation. The mean square of all their values is
+{format_power(emptied_mean_square)}, against {format_power(matrix_mean_square)} in the tensors of two or more
+dimensions: they were as good as zero before.
 
 Of the larger tensors `{worst["name"]}` loses most, {worst["lost"]:.1%}. Filters tell more
 than tensors: of {filters["all"]:,} output filters {filters["optimal"]:,} ({filters["optimal"] / filters["all"]:.1%})

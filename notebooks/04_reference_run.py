@@ -24,11 +24,11 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" or "tiny": tiny recomputes one epoch on the digits, in seconds
-recompute: bool = False  # train, prune and fine-tune here, for one seed, and hold it against the recorded runs
-device: str = "auto"  # of the recomputed run: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the recomputed run
-epochs: int = 25  # of training the recomputed run's parent
-data: str = "mnist"  # of the recomputed run: "mnist", "fashion_mnist" or "digits" (which are always there)
+recompute: bool = False  # train, prune and fine-tune one seed here, and compare it with the recorded runs
+device: str = "auto"  # device of the recomputed run: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of the recomputed run
+epochs: int = 25  # training epochs of the recomputed parent
+data: str = "mnist"  # data set of the recomputed run: "mnist", "fashion_mnist" or "digits" (always available)
 
 # %% tags=["hide-input"]
 import json
@@ -44,7 +44,7 @@ from studies.reference_run import measure
 from wmgp import plotting
 from wmgp.experiments import notebook
 from wmgp.experiments.data import load
-from wmgp.experiments.display_names import DATA
+from wmgp.experiments.display_names import DATA_NAMES
 from wmgp.experiments.results import tables
 from wmgp.experiments.results.provenance import provenance
 from wmgp.experiments.statistics import intervals
@@ -52,10 +52,10 @@ from wmgp.experiments.training.loop import choose_device
 from wmgp.experiments.training.sgd import Recipe
 
 notebook.check_choice("preset", preset, notebook.PRESETS)
-notebook.check_flag("recompute", recompute)
+notebook.check_bool("recompute", recompute)
 notebook.check_choice("data", data, ("mnist", "fashion_mnist", "digits"))
-notebook.check_whole("seed", seed, 0, 2**31)
-notebook.check_whole("epochs", epochs, 1, 1000)
+notebook.check_integer("seed", seed, 0, 2**31)
+notebook.check_integer("epochs", epochs, 1, 1000)
 if preset == "tiny":
     recompute, data, epochs = True, "digits", 1
 where = choose_device(device)
@@ -70,17 +70,17 @@ plotting.use_style()
 # %% tags=["hide-input"]
 table = tables.locate("reference_run.csv")
 published = json.loads(tables.locate("published.json").read_text())["reference_run"]
-rows = tables.read(table).drop_duplicates(["seed", "rule"], keep="last")  # of a seed measured twice, the later run
+rows = tables.read(table).drop_duplicates(["seed", "rule"], keep="last")  # a seed measured twice: the later run
 runs = [recorded for run, recorded in provenance(table).items() if run in set(rows["run"])]
 
 
 def measured(rule: str, name: str) -> np.ndarray:
-    """A column of the rows of a rule: one value a seed."""
+    """Return a column of a rule's rows: one value per seed."""
     return np.asarray(rows.loc[rows["rule"] == rule, name])
 
 
-def among(name: str) -> str:
-    """All values of a setting among the recorded runs."""
+def values_of(name: str) -> str:
+    """Return all values of a setting in the recorded runs."""
     return ", ".join(sorted({str(run[name]) for run in runs}))
 
 
@@ -88,36 +88,39 @@ at_optimal, at_safe = published["optimal"], published["safe"]
 QUANTITIES = {
     "test accuracy of the parent": (measured("optimal", "accuracy_parent"), published["accuracy_parent"]),
     "optimal amount": (measured("optimal", "amount"), at_optimal["amount"]),
-    "accuracy just after the optimal prune": (measured("optimal", "accuracy_pruned"), at_optimal["accuracy_pruned"]),
-    "accuracy one epoch later": (measured("optimal", "accuracy"), at_optimal["accuracy"]),
+    "accuracy just after pruning, optimal amount": (
+        measured("optimal", "accuracy_pruned"),
+        at_optimal["accuracy_pruned"],
+    ),
+    "accuracy after fine-tuning, optimal amount": (measured("optimal", "accuracy"), at_optimal["accuracy"]),
     "safe amount": (measured("safe", "amount"), at_safe["amount"]),
-    "accuracy just after the safe prune": (measured("safe", "accuracy_pruned"), at_safe["accuracy_pruned"]),
-    "accuracy one epoch later, safe": (measured("safe", "accuracy"), at_safe["accuracy"]),
+    "accuracy just after pruning, safe amount": (measured("safe", "accuracy_pruned"), at_safe["accuracy_pruned"]),
+    "accuracy after fine-tuning, safe amount": (measured("safe", "accuracy"), at_safe["accuracy"]),
     "kurtosis of kurtoses": (measured("optimal", "k2"), published["kurtosis_of_kurtoses"]),
     "test loss of the parent (nats)": (measured("optimal", "loss_parent"), published["loss_parent"]),
 }
-on = ", ".join(DATA.get(data, data) for data in sorted({run["data"] for run in runs}))
+data_names = ", ".join(DATA_NAMES.get(data, data) for data in sorted({run["data"] for run in runs}))
 Markdown(
-    f"Recorded: {len(measured('optimal', 'seed'))} seeds on {on}, {among('parent_epochs')} epochs each, "
-    f"{among('device')} ({among('cpu')}), {among('date')}."
+    f"Recorded: {len(measured('optimal', 'seed'))} seeds on {data_names}, {values_of('parent_epochs')} epochs each, "
+    f"{values_of('device')} ({values_of('cpu')}), {values_of('date')}."
 )
 
 
 # %%
-def compared(values: np.ndarray, single: float) -> dict[str, str]:
-    """Our mean with its interval, the interval for one run more, and whether the published run lies in that."""
+def comparison_row(values: np.ndarray, single: float) -> dict[str, str]:
+    """Return our mean, its confidence and prediction intervals, and whether the latter has the published run."""
     mean, low, high = intervals.mean_interval(values)
     _, lowest, highest = intervals.prediction_interval(values)
     return {
         "published": f"{single:.4f}",
         "our mean": f"{mean:.4f}",
-        "95% for the mean": f"{low:.4f} to {high:.4f}",
-        "95% for one run more": f"{lowest:.4f} to {highest:.4f}",
+        "95% CI of the mean": f"{low:.4f} to {high:.4f}",
+        "95% prediction interval": f"{lowest:.4f} to {highest:.4f}",
         "published inside": "yes" if lowest <= single <= highest else "no",
     }
 
 
-comparison = {name: compared(*pair) for name, pair in QUANTITIES.items()}
+comparison = {name: comparison_row(*pair) for name, pair in QUANTITIES.items()}
 pd.DataFrame(comparison).T
 
 # %% [markdown]
@@ -130,13 +133,13 @@ pd.DataFrame(comparison).T
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracies: our runs, mean and interval; diamonds: published"}}
 SHORT = {
-    "optimal prune": "accuracy just after the optimal prune",
-    "safe prune": "accuracy just after the safe prune",
+    "optimal amount, pruned": "accuracy just after pruning, optimal amount",
+    "safe amount, pruned": "accuracy just after pruning, safe amount",
     "parent": "test accuracy of the parent",
-    "optimal, one epoch later": "accuracy one epoch later",
-    "safe, one epoch later": "accuracy one epoch later, safe",
+    "optimal amount, fine-tuned": "accuracy after fine-tuning, optimal amount",
+    "safe amount, fine-tuned": "accuracy after fine-tuning, safe amount",
 }
-drawn, panels = plotting.figure(2, 1, size=(6, 5.6), height_ratios=(2, 3))
+figure, panels = plotting.figure(2, 1, size=(6, 5.6), height_ratios=(2, 3))
 parts = {"Just after pruning": list(SHORT)[:2], "Parent, and after one epoch of fine-tuning": list(SHORT)[2:]}
 for axes, (title, names) in zip(panels, parts.items(), strict=True):
     values = {name: QUANTITIES[SHORT[name]][0] for name in names}
@@ -145,8 +148,8 @@ for axes, (title, names) in zip(panels, parts.items(), strict=True):
     axes.set(title=title, xlabel="Test accuracy")
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter("{x:.1%}")
-drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=1)
-drawn
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=1)
+figure
 
 # %% [markdown]
 # Mind the two scales. Just after pruning, the accuracy depends much on the seed: the cut goes through a network that
@@ -173,52 +176,54 @@ if recompute:
     try:
         training, test = load(data, True, where), load(data, False, where)
     except wmgp.InputError as error:
-        display(Markdown(f"Not on this machine: {error}. scikit-learn's digits are used instead."))
+        display(Markdown(f"Data not available: {error}. Using scikit-learn's digits instead."))
         training, test = load("digits", True, where), load("digits", False, where)
     recipe = Recipe(batch_size=max(1, round(Recipe().batch_size * len(training) / MNIST_IMAGES)))
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder, "reference_run.csv")
-        measure.measure(fresh, seed, training, test, epochs, recipe)
-        again = tables.read(fresh).set_index("rule")
-    of = f"{epochs} epoch{'s' if epochs > 1 else ''}, batches of {recipe.batch_size}, on {where.type}"
-    display(Markdown(f"Seed {seed} on {training.name}, {of}."))
-    words = {
+        new_table = Path(folder, "reference_run.csv")
+        measure.measure(new_table, seed, training, test, epochs, recipe)
+        recomputed = tables.read(new_table).set_index("rule")
+    settings_text = f"{epochs} epoch{'s' if epochs > 1 else ''}, batches of {recipe.batch_size}, on {where.type}"
+    display(Markdown(f"Seed {seed} on {training.name}, {settings_text}."))
+    labels = {
         "amount": "amount",
         "accuracy_parent": "accuracy of the parent",
         "accuracy_pruned": "accuracy just after pruning",
-        "accuracy": "accuracy one epoch later",
+        "accuracy": "accuracy after fine-tuning",
         "cosine_pruned": "cosine just after pruning",
-        "cosine": "cosine one epoch later",
+        "cosine": "cosine after fine-tuning",
         "agreement": "agreement with the parent",
         "k2": "kurtosis of kurtoses",
     }
-    same = rows[(rows["seed"] == seed) & (rows["data"] == training.name)].set_index("rule")
-    both = {"recomputed": again, "recorded": same}
-    shown = pd.DataFrame({f"{rule}, {which}": part.loc[rule] for which, part in both.items() for rule in part.index})
-    display(shown.loc[list(words)].rename(index=words).map("{:.4f}".format))
+    recorded_rows = rows[(rows["seed"] == seed) & (rows["data"] == training.name)].set_index("rule")
+    parts_by_source = {"recomputed": recomputed, "recorded": recorded_rows}
+    shown = pd.DataFrame(
+        {f"{rule}, {which}": part.loc[rule] for which, part in parts_by_source.items() for rule in part.index}
+    )
+    display(shown.loc[list(labels)].rename(index=labels).map("{:.4f}".format))
 else:
-    display(Markdown("Not asked for: `recompute` is `False`. What stands above is read from the recorded table."))
+    display(Markdown("`recompute` is `False`: all values above come from the recorded table."))
 
 # %% [markdown]
 # ## What to conclude
 
 # %% tags=["hide-input"]
 outside = [name for name, row in comparison.items() if row["published inside"] == "no"]
-inside, all_of_them = len(comparison) - len(outside), len(comparison)
-where_it_lies = f"{inside if outside else 'All'} of its {all_of_them} figures lie where one run more would"
+inside, n_quantities = len(comparison) - len(outside), len(comparison)
+inside_text = f"{inside if outside else 'All'} of its {n_quantities} figures lie where one run more would"
 if outside:
-    where_it_lies += f"; outside: {', '.join(outside)}"
+    inside_text += f"; outside: {', '.join(outside)}"
 
 
 def change(rule: str) -> str:
-    """From the parent's accuracy to that after one epoch, in points, over the runs: mean and interval."""
+    """Format the mean change (points) from the parent's accuracy to the fine-tuned network's, with its interval."""
     mean, low, high = intervals.mean_interval(100 * (measured(rule, "accuracy") - measured(rule, "accuracy_parent")))
     return f"{mean:+z.2f}\N{NO-BREAK SPACE}points ({low:+z.2f} to {high:+z.2f})"
 
 
 amounts, safe_amounts, k2 = measured("optimal", "amount"), measured("safe", "amount"), measured("safe", "k2")
 Markdown(f"""
-- **The published run is {"a typical one" if not outside else "not typical in all"}.** {where_it_lies}.
+- **The published run is {"a typical one" if not outside else "not typical in all"}.** {inside_text}.
 - **One epoch brings the accuracy back.** From the parent to the network that was pruned and trained for one epoch more,
   the accuracy changes by {change("optimal")} at the optimal amount of
   {amounts.min():.0%} to {amounts.max():.0%}, and by {change("safe")} at the safe amount. The parent itself would have

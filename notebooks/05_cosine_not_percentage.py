@@ -25,33 +25,33 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (a new sweep on digits, two minutes) or "tiny" (seconds)
-table: str = "lenet5_mnist.csv"  # the recorded sweep, a file of results/
-device: str = "auto"  # of a new sweep: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of a tiny sweep
+table: str = "lenet5_mnist.csv"  # the recorded sweep, a file in results/
+device: str = "auto"  # device of a new sweep: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of a tiny sweep
 
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from studies.shared.sweep_figures import LABELS, METHODS, networks_figure, sweep_figure
+from studies.shared.sweep_figures import COLUMN_LABELS, METHOD_LABELS, networks_figure, sweep_figure
 from wmgp.experiments import notebook
 from wmgp.experiments.display_names import display_name, sweep_display_name
 from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.results.provenance import provenance
-from wmgp.experiments.statistics import collapse
-from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.statistics import collapse, intervals
+from wmgp.experiments.sweep.temporary_sweep import run_temporary_sweep
 from wmgp.experiments.training.recipes import min_parent_accuracy
 
 where = notebook.setup(preset, seed, device)
 
 
 def measured() -> tuple[pd.DataFrame, dict]:
-    """The rows and their provenance: the recorded ones, or those of a sweep run now."""
+    """Return rows and provenance of the recorded sweep, or of a new one."""
     if preset == "default":
         path = tables.locate(table)
         return tables.with_facts(path), provenance(path)
-    found = small_sweep(preset, str(where), (seed,))
+    found = run_temporary_sweep(preset, str(where), (seed,))
     return found.rows, dict(found.runs)
 
 
@@ -67,23 +67,23 @@ rows, runs = measured()
 rows = rows.sort_values(["seed", "method", "amount"], ignore_index=True)
 
 
-def among(name: str) -> str:
-    """All values of a setting among the runs."""
+def values_of(name: str) -> str:
+    """Return all values of a setting in the runs."""
     return ", ".join(sorted({str(run[name]) for run in runs.values()}))
 
 
-shown = [name for name in METHODS if name in set(rows["method"])]
-least = min_parent_accuracy(among("network"), among("data"))
-weak = pd.DataFrame(columns=["seed", "accuracy_parent"])
-if least and preset == "default":  # what the reference run trained, but this sweep left out
+shown = [name for name in METHOD_LABELS if name in set(rows["method"])]
+min_accuracy = min_parent_accuracy(values_of("network"), values_of("data"))
+weak_parents = pd.DataFrame(columns=["seed", "accuracy_parent"])
+if min_accuracy and preset == "default":  # trained in the reference run, but left out of this sweep
     trained = tables.read(tables.locate("reference_run.csv")).drop_duplicates("seed")
-    weak = trained[(trained["accuracy_parent"] < least) & (trained["data"] == among("data"))]
-left_out = f" Left out, for its parent falls short of {least:.0%}: " if len(weak) else ""
-left_out += ", ".join(f"seed {w.seed} ({w.accuracy_parent:.2%})" for w in weak.itertuples())
+    weak_parents = trained[(trained["accuracy_parent"] < min_accuracy) & (trained["data"] == values_of("data"))]
+left_out = f" Left out, for its parent falls short of {min_accuracy:.0%}: " if len(weak_parents) else ""
+left_out += ", ".join(f"seed {w.seed} ({w.accuracy_parent:.2%})" for w in weak_parents.itertuples())
 Markdown(
-    f"{len(rows):,} rows: {display_name(among('network'), among('data'))}, {rows['seed'].nunique()} seeds, "
-    f"{rows['amount'].nunique()} amounts, {', '.join(METHODS[name] for name in shown)}; "
-    f"{among('device')} ({among('cpu')}), {among('date')}. Parents reach "
+    f"{len(rows):,} rows: {display_name(values_of('network'), values_of('data'))}, {rows['seed'].nunique()} seeds, "
+    f"{rows['amount'].nunique()} amounts, {', '.join(METHOD_LABELS[name] for name in shown)}; "
+    f"{values_of('device')} ({values_of('cpu')}), {values_of('date')}. Parents reach "
     f"{rows['accuracy_parent'].mean():.1%} (from {rows['accuracy_parent'].min():.1%} to "
     f"{rows['accuracy_parent'].max():.1%}).{left_out}"
 )
@@ -123,10 +123,17 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy_pruned", "loss_pruned
 # %%
 QUANTITIES = ("accuracy", "loss", "accuracy_pruned", "loss_pruned")
 
-left = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in QUANTITIES}
-names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
+unexplained = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in QUANTITIES}
+curve_names = {
+    "amount": "variance not explained by amount",
+    "cosine": "variance not explained by cosine",
+    "own": "variance not explained by a separate curve for each method",
+}
 pd.DataFrame(
-    {LABELS[y]: {names[x]: formatting.format_interval(*found) for x, found in left[y].items()} for y in QUANTITIES}
+    {
+        COLUMN_LABELS[y]: {curve_names[x]: formatting.format_interval(*found) for x, found in unexplained[y].items()}
+        for y in QUANTITIES
+    }
 ).T
 
 # %% [markdown]
@@ -139,21 +146,21 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-def mean_at(cosine: float, method: str) -> str:
-    """Mean accuracy of a method at a cosine; nothing where no row is near."""
-    there = collapse.at_cosine(rows[rows["method"] == method], (cosine,))["accuracy"]
-    return formatting.format_interval(there.mean(), np.nan, np.nan, ".2%")
+def format_accuracy_at(cosine: float, method: str) -> str:
+    """Format the mean accuracy of a method at a cosine; empty if no row is near."""
+    accuracies = collapse.at_cosine(rows[rows["method"] == method], (cosine,))["accuracy"]
+    return formatting.format_interval(accuracies.mean(), np.nan, np.nan, ".2%")
 
 
 # %%
 COSINES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
-gaps = {cosine: collapse.mean_difference(rows, cosine, unit=100) for cosine in COSINES}
+differences = {cosine: collapse.mean_difference(rows, cosine, unit=100) for cosine in COSINES}
 pd.DataFrame(
     {
         f"cosine {c}": {
-            "L1": mean_at(c, "l1"),
-            "random": mean_at(c, "random"),
-            "L1 less random (points)": collapse.format_mean_difference(rows, c, "+.2f"),
+            "L1": format_accuracy_at(c, "l1"),
+            "random": format_accuracy_at(c, "random"),
+            "L1 − random (percentage points)": collapse.format_mean_difference(rows, c, "+.2f"),
         }
         for c in COSINES
     }
@@ -166,37 +173,39 @@ pd.DataFrame(
 # [What has been run](../book/status.md) says on how many seeds and amounts each rests.
 
 # %% tags=["hide-input"]
-PAIR = ("l1", "random")
-ENOUGH = 5 if preset == "default" else 1  # amounts of either, where a curve can be fitted to more than its own points
+COMPARED_METHODS = ("l1", "random")
+MIN_AMOUNTS = (
+    5 if preset == "default" else 1
+)  # amounts per method, so that a curve has more points than it interpolates
 
 
-def few(part: pd.DataFrame) -> dict[str, int]:
-    """Of L1 and random pruning: what has too few amounts, and how many there are."""
-    amounts = {method: part.loc[part["method"] == method, "amount"].nunique() for method in PAIR}
-    return {METHODS[method]: n for method, n in amounts.items() if n < ENOUGH}
+def too_few(part: pd.DataFrame) -> dict[str, int]:
+    """Return the number of amounts of each method (L1, random) that has fewer than `MIN_AMOUNTS`."""
+    amounts = {method: part.loc[part["method"] == method, "amount"].nunique() for method in COMPARED_METHODS}
+    return {METHOD_LABELS[method]: n for method, n in amounts.items() if n < MIN_AMOUNTS}
 
 
 recorded = tables.sweeps(tables.locate(table).parent) if preset == "default" else [("here", rows)]
-swept = {sweep_display_name(part): part for _, part in recorded if part["epochs"].max()}
-tuned = {name: part for name, part in swept.items() if not few(part)}
-missing = {
-    name: " and ".join(f"{n or 'no'} amount{'' if n == 1 else 's'} of {method}" for method, n in few(part).items())
-    for name, part in swept.items()
-    if few(part)
+fine_tuned_sweeps = {sweep_display_name(part): part for _, part in recorded if part["epochs"].max()}
+comparable = {name: part for name, part in fine_tuned_sweeps.items() if not too_few(part)}
+reasons = {
+    name: " and ".join(f"{n or 'no'} amount{'' if n == 1 else 's'} of {method}" for method, n in too_few(part).items())
+    for name, part in fine_tuned_sweeps.items()
+    if too_few(part)
 }
-told = "; ".join(f"{name} ({why})" for name, why in missing.items())
+left_out_text = "; ".join(f"{name} ({why})" for name, why in reasons.items())
 Markdown(
-    f"L1 and random pruning can be compared where both have {ENOUGH} amounts or more. That leaves {len(tuned)} of "
-    f"{len(swept)} sweeps; left out: {told}."
-    if missing
+    f"L1 and random pruning can be compared where both have {MIN_AMOUNTS} amounts or more. "
+    f"That leaves {len(comparable)} of {len(fine_tuned_sweeps)} sweeps; left out: {left_out_text}."
+    if reasons
     else "All of them are shown."
 )
 
 # %% mystnb={"image": {"alt": "Accuracy after fine-tuning against amount and cosine, a line of panels a network."}}
-networks_figure(tuned, ["amount", "cosine_pruned"], "accuracy")
+networks_figure(comparable, ["amount", "cosine_pruned"], "accuracy")
 
 # %% mystnb={"image": {"alt": "Loss after fine-tuning against amount and cosine, a line of panels a network."}}
-networks_figure(tuned, ["amount", "cosine_pruned"], "loss")
+networks_figure(comparable, ["amount", "cosine_pruned"], "loss")
 
 # %% [markdown]
 # And the numbers, for L1 and random pruning only: what one curve leaves of the variance of the accuracy, and how far L1
@@ -204,53 +213,59 @@ networks_figure(tuned, ["amount", "cosine_pruned"], "loss")
 # and there the cell is empty.
 
 # %%
-CLOSE = 0.9
-AT = (0.95, CLOSE, 0.8)  # cosines
-pairs = {name: part[part["method"].isin(PAIR)] for name, part in tuned.items()}
+NEAR_COSINE = 0.9
+TABLE_COSINES = (0.95, NEAR_COSINE, 0.8)  # cosines
+pairs = {name: part[part["method"].isin(COMPARED_METHODS)] for name, part in comparable.items()}
 shares = {name: collapse.jackknife(pair, collapse.shares, (0, 1)) for name, pair in pairs.items()}
 
 
 def summary(name: str) -> dict[str, str]:
-    """A row of the table below."""
+    """Return a row of the table below."""
     counts = {"seeds": str(pairs[name]["seed"].nunique()), "rows": f"{len(pairs[name]):,}"}
     return {
         **counts,
-        **{names[x]: formatting.format_interval(*shares[name][x]) for x in names},
-        **{f"L1 less random at {c} (points)": collapse.format_mean_difference(pairs[name], c, "+.1f") for c in AT},
+        **{f"{label} (accuracy)": formatting.format_interval(*shares[name][x]) for x, label in curve_names.items()},
+        **{
+            f"L1 − random accuracy at cosine {c} (percentage points)": collapse.format_mean_difference(
+                pairs[name], c, "+.1f"
+            )
+            for c in TABLE_COSINES
+        },
     }
 
 
-pd.DataFrame({name: summary(name) for name in tuned}).T
+pd.DataFrame({name: summary(name) for name in comparable}).T
 
 # %% [markdown]
 # ## What to conclude
 
 # %% tags=["hide-input"]
-by_amount, by_cosine, own = (left["accuracy"][name] for name in ("amount", "cosine", "own"))
-clear = [c for c, (_, low, _) in gaps.items() if low > 0]
-unclear = [c for c, (_, low, high) in gaps.items() if low <= 0 <= high]
-better = f"L1 is the better one at {', '.join(map(str, clear))}" if clear else "no difference is clear of chance"
-better += f"; at {', '.join(map(str, unclear))} the interval holds zero" if clear and unclear else ""
-widest = max((g for g in gaps.values() if g[0] == g[0]), default=(float("nan"),) * 3)
-fewer = 1 - by_cosine[0] / by_amount[0]
-# Each network once: the same one with more epochs is not another.
-once = [name for name, pair in pairs.items() if pair["epochs"].iloc[0] == 1]
-closer = sum(shares[name]["cosine"][0] < shares[name]["amount"][0] for name in once)
-near = {name: collapse.mean_difference(pairs[name], CLOSE, unit=100) for name in once}
-near = {name: found for name, found in near.items() if found[0] == found[0]}
-ahead = sum(value > 0 for value, _, _ in near.values())
-surely = sum(low > 0 for _, low, _ in near.values())
-several = sum(low == low for _, low, _ in near.values())
-behind = ", ".join(name for name, (_, _, high) in near.items() if high < 0)
+by_amount, by_cosine, own = (unexplained["accuracy"][name] for name in ("amount", "cosine", "own"))
+clear = [c for c, (_, low, _) in differences.items() if low > 0]
+unclear = [c for c, (_, low, high) in differences.items() if low <= 0 <= high]
+better_text = f"L1 is the better one at {', '.join(map(str, clear))}" if clear else "no difference is clear of chance"
+better_text += f"; at {', '.join(map(str, unclear))} the interval holds zero" if clear and unclear else ""
+largest_difference = max((g for g in differences.values() if g[0] == g[0]), default=(float("nan"),) * 3)
+reduction = 1 - by_cosine[0] / by_amount[0]
+# Each network counts once: sweeps with more epochs of fine-tuning are left out.
+one_epoch = [name for name, pair in pairs.items() if pair["epochs"].iloc[0] == 1]
+n_closer = sum(shares[name]["cosine"][0] < shares[name]["amount"][0] for name in one_epoch)
+near_differences = {name: collapse.mean_difference(pairs[name], NEAR_COSINE, unit=100) for name in one_epoch}
+near_differences = {name: found for name, found in near_differences.items() if found[0] == found[0]}
+n_ahead = sum(value > 0 for value, _, _ in near_differences.values())
+n_clear = sum(low > 0 for _, low, _ in near_differences.values())
+n_intervals = sum(low == low for _, low, _ in near_differences.values())
+behind = ", ".join(name for name, (_, _, high) in near_differences.items() if high < 0)
 Markdown(f"""
 - **Cosine says far more than percentage.** One curve over the amount leaves {by_amount[0]:.1%} of the variance of the
-  accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {fewer:.0%} less.
-- **It does not say all.** A curve a method would leave {own[0]:.1%}. Where the cosine is the same, {better}. The
-  widest gap among these is {formatting.format_interval(*widest, "+.2f")}\N{NO-BREAK SPACE}points.
-- **In every network?** After one epoch, the cosine leaves less unexplained than the amount in {closer} of
-  {len(once)}. At a cosine of {CLOSE} L1 is ahead of random pruning in {ahead} of the {len(near)} that have rows near
-  it, and clear of chance in {surely} of the {several} with {collapse.FEWEST} seeds or
-  more{f"; it is behind, clear of chance, in {behind}" if behind else ""}. The table above has the numbers.
+  accuracy unexplained, one over the cosine {by_cosine[0]:.1%}: {reduction:.0%} less.
+- **It does not say all.** A curve a method would leave {own[0]:.1%}. Where the cosine is the same, {better_text}. The
+  widest gap among these is {formatting.format_interval(*largest_difference, "+.2f")}\N{NO-BREAK SPACE}points.
+- **In every network?** After one epoch, the cosine leaves less unexplained than the amount in {n_closer} of
+  {len(one_epoch)}. At a cosine of {NEAR_COSINE} L1 is ahead of random pruning in {n_ahead} of the
+  {len(near_differences)} that have rows near it, and clear of chance in {n_clear} of the {n_intervals} with
+  {intervals.MIN_SEEDS} seeds or more{f"; it is behind, clear of chance, in {behind}" if behind else ""}. The table
+  above has the numbers.
 - **Why the rest?** A cosine is one number for all the weights. Two prunes at the same cosine can take very different
   shares from each layer, and L1 at the same cosine has taken many more weights, all small ones.
 """)

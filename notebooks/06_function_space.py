@@ -23,11 +23,11 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded networks and rows), "quick" (digits, minutes) or "tiny" (seconds)
-functions: str = "functions_lenet5_mnist.npz"  # the recorded outputs that are drawn first, a file of results/
-table: str = "lenet5_mnist.csv"  # the recorded sweep, a file of results/
-device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the maps; at tiny, of the networks too
-perplexity: float = 15.0  # of the map: how many neighbours a network keeps, roughly
+functions: str = "functions_lenet5_mnist.npz"  # the recorded outputs that are drawn first, a file in results/
+table: str = "lenet5_mnist.csv"  # the recorded sweep, a file in results/
+device: str = "auto"  # device of runs in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of the maps; in preset tiny also of the networks
+perplexity: float = 15.0  # t-SNE perplexity: roughly the number of neighbours per network
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -41,50 +41,50 @@ from matplotlib.figure import Figure
 
 from studies.function_space import measure as space
 from studies.function_space.figure import distance_figure, map_figure
-from studies.shared.sweep_figures import METHODS, sweep_figure
+from studies.shared.sweep_figures import METHOD_LABELS, sweep_figure
 from wmgp.experiments import notebook
 from wmgp.experiments.data import load
 from wmgp.experiments.display_names import display_name, sweep_display_name
 from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.results.array_files import read_arrays
-from wmgp.experiments.statistics import collapse
+from wmgp.experiments.statistics import collapse, intervals
 from wmgp.experiments.sweep.presets import grid
-from wmgp.experiments.sweep.temporary_sweep import small_sweep
-from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.sweep.temporary_sweep import run_temporary_sweep
+from wmgp.experiments.training.recipes import DIGITS_CONFIG
 
 where = notebook.setup(preset, seed, device)
-Recorded = tuple[dict[str, np.ndarray], str]  # outputs, and what they are of
+Outputs = tuple[dict[str, np.ndarray], str]  # arrays, and their description
 
 
-def recorded(path: Path) -> tuple[str, Recorded]:
-    """The name of a recorded parent, and the outputs on its way and of its prunes."""
+def read_outputs(path: Path) -> tuple[str, Outputs]:
+    """Return a recorded parent's name, and the outputs along its training trajectory and of its pruned networks."""
     arrays, facts = read_arrays(path)
     name = display_name(facts["network"], facts["data"], facts["start"])
-    of = f"{name}, seed {facts['seed']}, {facts['parent_epochs']} epochs of training"
-    return name, (arrays, f"{of}; {facts['device']} ({facts['cpu']}), {facts['date']}")
+    source_text = f"{name}, seed {facts['seed']}, {facts['parent_epochs']} epochs of training"
+    return name, (arrays, f"{source_text}; {facts['device']} ({facts['cpu']}), {facts['date']}")
 
 
-def computed() -> tuple[str, Recorded]:
-    """Networks on digits."""
+def compute_outputs() -> tuple[str, Outputs]:
+    """Train and prune a network on digits; return its name and outputs."""
     training, test = load("digits", True, where), load("digits", False, where)
     tiny = preset == "tiny"
-    chosen, amounts = (replace(DIGITS, epochs=3), (0.0, 0.5, 0.9)) if tiny else (DIGITS, grid(20))
+    chosen, amounts = (replace(DIGITS_CONFIG, epochs=3), (0.0, 0.5, 0.9)) if tiny else (DIGITS_CONFIG, grid(20))
     _, arrays = space.measure("lenet5", training, test, seed, chosen, amounts)
     name = display_name("lenet5", "digits")
     return name, (arrays, f"{name}, seed {seed}, {chosen.epochs} epochs; run here on {where.type}")
 
 
 if preset == "default":
-    drawn_first = tables.locate(functions)
-    others = sorted(set(drawn_first.parent.glob("functions_*.npz")) - {drawn_first})
-    parents = dict(recorded(path) for path in (drawn_first, *others))
+    first_path = tables.locate(functions)
+    others = sorted(set(first_path.parent.glob("functions_*.npz")) - {first_path})
+    parents = dict(read_outputs(path) for path in (first_path, *others))
     rows = tables.with_facts(tables.locate(table))
 else:
-    parents = dict([computed()])
-    rows = small_sweep(preset, str(where), (seed,)).rows
+    parents = dict([compute_outputs()])
+    rows = run_temporary_sweep(preset, str(where), (seed,)).rows
 Markdown(
     "\n".join(
-        f"- {len(networks['kind'])} networks: {said}. Each is what it says of the same "
+        f"- {len(networks['kind'])} networks: {said}. Each is represented by its outputs on the same "
         f"{len(networks['labels'])} test images."
         for networks, said in parents.values()
     )
@@ -98,22 +98,22 @@ Markdown(
 
 
 # %% tags=["hide-input"]
-def mapped(name: str) -> Figure:
-    """The map of a parent's way and its prunes."""
+def draw_map(name: str) -> Figure:
+    """Draw the map of a parent's training trajectory and its pruned networks."""
     networks, _ = parents[name]
     kinds = networks["kind"].tolist()
-    points = space.embedding(networks["logits"], seed, min(perplexity, (len(kinds) - 1) / 3))
-    return map_figure(points, kinds, networks["amount"], space.WAY)
+    points = space.tsne_embedding(networks["logits"], seed, min(perplexity, (len(kinds) - 1) / 3))
+    return map_figure(points, kinds, networks["amount"], space.TRAJECTORY)
 
 
-drawn, *others = parents
+first_name, *others = parents
 
 # %% mystnb={"image": {"alt": "Map of networks by their outputs: the way of training, and prunes of either method."}}
-mapped(drawn)
+draw_map(first_name)
 
 # %% mystnb={"image": {"alt": "The same map of the other network: the way of training, and prunes of either method."}}
 for name in others:
-    display(Markdown(f"{name}:"), mapped(name))
+    display(Markdown(f"{name}:"), draw_map(name))
 
 # %% [markdown]
 # Read them with care. t-SNE keeps neighbours together and nothing else: neither a length nor a direction on the map
@@ -127,52 +127,55 @@ for name in others:
 
 
 # %% tags=["hide-input"]
-def away(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The divergence of every recorded network from the parent, and those on the way alone."""
+def distances_from_parent(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the divergence from the parent of every recorded network, and of the training trajectory alone."""
     networks, _ = parents[name]
-    on_way = networks["kind"] == space.WAY
-    far = space.divergences(networks["logits"], networks["logits"][on_way][-1])
-    return far, far[on_way]
+    is_trajectory = networks["kind"] == space.TRAJECTORY
+    distance = space.js_divergences(networks["logits"], networks["logits"][is_trajectory][-1])
+    return distance, distance[is_trajectory]
 
 
-def distances(name: str) -> Figure:
-    """How far a parent's prunes are from it, and some epochs of its training."""
-    (networks, _), (far, way) = parents[name], away(name)
-    marked = [0]
-    for epoch in range(5, len(way) - 1, 5):  # those that lie well apart
-        if way[epoch] < way[marked[-1]] / 2:
-            marked.append(epoch)
-    prunes = networks["kind"] != space.WAY
+def draw_distances(name: str) -> Figure:
+    """Draw the distance from a parent of its pruned networks and of some epochs of its training."""
+    (networks, _), (distance, trajectory) = parents[name], distances_from_parent(name)
+    marked_epochs = [0]
+    for epoch in range(5, len(trajectory) - 1, 5):  # mark an epoch when the distance has halved
+        if trajectory[epoch] < trajectory[marked_epochs[-1]] / 2:
+            marked_epochs.append(epoch)
+    prunes = networks["kind"] != space.TRAJECTORY
     kinds = networks["kind"][prunes].tolist()
-    return distance_figure(networks["cosine"][prunes], far[prunes], kinds, [(e, way[e]) for e in marked])
+    return distance_figure(
+        networks["cosine"][prunes], distance[prunes], kinds, [(e, trajectory[e]) for e in marked_epochs]
+    )
 
 
 # %% mystnb={"image": {"alt": "Divergence of prunes from the parent against cosine, with epochs of training as marks."}}
-distances(drawn)
+draw_distances(first_name)
 
 # %% mystnb={"image": {"alt": "The same of the other network: divergence against cosine, with epochs as marks."}}
 for name in others:
-    display(Markdown(f"{name}:"), distances(name))
+    display(Markdown(f"{name}:"), draw_distances(name))
 
 
 # %% tags=["hide-input"]
-def prune_near(name: str, method: str, amount: float) -> dict[str, str]:
-    """A recorded prune: its cosine, its distance, and the epoch of training that was last as far from the parent."""
-    (networks, _), (far, way) = parents[name], away(name)
+def describe_prune(name: str, method: str, amount: float) -> dict[str, str]:
+    """Describe the recorded prune nearest to `amount`: cosine, distance, and the last training epoch as far away."""
+    (networks, _), (distance, trajectory) = parents[name], distances_from_parent(name)
     chosen = np.flatnonzero(networks["kind"] == method)
     i = chosen[np.argmin(np.abs(networks["amount"][chosen] - amount))]
+    epoch = space.equally_distant_epoch(distance[i], trajectory)
     return {
         "amount": f"{networks['amount'][i]:.0%}",
         "cosine just after pruning": f"{networks['cosine'][i]:.3f}",
-        "divergence (nats)": f"{far[i]:.4f}",
-        "as far as epoch": f"{space.epochs_away(far[i], way):.1f} of {len(way) - 1}",
+        "divergence (nats)": f"{distance[i]:.4f}",
+        "equally distant training epoch": f"{epoch:.1f} of {len(trajectory) - 1}",
     }
 
 
 # %%
 pd.DataFrame(
     {
-        (name, f"{METHODS[method]}, {(found := prune_near(name, method, amount))['amount']}"): found
+        (name, f"{METHOD_LABELS[method]}, {(found := describe_prune(name, method, amount))['amount']}"): found
         for name in parents
         for method in space.METHODS
         for amount in (0.0, 0.5, 0.8, 0.9)
@@ -200,17 +203,19 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["agreement", "js", "cka"], {"ag
 # seed at a time (the jackknife, {cite:p}`efron1993introduction`, chapter 11); fewer than five seeds have none.
 
 # %%
-signed = partial(formatting.format_interval, form="+.3f")
+format_signed = partial(formatting.format_interval, form="+.3f")
 MEASURES = {"agreement": "agreement", "js": "divergence", "cka": "linear CKA", "accuracy": "accuracy"}
 NEAR = 0.9
-parts = {"all rows": rows, f"cosine {NEAR} and more": rows[rows["cosine_pruned"] >= NEAR]}
-parts |= {METHODS[name]: rows[rows["method"] == name] for name in METHODS if name in set(rows["method"])}
-ranks = {
+parts = {"all rows": rows, f"cosine ≥ {NEAR}": rows[rows["cosine_pruned"] >= NEAR]}
+parts |= {METHOD_LABELS[name]: rows[rows["method"] == name] for name in METHOD_LABELS if name in set(rows["method"])}
+correlations = {
     name: collapse.jackknife(part, lambda each: collapse.rank_correlations(each, MEASURES), (-1, 1))
     for name, part in parts.items()
 }
 
-pd.DataFrame({name: {MEASURES[y]: signed(*found[y]) for y in MEASURES} for name, found in ranks.items()}).T
+pd.DataFrame(
+    {name: {MEASURES[y]: format_signed(*found[y]) for y in MEASURES} for name, found in correlations.items()}
+).T
 
 # %% [markdown]
 # A rank correlation asks for the order only. How much is left when one curve, whatever the method, has to explain the
@@ -218,11 +223,18 @@ pd.DataFrame({name: {MEASURES[y]: signed(*found[y]) for y in MEASURES} for name,
 # collapse.
 
 # %%
-left = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in MEASURES}
+unexplained = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in MEASURES}
 
-names = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
+curve_names = {
+    "amount": "variance not explained by amount",
+    "cosine": "variance not explained by cosine",
+    "own": "variance not explained by a separate curve for each method",
+}
 pd.DataFrame(
-    {MEASURES[y]: {names[x]: formatting.format_interval(*found) for x, found in left[y].items()} for y in MEASURES}
+    {
+        MEASURES[y]: {curve_names[x]: formatting.format_interval(*found) for x, found in unexplained[y].items()}
+        for y in MEASURES
+    }
 ).T
 
 # %% [markdown]
@@ -233,13 +245,13 @@ pd.DataFrame(
 # %%
 COSINES = (0.99, 0.95, 0.9, 0.8, 0.7)
 UNITS = {"agreement": 100, "js": 1, "cka": 1}
-gaps = {c: {y: collapse.mean_difference(rows, c, y, unit=unit) for y, unit in UNITS.items()} for c in COSINES}
-heads = {"agreement": "agreement (points)", "js": "divergence (nats)", "cka": "linear CKA"}
+differences = {c: {y: collapse.mean_difference(rows, c, y, unit=unit) for y, unit in UNITS.items()} for c in COSINES}
+headers = {"agreement": "agreement (percentage points)", "js": "divergence (nats)", "cka": "linear CKA"}
 forms = {"agreement": "+.2f", "js": "+.4f", "cka": "+.3f"}
 pd.DataFrame(
     {
-        f"cosine {c}": {heads[y]: formatting.format_interval(*found[y], forms[y]) for y in heads}
-        for c, found in gaps.items()
+        f"cosine {c}": {headers[y]: formatting.format_interval(*found[y], forms[y]) for y in headers}
+        for c, found in differences.items()
     }
 ).T
 
@@ -251,25 +263,25 @@ pd.DataFrame(
 # amounts that is; as in [the notebook before](05_cosine_not_percentage.ipynb), both methods need a handful of amounts.
 
 # %% tags=["hide-input"]
-ENOUGH = 5 if preset == "default" else 1  # amounts of either method
+MIN_AMOUNTS = 5 if preset == "default" else 1  # amounts per method
 
 
-def enough(part: pd.DataFrame) -> bool:
-    """Whether the rows have so many amounts of L1 and of random pruning."""
-    return all(part.loc[part["method"] == method, "amount"].nunique() >= ENOUGH for method in space.METHODS)
+def has_enough_amounts(part: pd.DataFrame) -> bool:
+    """Return True if L1 and random pruning have at least `MIN_AMOUNTS` amounts each."""
+    return all(part.loc[part["method"] == method, "amount"].nunique() >= MIN_AMOUNTS for method in space.METHODS)
 
 
-everything = tables.sweeps(tables.locate(table).parent) if preset == "default" else [("here", rows)]
+all_sweeps = tables.sweeps(tables.locate(table).parent) if preset == "default" else [("here", rows)]
 compared = {
     sweep_display_name(part): part[part["method"].isin(space.METHODS)]
-    for _, part in everything
-    if part["epochs"].max() and enough(part)
+    for _, part in all_sweeps
+    if part["epochs"].max() and has_enough_amounts(part)
 }
 
 
-def among(part: pd.DataFrame) -> dict[str, dict[str, collapse.Interval]]:
-    """The rank correlations over everything, and over what is near the parent."""
-    some = {"": part, f" (cosine {NEAR} and more)": part[part["cosine_pruned"] >= NEAR]}
+def sweep_correlations(part: pd.DataFrame) -> dict[str, dict[str, collapse.Interval]]:
+    """Return the rank correlations over all rows, and over the rows near the parent."""
+    some = {"": part, f" (cosine ≥ {NEAR})": part[part["cosine_pruned"] >= NEAR]}
     return {
         head: collapse.jackknife(each, lambda found: collapse.rank_correlations(found, UNITS), (-1, 1))
         for head, each in some.items()
@@ -277,11 +289,11 @@ def among(part: pd.DataFrame) -> dict[str, dict[str, collapse.Interval]]:
 
 
 # %%
-every = {name: among(part) for name, part in compared.items()}
+by_sweep = {name: sweep_correlations(part) for name, part in compared.items()}
 pd.DataFrame(
     {
-        name: {f"{MEASURES[y]}{head}": signed(*each[y]) for head, each in found.items() for y in UNITS}
-        for name, found in every.items()
+        name: {f"{MEASURES[y]}{head}": format_signed(*each[y]) for head, each in found.items() for y in UNITS}
+        for name, found in by_sweep.items()
     }
 ).T
 
@@ -289,46 +301,58 @@ pd.DataFrame(
 # ## What to conclude
 
 # %% tags=["hide-input"]
-everywhere, near = ranks["all rows"], ranks[f"cosine {NEAR} and more"]
-alone = " and ".join(f"{signed(*ranks[METHODS[m]]['agreement'])} for {METHODS[m]}" for m in space.METHODS)
-clear = [c for c, found in gaps.items() if found["agreement"][1] > 0]
-sides = f"L1 agrees more with the parent at {', '.join(map(str, clear))}" if clear else "no gap is clear of chance"
+overall, near = correlations["all rows"], correlations[f"cosine ≥ {NEAR}"]
+within_methods = " and ".join(
+    f"{format_signed(*correlations[METHOD_LABELS[m]]['agreement'])} for {METHOD_LABELS[m]}" for m in space.METHODS
+)
+clear_cosines = [c for c, found in differences.items() if found["agreement"][1] > 0]
+difference_text = (
+    f"L1 agrees more with the parent at {', '.join(map(str, clear_cosines))}"
+    if clear_cosines
+    else "no gap is clear of chance"
+)
 
 
 def range_of(head: str) -> str:
-    """From where to where the rank correlation with agreement goes over the sweeps that have an interval of it."""
+    """Describe the range of the rank correlation with agreement over the sweeps that have an interval."""
     values = {
-        name: found[head]["agreement"][0] for name, found in every.items() if not np.isnan(found[head]["agreement"][1])
+        name: found[head]["agreement"][0]
+        for name, found in by_sweep.items()
+        if not np.isnan(found[head]["agreement"][1])
     }
     if not values:
-        return "cannot be told"
-    least, most = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
-    return f"goes from {values[least]:+.3f} ({least}) to {values[most]:+.3f} ({most})"
+        return "is unknown"
+    lowest, highest = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
+    return f"goes from {values[lowest]:+.3f} ({lowest}) to {values[highest]:+.3f} ({highest})"
 
 
-def led_back(name: str) -> str:
-    """How far one epoch led two of a network's prunes back."""
-    there = [prune_near(name, "l1", amount) for amount in (0.8, 0.9)]
-    told = " and ".join(f"epoch {each['as far as epoch']} after L1 at {each['amount']}" for each in there)
-    return f"{name}, {told}"
+def equivalent_epochs(name: str) -> str:
+    """Describe the equally distant training epochs of a network's prunes by L1 at 80% and 90%."""
+    there = [describe_prune(name, "l1", amount) for amount in (0.8, 0.9)]
+    epoch_text = " and ".join(
+        f"epoch {each['equally distant training epoch']} after L1 at {each['amount']}" for each in there
+    )
+    return f"{name}, {epoch_text}"
 
 
-whole, close = every[next(iter(every))]
+all_rows, near_rows = by_sweep[next(iter(by_sweep))]
 Markdown(f"""
-- **How well the cosine orders functions** depends on what is ordered. In {sweep_display_name(rows)}, over its whole range,
-  its rank correlation with agreement is {signed(*everywhere["agreement"])}, with divergence
-  {signed(*everywhere["js"])} and with CKA {signed(*everywhere["cka"])}; within one method, that with agreement is
-  {alone}. Over the sweeps with {collapse.FEWEST} seeds or more, that with agreement {range_of(whole)}.
+- **How well the cosine orders functions** depends on what is ordered. In {sweep_display_name(rows)}, over its whole
+  range, its rank correlation with agreement is {format_signed(*overall["agreement"])}, with divergence
+  {format_signed(*overall["js"])} and with CKA {format_signed(*overall["cka"])}; within one method, that with agreement
+  is
+  {within_methods}. Over the sweeps with {intervals.MIN_SEEDS} seeds or more, that with agreement {range_of(all_rows)}.
 - **Near the parent it can say less.** Where the cosine is {NEAR} or more, the same correlations are
-  {signed(*near["agreement"])}, {signed(*near["js"])} and {signed(*near["cka"])}, and over the sweeps that with
-  agreement {range_of(close)}. There an epoch of training can change the outputs as much as pruning does.
-- **The amount says less.** One curve over the cosine leaves {left["agreement"]["cosine"][0]:.1%}
-  of the variance of the agreement, one over the amount {left["agreement"]["amount"][0]:.1%}.
-- **But the method still shows.** Where the cosine is the same, {sides}; at 0.9 the gap is
-  {formatting.format_interval(*gaps[0.9]["agreement"], forms["agreement"]) or "unknown"}\N{NO-BREAK SPACE}points.
+  {format_signed(*near["agreement"])}, {format_signed(*near["js"])} and {format_signed(*near["cka"])}, and over the
+  sweeps that with agreement {range_of(near_rows)}. There an epoch of training can change the outputs as much as pruning
+  does.
+- **The amount says less.** One curve over the cosine leaves {unexplained["agreement"]["cosine"][0]:.1%}
+  of the variance of the agreement, one over the amount {unexplained["agreement"]["amount"][0]:.1%}.
+- **But the method still shows.** Where the cosine is the same, {difference_text}; at 0.9 the gap is
+  {formatting.format_interval(*differences[0.9]["agreement"], forms["agreement"]) or "unknown"}\N{NO-BREAK SPACE}points.
 - **How far one epoch leads back** depends on the network and the amount. A prune is then as far from its parent as that
-  itself was at this epoch of its training: {"; ".join(map(led_back, parents))}. This is one parent each, on
-  {len(parents[drawn][0]["labels"])}\N{NO-BREAK SPACE}images.
+  itself was at this epoch of its training: {"; ".join(map(equivalent_epochs, parents))}. This is one parent each, on
+  {len(parents[first_name][0]["labels"])}\N{NO-BREAK SPACE}images.
 """)
 
 # %% [markdown]

@@ -23,9 +23,9 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded surfaces), "quick" (a surface on digits, a minute) or "tiny" (seconds)
-record: str = "landscape_lenet5_mnist.npz"  # the recorded surfaces that are drawn, a file of results/
-device: str = "auto"  # of what is computed here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the recorded network that is drawn; at the other presets, of all that chance decides
+record: str = "landscape_lenet5_mnist.npz"  # the recorded surfaces that are drawn, a file in results/
+device: str = "auto"  # device of computations in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # seed of the recorded network that is drawn; in the other presets, the random seed
 
 # %% tags=["hide-input"]
 import json
@@ -42,44 +42,46 @@ from studies.loss_landscape.figure import lines_figure, planes_figure
 from wmgp.experiments import models, notebook
 from wmgp.experiments.data import load
 from wmgp.experiments.display_names import display_name
-from wmgp.experiments.results import formatting, tables
+from wmgp.experiments.results import formatting
 from wmgp.experiments.results.array_files import read_arrays
+from wmgp.experiments.results.tables import locate
 from wmgp.experiments.statistics import intervals
-from wmgp.experiments.training.parents import parent
-from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.statistics.surfaces import surface_distance
+from wmgp.experiments.training.parents import load_or_train_parent
+from wmgp.experiments.training.recipes import DIGITS_CONFIG
 
 where = notebook.setup(preset, seed, device)
 LABELS = {"parent": "parent", "l1": "L1", "random": "random"}
 
 
-def recorded(path: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """The recorded arrays, and what they are of."""
+def read_surfaces(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Return the recorded arrays and their provenance."""
     arrays, facts = read_arrays(path)
     return arrays, facts | {"name": display_name(facts["network"], facts["data"], facts.get("start", "scratch"))}
 
 
-def computed() -> tuple[dict[str, np.ndarray], dict]:
-    """The surfaces of one network on digits, coarse: trained in full, or at tiny for one epoch."""
-    test, config = load("digits", False, where), DIGITS
+def compute_surfaces() -> tuple[dict[str, np.ndarray], dict]:
+    """Compute coarse surfaces of a network on digits, trained fully or, in preset tiny, for one epoch."""
+    test, config = load("digits", False, where), DIGITS_CONFIG
     points, images = (31, 15), len(test)
     if preset == "tiny":
-        config, points, images = replace(DIGITS, epochs=1), (7, 5), 50
-    trained = parent("lenet5", load("digits", True, where), seed, config.epochs, config.recipe)
+        config, points, images = replace(DIGITS_CONFIG, epochs=1), (7, 5), 50
+    trained = load_or_train_parent("lenet5", load("digits", True, where), seed, config.epochs, config.recipe)
     ticks = {"line_ticks": np.linspace(0, 1.5, points[0]), "plane_ticks": np.linspace(-1, 1, points[1])}
     start = models.build("lenet5", seed).to(where)
-    found = measure.measure(trained, start, test.first(images), seed, *ticks.values())
-    arrays = {"seeds": np.array([seed]), **ticks, **{name: array[None] for name, array in found.items()}}
-    here = {
+    measured = measure.measure(trained, start, test.first(images), seed, *ticks.values())
+    arrays = {"seeds": np.array([seed]), **ticks, **{name: array[None] for name, array in measured.items()}}
+    computed_facts = {
         "name": display_name("lenet5", "digits"),
         "images": images,
         "device": where.type,
         "cpu": "here",
         "date": "now",
     }
-    return arrays, here
+    return arrays, computed_facts
 
 
-surfaces, facts = recorded(tables.locate(record)) if preset == "default" else computed()
+surfaces, facts = read_surfaces(locate(record)) if preset == "default" else compute_surfaces()
 notebook.check_choice("seed", seed, surfaces["seeds"].tolist())
 Markdown(
     f"{facts['name']}: {len(surfaces['seeds'])} parents, the first {facts['images']:,} test images; "
@@ -93,7 +95,7 @@ Markdown(
 # percent, always. What magnitude pruning removes depends on the weights.
 
 # %%
-published = json.loads(tables.locate("published.json").read_text())["landscape"]
+published = json.loads(locate("published.json").read_text())["landscape"]
 removed = surfaces["amount"][:, 1]
 pd.DataFrame(
     {
@@ -116,7 +118,7 @@ pd.DataFrame(
 # largest.
 
 # %% mystnb={"image": {"alt": "Loss along the line from initialisation through parent, L1 prune and random prune."}}
-lines = {LABELS[name]: surfaces["line"][:, i] for i, name in enumerate(measure.NETWORKS)}
+lines = {LABELS[name]: surfaces["line"][:, i] for i, name in enumerate(measure.SURFACE_NETWORKS)}
 lines_figure(surfaces["line_ticks"], lines, ("initialisation", "network"))
 
 # %% [markdown]
@@ -128,7 +130,7 @@ lines_figure(surfaces["line_ticks"], lines, ("initialisation", "network"))
 
 # %% mystnb={"image": {"alt": "Loss on the same plane around parent, L1 prune and random prune, in shades."}}
 chosen = surfaces["seeds"].tolist().index(seed)
-planes = {LABELS[name]: surfaces["plane"][chosen, i] for i, name in enumerate(measure.NETWORKS)}
+planes = {LABELS[name]: surfaces["plane"][chosen, i] for i, name in enumerate(measure.SURFACE_NETWORKS)}
 planes_figure(surfaces["plane_ticks"], planes)
 
 # %% [markdown]
@@ -140,46 +142,53 @@ planes_figure(surfaces["plane_ticks"], planes)
 # itself.
 
 # %% tags=["hide-input"]
-PRUNED = {"l1": 1, "random": 2}  # their places in the arrays
+INDEX = {"l1": 1, "random": 2}  # index of the network in the arrays
 RATIO = "random / L1"
-theirs = {name: published[name]["l_infinity_distance"] for name in PRUNED}
-their_ratio = theirs["random"] / theirs["l1"]
+published_distances = {name: published[name]["l_infinity_distance"] for name in INDEX}
+published_ratio = published_distances["random"] / published_distances["l1"]
 
 
-def measures(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a row of the table below averages: a value a parent."""
-    far = {name: [measure.distance(each[0], each[i]) for each in surfaces["plane"]] for name, i in PRUNED.items()}
+def surface_statistics(surfaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the rows of the table below: one value per parent, shape [seeds]."""
+    distances = {name: [surface_distance(each[0], each[i]) for each in surfaces["plane"]] for name, i in INDEX.items()}
     middle = len(surfaces["plane_ticks"]) // 2
     at_centre = surfaces["plane"][:, :, middle, middle]  # [seeds, networks]
     return {
         "amount, L1": surfaces["amount"][:, 1],
-        "l-infinity distance (nats), L1": np.array(far["l1"]),
-        "l-infinity distance (nats), random": np.array(far["random"]),
-        RATIO: np.array(far["random"]) / np.array(far["l1"]),
-        "loss added at the centre (nats), L1": at_centre[:, 1] - at_centre[:, 0],
-        "loss added at the centre (nats), random": at_centre[:, 2] - at_centre[:, 0],
+        "l-infinity distance (nats), L1": np.array(distances["l1"]),
+        "l-infinity distance (nats), random": np.array(distances["random"]),
+        RATIO: np.array(distances["random"]) / np.array(distances["l1"]),
+        "loss increase at the centre (nats), L1": at_centre[:, 1] - at_centre[:, 0],
+        "loss increase at the centre (nats), random": at_centre[:, 2] - at_centre[:, 0],
     }
 
 
-def told(what: str, values: np.ndarray) -> str:
-    """A cell of the table below."""
-    if what == RATIO:
+def format_cell(label: str, values: np.ndarray) -> str:
+    """Format the mean of a row, with its interval."""
+    if label == RATIO:
         return formatting.format_interval(*intervals.geometric_interval(values), ".2f")
-    form = ".3f" if what.startswith("amount") else ".4f" if what.startswith("loss") else ".2f"
+    form = ".3f" if label.startswith("amount") else ".4f" if label.startswith("loss") else ".2f"
     return formatting.format_interval(*intervals.mean_interval(values), form)
 
 
 # %%
-others = sorted(tables.locate(record).parent.glob("landscape_*.npz")) if preset == "default" else []
-every = [recorded(path) for path in others] or [(surfaces, facts)]
-tables = {said["name"]: measures(arrays) for arrays, said in every}
+others = sorted(locate(record).parent.glob("landscape_*.npz")) if preset == "default" else []
+all_surfaces = [read_surfaces(path) for path in others] or [(surfaces, facts)]
+statistics = {network_facts["name"]: surface_statistics(arrays) for arrays, network_facts in all_surfaces}
 columns = {
-    f"{name} ({len(table[RATIO])})": {what: told(what, values) for what, values in table.items()}
-    for name, table in tables.items()
+    f"{name} ({len(table[RATIO])})": {label: format_cell(label, values) for label, values in table.items()}
+    for name, table in statistics.items()
 }
-their_amount = f"about {published['l1']['amount']}"
-of_paper = [their_amount, f"{theirs['l1']}", f"{theirs['random']}", f"{their_ratio:.2f}", "", ""]
-pd.DataFrame({**columns, "published": dict(zip(next(iter(columns.values())), of_paper, strict=True))})
+published_amount = f"about {published['l1']['amount']}"
+published_column = [
+    published_amount,
+    f"{published_distances['l1']}",
+    f"{published_distances['random']}",
+    f"{published_ratio:.2f}",
+    "",
+    "",
+]
+pd.DataFrame({**columns, "published": dict(zip(next(iter(columns.values())), published_column, strict=True))})
 
 # %% [markdown]
 # Means over the parents, whose number is in brackets, with 95% intervals (Student's t) where there are several. The
@@ -189,27 +198,27 @@ pd.DataFrame({**columns, "published": dict(zip(next(iter(columns.values())), of_
 
 
 # %% tags=["hide-input"]
-def counted(what: str) -> str:
-    """In how many parents of each network it is larger under random pruning, with the p of a two-sided sign test."""
-    larger = {name: table[f"{what}, random"] > table[f"{what}, L1"] for name, table in tables.items()}
+def count_larger(label: str) -> str:
+    """Count the parents whose value is larger for random pruning, with the p-value of a two-sided sign test."""
+    larger = {name: table[f"{label}, random"] > table[f"{label}, L1"] for name, table in statistics.items()}
     return "; ".join(
         f"{name} {each.sum()} of {each.size} (p = {binomtest(int(each.sum()), each.size).pvalue:.2f})"
         for name, each in larger.items()
     )
 
 
-ratios = "; ".join(f"{name} {told(RATIO, table[RATIO])}" for name, table in tables.items())
-sure = [name for name, table in tables.items() if intervals.geometric_interval(table[RATIO])[1] > 1]
-amounts = "; ".join(f"{name} {table['amount, L1'].mean():.0%}" for name, table in tables.items())
+ratios = "; ".join(f"{name} {format_cell(RATIO, table[RATIO])}" for name, table in statistics.items())
+clear_networks = [name for name, table in statistics.items() if intervals.geometric_interval(table[RATIO])[1] > 1]
+amounts = "; ".join(f"{name} {table['amount, L1'].mean():.0%}" for name, table in statistics.items())
 Markdown(f"""
 - **How much goes.** To a cosine of 0.99, L1 removes, on the mean: {amounts}. The paper says about
   {published["l1"]["amount"]:.0%}. Random removes {published["random"]["amount"]:.0%}, as it must.
 - **Which one moves the surface more.** In so many parents the random prune does, with the p of a sign test:
-  {counted("l-infinity distance (nats)")}. Its distance over L1's, on the geometric mean: {ratios}. By its interval that
-  is more than one in {" and ".join(sure) or "none of them"}. The paper has {their_ratio:.2f}, for networks and planes
-  that it does not describe in full.
+  {count_larger("l-infinity distance (nats)")}. Its distance over L1's, on the geometric mean: {ratios}. By its interval
+  that is more than one in {" and ".join(clear_networks) or "none of them"}. The paper has {published_ratio:.2f}, for
+  networks and planes that it does not describe in full.
 - **At the network itself**, at the same cosine, random pruning adds more to the loss than L1 in so many parents:
-  {counted("loss added at the centre (nats)")}. By how much is in the table.
+  {count_larger("loss increase at the centre (nats)")}. By how much is in the table.
 """)
 
 # %% [markdown]

@@ -23,23 +23,23 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)
-table: str = "lenet5_mnist.csv"  # the recorded sweep, a file of results/
-device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of a tiny sweep
-cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
+table: str = "lenet5_mnist.csv"  # the recorded sweep, a file in results/
+device: str = "auto"  # device of runs in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of a tiny sweep
+cost: float = 0.01  # allowed loss of accuracy as a fraction: 0.01 is one percentage point
 
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from studies.optimal_amount.figure import fronts_figure, neighbours_figure, pruned_figure
+from studies.optimal_amount.figure import amounts_figure, fronts_figure, neighbours_figure
 from wmgp.experiments import notebook
 from wmgp.experiments.display_names import display_name, sweep_display_name
 from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.statistics import accuracy_cost, intervals, rank_correlation
 from wmgp.experiments.statistics.kurtosis_definitions import DEFINITIONS, POOLED
-from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.sweep.temporary_sweep import run_temporary_sweep
 from wmgp.experiments.training import history
 
 where = notebook.setup(preset, seed, device)
@@ -47,21 +47,21 @@ notebook.check_between("cost", cost, 0, 1)
 
 
 def measured() -> tuple[list[dict], pd.DataFrame]:
-    """Records of parents, and the rows of a sweep with the hash of their parent's weights."""
+    """Return the records of parents, and the rows of a sweep with the hash of their parent's weights."""
     if preset == "default":
         path = tables.locate(table)
-        return history.records(path.parent / "parents"), tables.with_facts(path)
-    found = small_sweep(preset, str(where), (seed, seed + 1))
+        return history.read_parent_records(path.parent / "parents"), tables.with_facts(path)
+    found = run_temporary_sweep(preset, str(where), (seed, seed + 1))
     return found.parents, found.rows
 
 
 parents, rows = measured()
 families: dict[str, list[dict]] = {}
-scratch = [record for record in parents if record["start"] == "scratch"]  # others were never untrained here
+scratch = [record for record in parents if record["start"] == "scratch"]  # only these have a recorded initialisation
 for record in scratch:
     families.setdefault(display_name(record["network"], record["data"]), []).append(record)
 Markdown(
-    "Parents trained from scratch: " + "; ".join(f"{name} ({len(alike)})" for name, alike in families.items()) + "."
+    "Parents trained from scratch: " + "; ".join(f"{name} ({len(group)})" for name, group in families.items()) + "."
 )
 
 # %% [markdown]
@@ -71,16 +71,16 @@ Markdown(
 # are the points nearest to utopia.
 
 # %% mystnb={"image": {"alt": "Fronts of trained networks and, below, of their initialisations, with their optima."}}
-fronts_figure({name: alike[0] for name, alike in families.items()})
+fronts_figure({name: group[0] for name, group in families.items()})
 
 
 # %% tags=["hide-input"]
-def described(alike: list[dict], stage: str) -> dict[str, str]:
-    """A row of the table below."""
-    found = [record[stage]["analysis"] for record in alike]
+def summarise(group: list[dict], stage: str) -> dict[str, str]:
+    """Return a row of the table below."""
+    found = [record[stage]["analysis"] for record in group]
     return {
         "optimal amount": formatting.format_mean_range([each["optimal"]["amount"] for each in found], ".2f"),
-        "cosine there": formatting.format_mean_range([each["optimal"]["cosine"] for each in found], ".3f"),
+        "cosine at the optimum": formatting.format_mean_range([each["optimal"]["cosine"] for each in found], ".3f"),
         "kurtosis": formatting.format_mean_range([each["kurtosis"] for each in found], ",.2f"),
         "kurtosis of kurtoses": formatting.format_mean_range([each["kurtosis_of_kurtoses"] for each in found], ".2f"),
     }
@@ -89,8 +89,8 @@ def described(alike: list[dict], stage: str) -> dict[str, str]:
 # %%
 pd.DataFrame(
     {
-        (name, words): described(alike, stage)
-        for name, alike in families.items()
+        (name, words): summarise(group, stage)
+        for name, group in families.items()
         for stage, words in (("initial", "untrained"), ("trained", "trained"))
     }
 ).T
@@ -120,16 +120,19 @@ neighbours_figure(OFFSETS, costs, cost)
 
 # %% tags=["hide-input"]
 def cost_row(offset: float) -> dict[str, str]:
-    """Mean cost at an offset with its interval, in points."""
+    """Format the mean accuracy lost at an offset from the optimum (points), with its interval."""
     at = costs[:, int(np.argmin(np.abs(OFFSETS - offset)))]
     mean, low, high = intervals.mean_interval(100 * at[np.isfinite(at)]) if np.isfinite(at).any() else (np.nan,) * 3
-    return {"cost (points)": f"{mean:z.2f}", "95% over seeds": f"{low:z.2f} to {high:z.2f}" if low == low else ""}
+    return {
+        "accuracy lost (percentage points)": f"{mean:z.2f}",
+        "95% CI over seeds": f"{low:z.2f} to {high:z.2f}" if low == low else "",
+    }
 
 
 # %%
-beside = (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15)
-costly = pd.DataFrame({f"{offset:+.2f}": cost_row(offset) for offset in beside})
-costly.T.rename_axis(columns="amount less the optimum")
+table_offsets = (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15)
+cost_table = pd.DataFrame({f"{offset:+.2f}": cost_row(offset) for offset in table_offsets})
+cost_table.T.rename_axis(columns="amount − optimal amount")
 
 # %% [markdown]
 # ## What could in fact be pruned
@@ -147,7 +150,7 @@ possible = pd.DataFrame(
     },
     index=list(l1),
 ).sort_values("seed")
-pruned_figure(possible.set_index("seed"), cost)
+amounts_figure(possible.set_index("seed"), cost)
 
 # %% [markdown]
 # ## Does kurtosis tell how much?
@@ -166,7 +169,7 @@ correlations = {
 }
 pd.DataFrame(
     {
-        name: {"rank correlation (95%)": formatting.format_interval(*found, "+.2f")}
+        name: {"rank correlation (95% CI)": formatting.format_interval(*found, "+.2f")}
         for name, found in correlations.items()
     }
 ).T
@@ -181,58 +184,69 @@ pd.DataFrame(
 pruned = [part for _, part in tables.sweeps(tables.locate(table).parent)] if preset == "default" else [rows]
 analyses = {record["parent_sha256"]: record["trained"]["analysis"] for record in parents}
 weights = {record["parent_sha256"]: record["trained"]["weights"]["kurtosis"] for record in parents}
-BESIDE = {"0.05 before the optimum": -0.05, "at the optimum": 0.0, "0.05 after the optimum": 0.05}
-KURTOSES, MOST = ("kurtosis, pooled", "kurtosis of the weight matrices"), "most after fine-tuning"
+NEAR_OPTIMUM = {"0.05 below the optimum": -0.05, "at the optimum": 0.0, "0.05 above the optimum": 0.05}
+KURTOSES, LARGEST = ("kurtosis, pooled", "kurtosis of the weight matrices"), "largest amount after fine-tuning"
 
 
-def across(part: pd.DataFrame) -> dict[str, float]:
-    """What the weights of a sweep's parents say, and what became of their prunes: means over the parents."""
-    mine = dict(list(part[part["method"] == "l1"].groupby("parent_sha256")))
-    tuned = "accuracy" if part["epochs"].max() else Y_BEFORE
-    best = {sha: analyses[sha]["optimal"]["amount"] for sha in mine}
-    lost = np.mean(
-        [accuracy_cost.cost_at(each, best[sha] + np.array([*BESIDE.values()]), tuned) for sha, each in mine.items()],
+def sweep_summary(part: pd.DataFrame) -> dict[str, float]:
+    """Summarise a sweep: statistics of the parents' weights, largest amounts and accuracy lost; means over parents."""
+    l1_rows = dict(list(part[part["method"] == "l1"].groupby("parent_sha256")))
+    target = "accuracy" if part["epochs"].max() else Y_BEFORE
+    best = {sha: analyses[sha]["optimal"]["amount"] for sha in l1_rows}
+    losses = np.mean(
+        [
+            accuracy_cost.cost_at(each, best[sha] + np.array([*NEAR_OPTIMUM.values()]), target)
+            for sha, each in l1_rows.items()
+        ],
         axis=0,
     )
-    bare, after = ([accuracy_cost.largest_amount(each, cost, y) for each in mine.values()] for y in (Y_BEFORE, tuned))
+    untuned_amounts, tuned_amounts = (
+        [accuracy_cost.largest_amount(each, cost, y) for each in l1_rows.values()] for y in (Y_BEFORE, target)
+    )
     return {
-        "parents": len(mine),
-        KURTOSES[0]: np.mean([analyses[sha]["kurtosis"] for sha in mine]),
-        KURTOSES[1]: np.mean([weights[sha] for sha in mine]),
+        "parents": len(l1_rows),
+        KURTOSES[0]: np.mean([analyses[sha]["kurtosis"] for sha in l1_rows]),
+        KURTOSES[1]: np.mean([weights[sha] for sha in l1_rows]),
         "optimal amount": np.mean(list(best.values())),
-        "most just after pruning": np.mean(bare),
-        MOST: np.mean(after) if tuned != Y_BEFORE else np.nan,
-        **{f"lost {where} (points)": 100 * points for where, points in zip(BESIDE, lost, strict=True)},
+        "largest amount just after pruning": np.mean(untuned_amounts),
+        LARGEST: np.mean(tuned_amounts) if target != Y_BEFORE else np.nan,
+        **{
+            f"accuracy lost {where} (percentage points)": 100 * points
+            for where, points in zip(NEAR_OPTIMUM, losses, strict=True)
+        },
     }
 
 
-def shown(name: str, value: float) -> str:
-    """A cell of the table below; nothing where the number is not known."""
+def format_cell(name: str, value: float) -> str:
+    """Format a cell of the table below; empty if the value is unknown."""
     form = ",.0f" if name == "parents" else "z,.1f" if "kurtosis" in name or "lost" in name else ".2f"
     return "" if np.isnan(value) else f"{value:{form}}"
 
 
 # %%
-compared = pd.DataFrame({sweep_display_name(part): across(part) for part in pruned})
-pd.DataFrame({name: {row: shown(row, cell) for row, cell in cells.items()} for name, cells in compared.items()})
+summaries = pd.DataFrame({sweep_display_name(part): sweep_summary(part) for part in pruned})
+pd.DataFrame({name: {row: format_cell(row, cell) for row, cell in cells.items()} for name, cells in summaries.items()})
 
 # %% [markdown]
-# *Most* is the largest amount within the allowed cost. What is lost at the optimum and beside it is after fine-tuning
-# where there is any. Both are linear between the measured amounts.
+# *Largest amount* is the largest amount within the allowed cost. What is lost at the optimum and beside it is after
+# fine-tuning where there is any. Both are linear between the measured amounts.
 #
 # Which of the numbers that weights alone give orders the networks by what they could lose after fine-tuning? Rank
 # correlations over the columns of the table, which are few, and which differ in much more than kurtosis. Each network
 # counts once: by its sweep with one epoch of fine-tuning, in which both L1 and random pruning were measured.
 
 # %%
-once = [part for part in pruned if part["epochs"].max() == 1 and {"l1", "random"} <= set(part["method"])]
-ordered = compared[[sweep_display_name(part) for part in once]].T
-between = {
-    name: rank_correlation.rank_correlation(ordered[name].tolist(), ordered[MOST].tolist())
+one_epoch = [part for part in pruned if part["epochs"].max() == 1 and {"l1", "random"} <= set(part["method"])]
+one_epoch_summaries = summaries[[sweep_display_name(part) for part in one_epoch]].T
+network_correlations = {
+    name: rank_correlation.rank_correlation(one_epoch_summaries[name].tolist(), one_epoch_summaries[LARGEST].tolist())
     for name in (*KURTOSES, "optimal amount")
 }
 pd.DataFrame(
-    {name: {"rank correlation (95%)": formatting.format_interval(*found, "+.2f")} for name, found in between.items()}
+    {
+        name: {"rank correlation (95% CI)": formatting.format_interval(*found, "+.2f")}
+        for name, found in network_correlations.items()
+    }
 ).T
 
 # %% [markdown]
@@ -242,28 +256,33 @@ pd.DataFrame(
 gap = 100 * (possible["after fine-tuning"] - possible["optimal amount"])
 mean_gap, low_gap, high_gap = intervals.mean_interval(gap)
 trained = [record["trained"]["analysis"]["optimal"]["amount"] for record in scratch]
-fresh = [record["initial"]["analysis"]["optimal"]["amount"] for record in scratch]
+untrained = [record["initial"]["analysis"]["optimal"]["amount"] for record in scratch]
 value, low, high = correlations.get(POOLED, (float("nan"),) * 3)
 at_optimum = 100 * costs[:, int(np.argmin(np.abs(OFFSETS)))]
-knee = "It is not where accuracy gives way." if low_gap > 0 or high_gap < 0 else "It may be where accuracy gives way."
-lost_there = ordered["lost at the optimum (points)"]
-at_the_optimum = "\n".join(f"  - {name}: {points:z.1f}" for name, points in lost_there.items())
-apart = [formatting.format_interval(*between[name], "+.2f") or "undefined" for name in KURTOSES]
-clear = "orders" if low > 0 or high < 0 else "is not seen to order"
+knee_text = (
+    "It is not where accuracy gives way." if low_gap > 0 or high_gap < 0 else "It may be where accuracy gives way."
+)
+losses_at_optimum = one_epoch_summaries["accuracy lost at the optimum (percentage points)"]
+losses_text = "\n".join(f"  - {name}: {points:z.1f}" for name, points in losses_at_optimum.items())
+correlation_texts = [
+    formatting.format_interval(*network_correlations[name], "+.2f") or "undefined" for name in KURTOSES
+]
+clear_text = "orders" if low > 0 or high < 0 else "is not seen to order"
 
 Markdown(f"""
-- **The rule does not see training.** It prunes {np.mean(trained):.0%} of the trained networks and {np.mean(fresh):.0%}
-  of the untrained ones, on the mean. That the front of an untrained network falls earlier is true; that the rule
-  therefore spares it is not.
+- **The rule does not see training.** It prunes {np.mean(trained):.0%} of the trained networks and
+  {np.mean(untrained):.0%} of the untrained ones, on the mean. That the front of an untrained network falls earlier is
+  true; that the rule therefore spares it is not.
 - **At the optimum** the accuracy after one epoch is {np.nanmean(at_optimum):.2f}\N{NO-BREAK SPACE}points below the
   parent's, on the mean.
-- **{knee}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f}\N{NO-BREAK SPACE}points of
+- **{knee_text}** The largest amount that costs at most {cost:.1%} lies {mean_gap:+.1f}\N{NO-BREAK SPACE}points of
   amount from the optimum ({low_gap:+.1f} to {high_gap:+.1f}).
-- **Kurtosis** of the pooled weights {clear} these parents by what they could lose: rank correlation
+- **Kurtosis** of the pooled weights {clear_text} these parents by what they could lose: rank correlation
   {formatting.format_interval(value, low, high, "+.2f")}, {len(possible)}\N{NO-BREAK SPACE}parents.
-  Between {len(ordered)}\N{NO-BREAK SPACE}networks it is {apart[0]}, that of the weight matrices' kurtosis {apart[1]}.
+  Between {len(one_epoch_summaries)}\N{NO-BREAK SPACE}networks it is {correlation_texts[0]}, that of the weight
+  matrices' kurtosis {correlation_texts[1]}.
 - **From network to network** the price differs. After an epoch, the optimal amount costs, in points of accuracy:
-{at_the_optimum}
+{losses_text}
 """)
 
 # %% [markdown]

@@ -23,11 +23,11 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (LeNet-5 on digits, two minutes) or "tiny" (seconds)
-table: str = "mobilenet_v2_cifar10.csv"  # the recorded sweep with fine-tuning, a file of results/
-sample: str = "mobilenet_v2_imagenet-sample.csv"  # the recorded sweep without, a file of results/
-device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of a tiny sweep
-cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
+table: str = "mobilenet_v2_cifar10.csv"  # the recorded sweep with fine-tuning, a file in results/
+sample: str = "mobilenet_v2_imagenet-sample.csv"  # the recorded sweep without fine-tuning, a file in results/
+device: str = "auto"  # device of runs in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of a tiny sweep
+cost: float = 0.01  # allowed loss of accuracy as a fraction: 0.01 is one percentage point
 
 # %% tags=["hide-input"]
 import json
@@ -35,14 +35,14 @@ import json
 import pandas as pd
 from IPython.display import Markdown, display
 
-from studies.shared.sweep_figures import METHODS, sweep_figure
-from studies.when_it_fails import advice
+from studies.shared.sweep_figures import METHOD_LABELS, sweep_figure
+from studies.when_it_fails import cost_of_rules
 from wmgp.experiments import notebook
 from wmgp.experiments.display_names import SCRATCH, display_name
 from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.results.provenance import provenance
 from wmgp.experiments.sweep.presets import ALL_METHODS
-from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.sweep.temporary_sweep import run_temporary_sweep
 from wmgp.experiments.training import history
 from wmgp.pareto import CAREFUL_COSINE
 
@@ -52,12 +52,12 @@ Y = "accuracy_pruned"
 
 
 def recorded(name: str) -> dict[str, pd.DataFrame]:
-    """The rows of a table, by what the network's training began from."""
+    """Return the rows of a table, grouped by the start of training (scratch or pretrained weights)."""
     return dict(list(tables.with_facts(tables.locate(name)).groupby("start", sort=False)))
 
 
-def of(rows: pd.DataFrame, name: str) -> str:
-    """What recorded rows are of."""
+def describe(rows: pd.DataFrame, name: str) -> str:
+    """Describe recorded rows: number, network, data, device and date."""
     runs = provenance(tables.locate(name))
     facts = [runs[run] for run in dict.fromkeys(rows["run"])]
     where_run = ", ".join(dict.fromkeys(f"{f['device']} ({f['cpu']}), {f['date']}" for f in facts))
@@ -65,18 +65,18 @@ def of(rows: pd.DataFrame, name: str) -> str:
 
 
 if preset == "default":
-    [bare], kinds = recorded(sample).values(), recorded(table)
-    fresh = kinds.pop(SCRATCH, None)
+    [untuned], kinds = recorded(sample).values(), recorded(table)
+    scratch = kinds.pop(SCRATCH, None)
     [tuned] = kinds.values()
-    parents = history.records(tables.locate(table).parent / "parents")
-    said = f"Without fine-tuning: {of(bare, sample)}. With it: {of(tuned, table)}"
-    said += f"; {of(fresh, table)}." if fresh is not None else "."
+    parents = history.read_parent_records(tables.locate(table).parent / "parents")
+    description = f"Without fine-tuning: {describe(untuned, sample)}. With it: {describe(tuned, table)}"
+    description += f"; {describe(scratch, table)}." if scratch is not None else "."
 else:
-    found = small_sweep(preset, str(where), (seed,), methods=ALL_METHODS)
-    bare, tuned, fresh, parents = found.rows, found.rows, found.rows, found.parents
-    said = f"{display_name('lenet5', 'digits')}, run here on {where.type}."
-names = {method: METHODS[method] for method in METHODS if method in set(bare["method"])}
-Markdown(said)
+    found = run_temporary_sweep(preset, str(where), (seed,), methods=ALL_METHODS)
+    untuned, tuned, scratch, parents = found.rows, found.rows, found.rows, found.parents
+    description = f"{display_name('lenet5', 'digits')}, run here on {where.type}."
+names = {method: METHOD_LABELS[method] for method in METHOD_LABELS if method in set(untuned["method"])}
+Markdown(description)
 
 # %% [markdown]
 # ## Whose layers differ
@@ -86,7 +86,7 @@ Markdown(said)
 
 # %% tags=["hide-input"]
 def k2(record: dict) -> float | None:
-    """The kurtosis of kurtoses of a recorded parent, where it is defined."""
+    """Return the kurtosis of kurtoses of a recorded parent, or None if undefined."""
     return record["trained"]["analysis"]["kurtosis_of_kurtoses"]
 
 
@@ -97,10 +97,10 @@ for record in parents:
 pd.DataFrame(
     {
         name: {
-            "tensors": str(len(alike[0]["trained"]["analysis"]["tensors"])),
-            "kurtosis of kurtoses": formatting.format_mean_range([k2(each) for each in alike], ".2f"),
+            "tensors": str(len(group[0]["trained"]["analysis"]["tensors"])),
+            "kurtosis of kurtoses": formatting.format_mean_range([k2(each) for each in group], ".2f"),
         }
-        for name, alike in families.items()
+        for name, group in families.items()
     }
 ).T
 
@@ -118,28 +118,31 @@ Markdown(
 # them, so the height of the curves is not its accuracy on new images. What counts is where they fall.
 
 # %% mystnb={"image": {"alt": "Accuracy of MobileNetV2 on the sample just after pruning by five methods, on amount."}}
-sweep_figure(bare, ["amount", "cosine_pruned"], ["accuracy_pruned"], {"accuracy_pruned": 0})
+sweep_figure(untuned, ["amount", "cosine_pruned"], ["accuracy_pruned"], {"accuracy_pruned": 0})
 
 
 # %% tags=["hide-input"]
-def of_parent(rows: pd.DataFrame) -> dict:
-    """The record of the first parent of these rows."""
+def first_parent(rows: pd.DataFrame) -> dict:
+    """Return the record of the rows' first parent."""
     return next(each for each in parents if each["parent_sha256"] == rows["parent_sha256"].iloc[0])
 
 
 def outcome(rows: pd.DataFrame, y: str) -> pd.DataFrame:
-    """Accuracy lost (points) at each recommended amount, by method, and the largest amount that was cheap enough."""
-    asked, most = advice.recommended(of_parent(rows)), advice.most(rows, cost, y)
+    """Return by method the accuracy lost (points) at each recommended amount, and the largest amount within `cost`."""
+    recommended, largest = (
+        cost_of_rules.recommended_amounts(first_parent(rows)),
+        cost_of_rules.largest_amounts(rows, cost, y),
+    )
     table = {
-        names[method]: {f"{rule}: {asked[rule]:.1%}": f"{100 * share:+z.1f}" for rule, share in lost.items()}
-        | {f"most at a cost of {cost:.1%}": f"{most[method]:.0%}"}
-        for method, lost in advice.lost(rows, asked, y).items()
+        names[method]: {f"{rule}: {recommended[rule]:.1%}": f"{100 * share:+z.1f}" for rule, share in lost.items()}
+        | {f"largest amount within a loss of {cost:.1%}": f"{largest[method]:.0%}"}
+        for method, lost in cost_of_rules.accuracy_lost(rows, recommended, y).items()
     }
     return pd.DataFrame(table).T.reindex([name for name in names.values() if name in table])
 
 
 # %%
-outcome(bare, Y)
+outcome(untuned, Y)
 
 # %% [markdown]
 # A column for each rule with the amount it recommends, a row for each method, and in it the points of accuracy that
@@ -162,11 +165,11 @@ outcome(tuned, "accuracy")
 # and at random, with one epoch again.
 
 # %% mystnb={"image": {"alt": "MobileNetV2 from scratch: accuracy before and after fine-tuning, two methods."}}
-if fresh is not None:
-    display(sweep_figure(fresh, ["amount", "cosine_pruned"], ["accuracy_pruned", "accuracy"], {"accuracy": 0}))
+if scratch is not None:
+    display(sweep_figure(scratch, ["amount", "cosine_pruned"], ["accuracy_pruned", "accuracy"], {"accuracy": 0}))
 
 # %%
-outcome(fresh, "accuracy") if fresh is not None else Markdown("There are no such rows.")
+outcome(scratch, "accuracy") if scratch is not None else Markdown("No such rows were recorded.")
 
 # %% [markdown]
 # ## Is any layer cut off?
@@ -179,69 +182,82 @@ sweep_figure(tuned, ["amount"], ["min_survival"], {"min_survival": 0})
 
 
 # %% tags=["hide-input"]
-gone = {
+first_emptied = {
     names[method]: {
-        "a tensor is gone at": "never" if row is None else f"{row['amount']:.0%}",
-        "accuracy just after": "" if row is None else f"{row['accuracy_pruned']:.1%}",
-        "accuracy an epoch later": "" if row is None else f"{row['accuracy']:.1%}",
+        "first tensor emptied at": "never" if row is None else f"{row['amount']:.0%}",
+        "accuracy just after pruning": "" if row is None else f"{row['accuracy_pruned']:.1%}",
+        "accuracy after fine-tuning": "" if row is None else f"{row['accuracy']:.1%}",
     }
-    for method, row in advice.first_loss(tuned).items()
+    for method, row in cost_of_rules.first_emptied_tensor(tuned).items()
 }
 
 # %%
-pd.DataFrame(gone).T.reindex(names.values())
+pd.DataFrame(first_emptied).T.reindex(names.values())
 
 # %% [markdown]
 # ## What to conclude
 
 # %% tags=["hide-input"]
-SMALL = 0.1  # an amount at which nothing should happen yet
+SMALL_AMOUNT = 0.1  # an amount that should cost no accuracy
 
 
-def left(rows: pd.DataFrame, method: str, amount: float, y: str) -> str:
-    """The accuracy left at an amount, as the text says it."""
-    return f"{advice.left(rows, method, amount, y):.1%}"
+def format_accuracy(rows: pd.DataFrame, method: str, amount: float, y: str) -> str:
+    """Format the accuracy of a method at an amount."""
+    return f"{cost_of_rules.accuracy_at(rows, method, amount, y):.1%}"
 
 
-def way_out(rows: pd.DataFrame, y: str) -> str:
-    """The methods with the largest amount at the allowed cost, and that of global L1."""
-    most = advice.most(rows, cost, y)
-    best = [names[method] for method, amount in most.items() if amount == max(most.values())]
-    return f"{' and '.join(best)} ({max(most.values()):.0%}; global L1 {most['l1']:.0%})"
+def best_methods(rows: pd.DataFrame, y: str) -> str:
+    """Name the methods with the largest amount within the allowed cost, and give it for global L1."""
+    largest = cost_of_rules.largest_amounts(rows, cost, y)
+    best = [names[method] for method, amount in largest.items() if amount == max(largest.values())]
+    return f"{' and '.join(best)} ({max(largest.values()):.0%}; global L1 {largest['l1']:.0%})"
 
 
-def from_scratch() -> str:
-    """What the weights of a network trained from scratch recommend, and what is left there after an epoch."""
-    if fresh is None:
+def scratch_text() -> str:
+    """Describe the optimal amount of the network trained from scratch, and its accuracy after fine-tuning."""
+    if scratch is None:
         return ""
-    record, whole = of_parent(fresh), f"{fresh['accuracy_parent'].iloc[0]:.1%}"
-    amount = advice.recommended(record)["optimal"]
-    tails, there = formatting.format_mean_range([k2(record)], ".2f"), left(fresh, "l1", amount, "accuracy")
-    return f"- **From scratch** $k_2$ is {tails}, and the optimal {amount:.0%} leaves {there} of {whole}.\n"
+    record, parent_accuracy = first_parent(scratch), f"{scratch['accuracy_parent'].iloc[0]:.1%}"
+    amount = cost_of_rules.recommended_amounts(record)["optimal"]
+    k2_range, left = (
+        formatting.format_mean_range([k2(record)], ".2f"),
+        format_accuracy(scratch, "l1", amount, "accuracy"),
+    )
+    return f"- **From scratch** $k_2$ is {k2_range}, and the optimal {amount:.0%} leaves {left} of {parent_accuracy}.\n"
 
 
-at, tuned_at = (advice.recommended(of_parent(rows)) for rows in (bare, tuned))
-whole, tuned_whole = (f"{rows['accuracy_parent'].iloc[0]:.1%}" for rows in (bare, tuned))
-when, then, _ = gone[names["l1"]].values()
-alarm = f"the first tensor is gone at {when}, where {then} are left of {tuned_whole}" if then else "none is lost"
+recommended_untuned, recommended_tuned = (
+    cost_of_rules.recommended_amounts(first_parent(rows)) for rows in (untuned, tuned)
+)
+parent_accuracy, tuned_parent_accuracy = (f"{rows['accuracy_parent'].iloc[0]:.1%}" for rows in (untuned, tuned))
+emptied_amount, emptied_accuracy, _ = first_emptied[names["l1"]].values()
+emptied_text = (
+    f"the first tensor is gone at {emptied_amount}, where {emptied_accuracy} are left of {tuned_parent_accuracy}"
+    if emptied_accuracy
+    else "none is lost"
+)
 
 Markdown(f"""
-- **The optimal amount destroys it.** Global L1 at {at["optimal"]:.0%} leaves {left(bare, "l1", at["optimal"], Y)} of
-  {whole} where nothing is tuned. With one epoch of fine-tuning, {tuned_at["optimal"]:.0%} leaves
-  {left(tuned, "l1", tuned_at["optimal"], "accuracy")} of {tuned_whole}.
-{from_scratch()}- **The safe amount.** At {at["safe"]:.1%} global L1 leaves {left(bare, "l1", at["safe"], Y)} untuned,
-  and at {tuned_at["safe"]:.1%} it leaves {left(tuned, "l1", tuned_at["safe"], "accuracy")} with one epoch.
+- **The optimal amount destroys it.** Global L1 at {recommended_untuned["optimal"]:.0%} leaves
+  {format_accuracy(untuned, "l1", recommended_untuned["optimal"], Y)} of
+  {parent_accuracy} where nothing is tuned. With one epoch of fine-tuning, {recommended_tuned["optimal"]:.0%} leaves
+  {format_accuracy(tuned, "l1", recommended_tuned["optimal"], "accuracy")} of {tuned_parent_accuracy}.
+{scratch_text()}- **The safe amount.** At {recommended_untuned["safe"]:.1%} global L1 leaves
+{format_accuracy(untuned, "l1", recommended_untuned["safe"], Y)} untuned, and at {recommended_tuned["safe"]:.1%} it
+leaves {format_accuracy(tuned, "l1", recommended_tuned["safe"], "accuracy")} with one epoch.
 - **A cosine of {CAREFUL_COSINE} promises nothing.** It is the advice where no fine-tuning follows. Here it prunes
-  {at[advice.AT_COSINE]:.0%} and leaves {left(bare, "l1", at[advice.AT_COSINE], Y)}.
+  {recommended_untuned[cost_of_rules.COSINE_RULE]:.0%} and leaves
+  {format_accuracy(untuned, "l1", recommended_untuned[cost_of_rules.COSINE_RULE], Y)}.
 - **A lost tensor is no alarm by itself.** Under global L1, before any
-  fine-tuning, {alarm}. [Shifts of batch normalisation that were as good as
+  fine-tuning, {emptied_text}. [Shifts of batch normalisation that were as good as
   zero before](03_kurtosis.ipynb) go first.
-- **By layers, but how?** Pruning {SMALL:.0%} of each tensor leaves {left(bare, "l1_local", SMALL, Y)}, most likely
-  since the paper's pool makes it prune batch normalisation's few parameters as well. Scores that are normalised by
-  tensor leave {left(bare, "l1_normalized", SMALL, Y)}, LAMP {left(bare, "lamp", SMALL, Y)}, global L1
-  {left(bare, "l1", SMALL, Y)}.
-- **The way out.** Most can be pruned at a cost of {cost:.1%} by {way_out(bare, Y)} without tuning, and by
-  {way_out(tuned, "accuracy")} with one epoch.
+- **By layers, but how?** Pruning {SMALL_AMOUNT:.0%} of each tensor leaves
+  {format_accuracy(untuned, "l1_local", SMALL_AMOUNT, Y)}, most likely since the paper's pool makes it prune batch
+  normalisation's few parameters as well. Scores that are normalised by tensor leave
+  {format_accuracy(untuned, "l1_normalized", SMALL_AMOUNT, Y)}, LAMP
+  {format_accuracy(untuned, "lamp", SMALL_AMOUNT, Y)}, global L1 {format_accuracy(untuned, "l1", SMALL_AMOUNT, Y)}.
+- **The way out.** Most can be pruned at a cost of {cost:.1%} by {best_methods(untuned, Y)} without tuning, and by
+  {best_methods(tuned, "accuracy")} with one epoch.
 """)
 
 # %% [markdown]

@@ -19,9 +19,9 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded parents and rows), "quick" (digits, two minutes) or "tiny" (seconds)
-device: str = "auto"  # of what is run here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of a tiny sweep
-cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
+device: str = "auto"  # device of runs in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of a tiny sweep
+cost: float = 0.01  # allowed loss of accuracy as a fraction: 0.01 is one percentage point
 
 # %% tags=["hide-input"]
 import inspect
@@ -34,7 +34,7 @@ from studies.rules_compared.figure import rules_figure
 from wmgp.experiments import notebook
 from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.statistics import intervals, rule_errors
-from wmgp.experiments.sweep.temporary_sweep import small_sweep
+from wmgp.experiments.sweep.temporary_sweep import run_temporary_sweep
 from wmgp.experiments.training import history
 from wmgp.rules import RULES
 
@@ -43,12 +43,12 @@ notebook.check_between("cost", cost, 0, 1)
 
 
 def measured() -> pd.DataFrame:
-    """A row for each rule and parent."""
+    """Return one row per rule and parent."""
     if preset == "default":
         folder = tables.locate("published.json").parent
         sweeps = [rows for _, rows in tables.sweeps(folder) if rows["epochs"].iloc[0] == 1]
-        return rule_errors.compared(sweeps, history.records(folder / "parents"), folder / "parents", cost)
-    found = small_sweep(preset, str(where), (seed, seed + 1))
+        return rule_errors.compared(sweeps, history.read_parent_records(folder / "parents"), folder / "parents", cost)
+    found = run_temporary_sweep(preset, str(where), (seed, seed + 1))
     return rule_errors.compared([found.rows], found.parents, ".", cost)
 
 
@@ -85,19 +85,23 @@ rules_figure(rows)
 # where a rule has no answer, or one beyond the measured amounts.
 
 # %% tags=["hide-input"]
-MEANS = {"off": "off by", "lost": "lost after an epoch", "lost_untuned": "lost just after pruning"}
-rows["off"] = rows["amount"] - rows["most"]
+HEADERS = {
+    "error": "error of the amount (percentage points)",
+    "lost": "accuracy lost after fine-tuning (percentage points)",
+    "lost_untuned": "accuracy lost just after pruning (percentage points)",
+}
+rows["error"] = rows["amount"] - rows["most"]
 
 
 def by_network(y: str) -> pd.DataFrame:
-    """The mean of a column in points, a row a network, a column a rule."""
+    """Return means of a column in percentage points, one row per network and one column per rule."""
     means = 100 * rows.pivot_table(index="network", columns="rule", values=y, sort=False)
-    worded = means.map(lambda value: formatting.format_interval(value, np.nan, np.nan, "+.1f"))
-    return worded.reindex(columns=list(RULES), fill_value="").rename_axis(index=None, columns=MEANS[y])
+    cells = means.map(lambda value: formatting.format_interval(value, np.nan, np.nan, "+.1f"))
+    return cells.reindex(columns=list(RULES), fill_value="").rename_axis(index=None, columns=HEADERS[y])
 
 
 # %%
-by_network("off")
+by_network("error")
 
 # %%
 by_network("lost")
@@ -113,18 +117,23 @@ by_network("lost_untuned")
 # tell what another network may bring, and not only another parent.
 
 # %%
-TARGETS = {"most": "against the most after an epoch", "most_untuned": "against the most just after pruning"}
-gains = {target: rule_errors.against_constant(rows, target) for target in TARGETS}  # in shares, a value a network
+TARGETS = {
+    "most": "after fine-tuning: error − constant's error (percentage points)",
+    "most_untuned": "just after pruning: error − constant's error (percentage points)",
+}
+error_differences = {
+    target: rule_errors.against_constant(rows, target) for target in TARGETS
+}  # fractions, one value per network
 points = {
     target: {rule: intervals.mean_interval(100 * each) for rule, each in found.items() if each.size}
-    for target, found in gains.items()
+    for target, found in error_differences.items()
 }
 pd.DataFrame(
     {
         words: {rule: formatting.format_interval(*found, "+.1f") for rule, found in points[t].items()}
         for t, words in TARGETS.items()
     }
-    | {"networks": {rule: str(each.size) for rule, each in gains["most"].items() if each.size}}
+    | {"networks": {rule: str(each.size) for rule, each in error_differences["most"].items() if each.size}}
 )
 
 # %% [markdown]
@@ -132,29 +141,34 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-def better(target: str) -> str:
-    """The rules whose error is smaller than the constant's, clear of chance, the best one first."""
+def better_rules(target: str) -> str:
+    """List the rules whose error is significantly smaller than the constant's, best first."""
     ends = {rule: high if high == high else value for rule, (value, _, high) in points[target].items()}
-    clear = {rule: points[target][rule][0] for rule, end in ends.items() if end < 0}
+    clear_rules = {rule: points[target][rule][0] for rule, end in ends.items() if end < 0}
     named = [
-        f"{rule} (by {-clear[rule]:.1f}\N{NO-BREAK SPACE}points)"
-        for rule in sorted(clear, key=lambda rule: clear[rule])
+        f"{rule} (by {-clear_rules[rule]:.1f}\N{NO-BREAK SPACE}points)"
+        for rule in sorted(clear_rules, key=lambda rule: clear_rules[rule])
     ]
     return ", ".join(named) or "none"
 
 
 constant = rows[rows["rule"] == "constant"]
-off = 100 * np.mean([(part["amount"] - part["most"]).abs().mean() for _, part in constant.groupby("network")])
-utopia, closer = points["most"]["utopia"], int((gains["most"]["utopia"] < 0).sum())
-stands = "is closer than" if utopia[2] < 0 else "is farther off than" if utopia[1] > 0 else "is not seen to differ from"
+constant_error = 100 * np.mean(
+    [(part["amount"] - part["most"]).abs().mean() for _, part in constant.groupby("network")]
+)
+utopia, n_closer = points["most"]["utopia"], int((error_differences["most"]["utopia"] < 0).sum())
+comparison_text = (
+    "is closer than" if utopia[2] < 0 else "is farther off than" if utopia[1] > 0 else "is not seen to differ from"
+)
 Markdown(f"""
-- **After an epoch of fine-tuning** the constant is off by {off:.1f}\N{NO-BREAK SPACE}points of amount, on
-  the mean over {len(parents)}\N{NO-BREAK SPACE}networks. Rules that are closer, clear of chance: {better("most")}.
-- **The paper's rule** {stands} the constant: its error less the constant's is
-  {formatting.format_interval(*utopia, "+.1f")}\N{NO-BREAK SPACE}points, and it is the closer one in {closer} of
-  {len(gains["most"]["utopia"])}\N{NO-BREAK SPACE}networks.
+- **After an epoch of fine-tuning** the constant is off by {constant_error:.1f}\N{NO-BREAK SPACE}points of amount, on
+  the mean over {len(parents)}\N{NO-BREAK SPACE}networks. Rules that are closer, clear of chance:
+  {better_rules("most")}.
+- **The paper's rule** {comparison_text} the constant: its error less the constant's is
+  {formatting.format_interval(*utopia, "+.1f")}\N{NO-BREAK SPACE}points, and it is the closer one in {n_closer} of
+  {len(error_differences["most"]["utopia"])}\N{NO-BREAK SPACE}networks.
 - **Where nothing is tuned** the rules that are closer than eighty percent, clear of chance, are:
-  {better("most_untuned")}.
+  {better_rules("most_untuned")}.
 """)
 
 # %% [markdown]

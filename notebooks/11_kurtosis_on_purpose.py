@@ -19,10 +19,10 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (digits, two minutes) or "tiny" (seconds)
-device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the bootstrap, and of what is trained here
-cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
-draws: int = 1000  # of the bootstrap
+device: str = "auto"  # device of training in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of the bootstrap and of training in this notebook
+cost: float = 0.01  # allowed loss of accuracy as a fraction: 0.01 is one percentage point
+draws: int = 1000  # bootstrap draws
 
 # %% tags=["hide-input"]
 from collections.abc import Callable, Iterable
@@ -31,24 +31,23 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from studies.kurtosis_on_purpose import correlations as order
-from studies.kurtosis_on_purpose import measure
-from studies.kurtosis_on_purpose.correlations import CONFOUNDERS, NUMBERS, TARGETS
-from studies.kurtosis_on_purpose.figure import moved_figure, order_figure
-from studies.kurtosis_on_purpose.variants import BASE, LAWS, VARIANTS
+from studies.kurtosis_on_purpose import correlations, measure
+from studies.kurtosis_on_purpose.correlations import CONFOUNDERS, PREDICTORS, TARGETS
+from studies.kurtosis_on_purpose.figure import correlations_figure, largest_amounts_figure
+from studies.kurtosis_on_purpose.variants import BASE, INITIAL_DISTRIBUTIONS, VARIANTS
 from wmgp.experiments import notebook
 from wmgp.experiments.display_names import display_name
 from wmgp.experiments.results import formatting, tables
 
 where = notebook.setup(preset, seed, device)
 notebook.check_between("cost", cost, 0, 1)
-draws = min(notebook.check_whole("draws", draws, 1, 100_000), 50 if preset == "tiny" else draws)
+draws = min(notebook.check_integer("draws", draws, 1, 100_000), 50 if preset == "tiny" else draws)
 
 if preset == "default":
     rows = tables.read(tables.locate("kurtosis_on_purpose.csv"))
 else:
-    rows = measure.fresh(preset, str(where), seed)
-parents = order.by_parent(rows, cost)
+    rows = measure.small_study(preset, str(where), seed)
+parents = correlations.parent_table(rows, cost)
 kinds = parents.groupby("moved", sort=False)["variant"].unique()
 first = rows.iloc[0]
 name, seeds = display_name(first["network"], first["data"]), parents["seed"].nunique()
@@ -69,33 +68,33 @@ Markdown(f"{name}: {len(parents)} parents, {seeds} of each variant.")
 #   [every output stays as it is](12_rescaling.ipynb). Only the weights' numbers move.
 
 # %% tags=["hide-input"]
-laws = "\n".join(f"- **{name}**: {(law.__doc__ or '').strip()}" for name, law in LAWS.items())
-shown = {variant.name: variant for variant in VARIANTS if variant.name in set(parents["variant"])}
+laws = "\n".join(f"- **{name}**: {(law.__doc__ or '').strip()}" for name, law in INITIAL_DISTRIBUTIONS.items())
+shown_variants = {variant.name: variant for variant in VARIANTS if variant.name in set(parents["variant"])}
 Markdown(
     "\n".join(f"- **{kind}**: {', '.join(names)}" for kind, names in kinds.items()) + f"\n\nThe laws beside PyTorch's "
     f"uniform one, whose kurtosis is {9 / 5:.1f}:\n\n{laws}"
 )
 
 # %% [markdown]
-# Each parent was pruned by L1, and each prune fine-tuned for an epoch, all alike. *Most to prune* is the amount at
+# Each parent was pruned by L1, and each prune fine-tuned for an epoch, all alike. *Largest amount* is the amount at
 # which accuracy has fallen by the allowed cost, linear between the measured amounts. It is counted from the parent's
 # accuracy just after pruning, and after the epoch. A parent that has not learnt enough gains by the epoch itself, so it
 # is counted from the unpruned parent after that same epoch, too.
 
 
 # %% tags=["hide-input"]
-def told(part: pd.DataFrame) -> dict[str, str]:
-    """A row of the table: means over the seeds."""
+def summarise(part: pd.DataFrame) -> dict[str, str]:
+    """Return a row of the table: means over the seeds."""
     return {
         "kurtosis": f"{part['kurtosis'].mean():,.1f}",
         "accuracy (%)": f"{100 * part['accuracy_parent'].mean():.1f}",
         "optimal amount": f"{part['optimal'].mean():.2f}",
-        **{f"most, {words}": f"{part[name].mean():.2f}" for name, words in TARGETS.items()},
+        **{f"largest amount, {words}": f"{part[name].mean():.2f}" for name, words in TARGETS.items()},
     }
 
 
 # %%
-pd.DataFrame({key: told(part) for key, part in parents.groupby(["moved", "variant"], sort=False)}).T
+pd.DataFrame({key: summarise(part) for key, part in parents.groupby(["moved", "variant"], sort=False)}).T
 
 # %% [markdown]
 # ## Does the most follow the kurtosis?
@@ -105,7 +104,7 @@ pd.DataFrame({key: told(part) for key, part in parents.groupby(["moved", "varian
 
 # %% mystnb={"image": {"alt": "Most to prune against kurtosis, a mark a parent, by what was moved: two panels."}}
 PANELS = {name: TARGETS[name] for name in ("most", "most_untuned")}
-moved_figure(parents, PANELS, BASE)
+largest_amounts_figure(parents, PANELS, BASE)
 
 # %% [markdown]
 # By what was moved, means over variants and seeds: the factor on the kurtosis, the change of the most in points of
@@ -113,16 +112,22 @@ moved_figure(parents, PANELS, BASE)
 
 
 # %% tags=["hide-input"]
-def pushed(part: pd.DataFrame) -> dict[str, str]:
-    """A row of the table."""
-    changes = {f"most, {TARGETS[name]}": f"{100 * part[name].mean():+z.1f}" for name in PANELS}
-    ways = {f"the same way, {TARGETS[name]}": f"{order.same_way(part, name)['share']:.0%}" for name in PANELS}
-    return {"kurtosis times": f"{np.exp(np.log(part['kurtosis']).mean()):,.2f}", **changes, **ways}
+def summarise_change(part: pd.DataFrame) -> dict[str, str]:
+    """Return a row of the table."""
+    change_cells = {
+        f"change of the largest amount (percentage points), {TARGETS[name]}": f"{100 * part[name].mean():+z.1f}"
+        for name in PANELS
+    }
+    direction_cells = {
+        f"same direction as kurtosis, {TARGETS[name]}": f"{correlations.sign_agreement(part, name)['share']:.0%}"
+        for name in PANELS
+    }
+    return {"factor on kurtosis": f"{np.exp(np.log(part['kurtosis']).mean()):,.2f}", **change_cells, **direction_cells}
 
 
 # %%
-moved = order.moves(parents)
-pd.DataFrame({key: pushed(part) for key, part in moved.groupby(["moved", "variant"], sort=False)}).T
+changes = correlations.changes_from_base(parents)
+pd.DataFrame({key: summarise_change(part) for key, part in changes.groupby(["moved", "variant"], sort=False)}).T
 
 # %% [markdown]
 # ## Which number orders them best?
@@ -134,17 +139,23 @@ pd.DataFrame({key: pushed(part) for key, part in moved.groupby(["moved", "varian
 
 
 # %% tags=["hide-input"]
-def over(statistic: Callable[[pd.DataFrame, str], dict], of: pd.DataFrame, targets: Iterable[str] = PANELS) -> dict:
-    """A statistic of the parents for each target, with its interval."""
+def with_interval(
+    statistic: Callable[[pd.DataFrame, str], dict], rows_used: pd.DataFrame, targets: Iterable[str] = PANELS
+) -> dict:
+    """Return a statistic of the parents for each target, with its bootstrap interval."""
     return {
-        target: order.over_variants(of, lambda part, target=target: statistic(part, target), seed, draws)
+        target: correlations.bootstrap_variants(
+            rows_used, lambda part, target=target: statistic(part, target), seed, draws
+        )
         for target in targets
     }
 
 
 # %% mystnb={"image": {"alt": "Rank correlation of each number with the most to prune, and its interval."}}
-found = over(order.orders, parents, TARGETS)
-order_figure({TARGETS[target]: {NUMBERS[name]: each[name] for name in NUMBERS} for target, each in found.items()})
+found = with_interval(correlations.predictor_correlations, parents, TARGETS)
+correlations_figure(
+    {TARGETS[target]: {PREDICTORS[name]: each[name] for name in PREDICTORS} for target, each in found.items()}
+)
 
 # %% [markdown]
 # Rescaled networks are a hard test: nobody trained their weights to be what they are. So here are the same correlations
@@ -152,17 +163,19 @@ order_figure({TARGETS[target]: {NUMBERS[name]: each[name] for name in NUMBERS} f
 
 # %%
 trained = parents[parents["moved"] != "rescaling"]
-plain = over(order.orders, trained)
-leads = over(order.leads, parents)
+trained_only = with_interval(correlations.predictor_correlations, trained)
+leads = with_interval(correlations.gains_over_kurtosis, parents)
 table = {
     words: {
         **{f"{TARGETS[target]}": formatting.format_interval(*found[target][name], "+.2f") for target in PANELS},
         **{
-            f"{TARGETS[target]}, as trained": formatting.format_interval(*plain[target][name], "+.2f")
+            f"{TARGETS[target]}, without rescaled networks": formatting.format_interval(
+                *trained_only[target][name], "+.2f"
+            )
             for target in PANELS
         },
     }
-    for name, words in NUMBERS.items()
+    for name, words in PREDICTORS.items()
 }
 pd.DataFrame(table).T.fillna("")
 
@@ -174,17 +187,19 @@ pd.DataFrame(table).T.fillna("")
 # fixed (partial rank correlation).
 
 # %%
-held = over(order.controlled, parents)
+partial = with_interval(correlations.partial_correlations, parents)
 columns = {name: parents[name].to_numpy(dtype=float) for name in (*CONFOUNDERS, "kurtosis", *PANELS)}
 pd.DataFrame(
     {
-        {**CONFOUNDERS, "all": "all of these", "nothing": "nothing held fixed"}[name]: {
+        {**CONFOUNDERS, "all": "all of these", "nothing": "none"}[name]: {
             **{
-                f"with {words}": f"{order.correlation(columns[name], columns[other]):+z.2f}" if name in columns else ""
-                for other, words in (("kurtosis", "kurtosis"), ("most", "the most after an epoch"))
+                f"rank correlation with {words}": f"{correlations.correlation(columns[name], columns[other]):+z.2f}"
+                if name in columns
+                else ""
+                for other, words in (("kurtosis", "kurtosis"), ("most", "the largest amount after an epoch"))
             },
             **{
-                f"kept, {words}": formatting.format_interval(*held[target][name], "+.2f")
+                f"partial correlation of kurtosis, {words}": formatting.format_interval(*partial[target][name], "+.2f")
                 for target, words in PANELS.items()
             },
         }
@@ -197,87 +212,91 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-def follows(value: float, low: float, high: float) -> str:
-    """What an interval of a correlation says."""
+def describe_trend(value: float, low: float, high: float) -> str:
+    """Describe the sign of a correlation by its interval."""
     return "rises with" if low > 0 else "falls with" if high < 0 else "is not seen to follow"
 
 
-def sides(target: str) -> str:
-    """Which ways of moving the kurtosis took the most along, and which the other way, on their means."""
-    means = moved.assign(kurtosis=np.log(moved["kurtosis"])).groupby("variant", sort=False)[["kurtosis", target]].mean()
+def directions(target: str) -> str:
+    """List the variants whose mean largest amount changed in the direction of the kurtosis, and the opposite ones."""
+    means = (
+        changes.assign(kurtosis=np.log(changes["kurtosis"])).groupby("variant", sort=False)[["kurtosis", target]].mean()
+    )
     same = (np.sign(means["kurtosis"]) * np.sign(means[target])).to_dict()
-    along, against = ([name for name, sign in same.items() if sign == way] for way in (1, -1))
-    return f"along: {', '.join(along) or 'none'}; the other way: {', '.join(against) or 'none'}"
+    same_sign, opposite_sign = ([name for name, sign in same.items() if sign == way] for way in (1, -1))
+    return f"along: {', '.join(same_sign) or 'none'}; the other way: {', '.join(opposite_sign) or 'none'}"
 
 
-def gained(target: str) -> str:
-    """The variants of which more can be pruned than of the usual parent, in every seed, with their own accuracy."""
-    better = [(name, part) for name, part in moved.groupby("variant", sort=False) if part[target].min() > 0]
+def improved_variants(target: str) -> str:
+    """List the variants with a larger amount than the usual parent in every seed, with their own accuracy."""
+    better = [(name, part) for name, part in changes.groupby("variant", sort=False) if part[target].min() > 0]
     base = parents.loc[parents["moved"] == BASE, "accuracy_parent"].mean()
     own = parents.groupby("variant")["accuracy_parent"].mean()
-    said = [
+    gain_texts = [
         f"{name} ({100 * part[target].mean():+z.1f}\N{NO-BREAK SPACE}points; "
         f"own accuracy {100 * (own[name] - base):+z.1f})"
         for name, part in sorted(better, key=lambda each: -each[1][target].mean())
     ]
-    return ", ".join(said) or "none"
+    return ", ".join(gain_texts) or "none"
 
 
-def best(target: str) -> str:
-    """The number that orders the parents best, and whether it is clear that kurtosis does so less well."""
-    values = {name: found[target][name][0] for name in NUMBERS if found[target][name][0] == found[target][name][0]}
+def best_predictor(target: str) -> str:
+    """Name the best predictor of the target, and whether it is significantly better than kurtosis."""
+    values = {name: found[target][name][0] for name in PREDICTORS if found[target][name][0] == found[target][name][0]}
     if not values:
         return "none, for nothing varies"
     name = max(values, key=lambda each: values[each])
     lead = leads[target].get(name)
     clear = lead is not None and lead[1] > 0
     beside = "" if lead is None else f", {'clearly' if clear else 'not clearly'} better than kurtosis"
-    return f"{NUMBERS[name]}, {formatting.format_interval(*found[target][name], '+.2f')}{beside}"
+    return f"{PREDICTORS[name]}, {formatting.format_interval(*found[target][name], '+.2f')}{beside}"
 
 
-within = over(order.within_seeds, parents)
-ways = over(order.same_way, moved)
+within = with_interval(correlations.within_seed_correlation, parents)
+same_direction = with_interval(correlations.sign_agreement, changes)
 
 
-def concluded(target: str, words: str) -> str:
-    """What the rows say of one target."""
-    alone, fixed = found[target]["kurtosis"], held[target]["all"]
-    worded = {"alone": alone, "within": within[target]["kurtosis"], "fixed": fixed}
-    worded["trained"] = plain[target]["kurtosis"]
-    said = {name: formatting.format_interval(*each, "+.2f") or "undefined" for name, each in worded.items()}
+def conclusion(target: str, words: str) -> str:
+    """Describe the results for one target."""
+    alone, fixed = found[target]["kurtosis"], partial[target]["all"]
+    estimates = {"alone": alone, "within": within[target]["kurtosis"], "fixed": fixed}
+    estimates["trained"] = trained_only[target]["kurtosis"]
+    texts = {name: formatting.format_interval(*each, "+.2f") or "undefined" for name, each in estimates.items()}
     return f"""
-- **{words.capitalize()}** the most to prune {follows(*alone)} kurtosis: rank correlation {said["alone"]}, over the
-  variants of one seed {said["within"]}.
-  - Without the rescaled networks it {follows(*plain[target]["kurtosis"])} kurtosis: {said["trained"]}.
-  - With the {len(CONFOUNDERS)} confounders held fixed it {follows(*fixed)} kurtosis: {said["fixed"]}.
-  - Pushed from the usual parent, both went the same way in {formatting.format_interval(*ways[target]["share"], ".0%")} of the
-    parents. On the means, {sides(target)}.
-  - The best order of the parents is that of {best(target)}.
-  - More than of the usual parent could be pruned, in every seed, of: {gained(target)}."""
+- **{words.capitalize()}** the most to prune {describe_trend(*alone)} kurtosis: rank correlation {texts["alone"]},
+  over the variants of one seed {texts["within"]}.
+  - Without the rescaled networks it {describe_trend(*trained_only[target]["kurtosis"])} kurtosis:
+    {texts["trained"]}.
+  - With the {len(CONFOUNDERS)} confounders held fixed it {describe_trend(*fixed)} kurtosis: {texts["fixed"]}.
+  - Pushed from the usual parent, both went the same way in
+    {formatting.format_interval(*same_direction[target]["share"], ".0%")} of the parents. On the means,
+    {directions(target)}.
+  - The best order of the parents is that of {best_predictor(target)}.
+  - More than of the usual parent could be pruned, in every seed, of: {improved_variants(target)}."""
 
 
-rescaling = moved[moved["moved"] == "rescaling"]
-changes = "; ".join(
+rescaling = changes[changes["moved"] == "rescaling"]
+rescaling_text = "; ".join(
     f"{words} {100 * rescaling[target].mean():+z.1f}\N{NO-BREAK SPACE}points" for target, words in PANELS.items()
 )
 Markdown(
-    "\n".join(concluded(target, words) for target, words in PANELS.items())
+    "\n".join(conclusion(target, words) for target, words in PANELS.items())
     + f"""
 - **Rescaling** multiplies the kurtosis by {rescaling["kurtosis"].min():.2f} to {rescaling["kurtosis"].max():.2f} and
-  changes no output. The most to prune changed, on the mean: {changes}. Nothing that the network computes differed here,
-  only which of its weights are the smallest, and how fine-tuning moves them."""
+  changes no output. The most to prune changed, on the mean: {rescaling_text}. Nothing that the network computes
+  differed here, only which of its weights are the smallest, and how fine-tuning moves them."""
 )
 
 # %% tags=["hide-input"]
-low, high = plain["most"]["kurtosis"][1:]
-hint = (
+low, high = trained_only["most"]["kurtosis"][1:]
+advice = (
     "among networks that were trained alike, take a higher kurtosis for a hint that more may go, and for no more"
     if low > 0
     else "among networks that were trained alike, take a higher kurtosis for a warning that less may go"
     if high < 0
     else "expect nothing of a higher kurtosis, even among networks of one architecture"
 )
-Markdown(f"What to do: {hint}.")
+Markdown(f"What to do: {advice}.")
 
 # %% [markdown]
 # Whatever it says, a kurtosis is no amount, and those of networks that were scaled differently cannot be compared. To

@@ -20,10 +20,10 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (a network on digits, a minute) or "tiny" (seconds)
-network: str = "lenet5"  # of whose recorded parents one is pushed about: "lenet5" or "lenet_small"
-device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the parent, and of all that chance decides
-tries: int = 200  # of the adversary: how many rescalings are drawn
+network: str = "lenet5"  # network whose recorded parent is rescaled: "lenet5" or "lenet_small"
+device: str = "auto"  # device of training in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # seed of the parent, and random seed
+tries: int = 200  # number of random rescalings that the adversary tries
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -36,42 +36,45 @@ from safetensors.torch import load_file
 
 import wmgp
 from studies.rescaling import measure, transforms
-from studies.rescaling.figure import push_figure
-from studies.shared.sweep_figures import METHODS
+from studies.rescaling.figure import layer_scaling_figure
+from studies.shared.sweep_figures import METHOD_LABELS
 from wmgp.experiments import models, notebook
 from wmgp.experiments.data import load
 from wmgp.experiments.display_names import display_name
-from wmgp.experiments.results import formatting, tables
-from wmgp.experiments.training.parents import parent
-from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.results import formatting
+from wmgp.experiments.results.tables import locate
+from wmgp.experiments.training.parents import load_or_train_parent
+from wmgp.experiments.training.recipes import DIGITS_CONFIG
 
 where = notebook.setup(preset, seed, device)
 notebook.check_choice("network", network, ("lenet5", "lenet_small"))
-notebook.check_whole("tries", tries, 1, 100_000)
+notebook.check_integer("tries", tries, 1, 100_000)
 
 
-def power(value: float) -> str:
-    """A small number with one digit, as 3·10⁻⁴."""
+def format_power(value: float) -> str:
+    """Format a small number with one digit, for example 3·10⁻⁴."""
     digits, exponent = f"{value:.0e}".split("e")
     return digits + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if value else "0"
 
 
 def measured() -> tuple[torch.nn.Module, pd.DataFrame]:
-    """A parent, and the rows of rescaled networks."""
+    """Return a parent and the rows of its rescaled networks."""
     if preset == "default":
         data = {"lenet5": "mnist", "lenet_small": "cifar10-jpeg"}[network]
         model = models.build(network, seed)
-        model.load_state_dict(load_file(tables.locate(f"parents/{network}-{data}-seed{seed}.safetensors")))
-        return model, pd.read_csv(tables.locate("rescaling.csv"))
-    chosen = replace(DIGITS, epochs=1) if preset == "tiny" else DIGITS
-    model = parent("lenet5", load("digits", True, where), seed, chosen.epochs, chosen.recipe).cpu()
-    rows = measure.measure(model, measure.of_chains(model, seed), load("digits", False), 0.7)
+        model.load_state_dict(load_file(locate(f"parents/{network}-{data}-seed{seed}.safetensors")))
+        return model, pd.read_csv(locate("rescaling.csv"))
+    config = replace(DIGITS_CONFIG, epochs=1) if preset == "tiny" else DIGITS_CONFIG
+    model = load_or_train_parent("lenet5", load("digits", True, where), seed, config.epochs, config.recipe).cpu()
+    rows = measure.measure(model, measure.chain_rescalings(model, seed), load("digits", False), 0.7)
     return model, pd.DataFrame(rows).assign(network="lenet5", data="digits", seed=seed)
 
 
 model, rows = measured()
-tables = {display_name(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
-Markdown("Recorded parents: " + "; ".join(f"{name} ({part['seed'].nunique()})" for name, part in tables.items()) + ".")
+by_network = {display_name(*key): part for key, part in rows.groupby(["network", "data"], sort=False)}
+Markdown(
+    "Recorded parents: " + "; ".join(f"{name} ({part['seed'].nunique()})" for name, part in by_network.items()) + "."
+)
 
 # %% [markdown]
 # ## One layer, one factor
@@ -79,28 +82,30 @@ Markdown("Recorded parents: " + "; ".join(f"{name} ({part['seed'].nunique()})" f
 # A whole layer is multiplied by a factor, and the layer after it divided. The outputs stay as they are.
 
 # %% tags=["hide-input"]
-layers = [name for name, module in model.named_modules() if isinstance(module, transforms.Weighted)]
+layers = [name for name, module in model.named_modules() if isinstance(module, transforms.WeightedLayer)]
 FACTORS = np.geomspace(0.01, 100, 41)
 
 
-def pushed(layer: int, factor: float) -> wmgp.Analysis:
-    """The analysis of the network with one layer scaled."""
+def analyze_scaled(layer: int, factor: float) -> wmgp.Analysis:
+    """Return the analysis of the network with one layer multiplied by `factor`."""
     factors = [factor if i == layer else 1.0 for i in range(len(layers) - 1)]
-    return wmgp.analyze(transforms.rescaled(model, factors))
+    return wmgp.analyze(transforms.rescale_channels(model, factors))
 
 
 # %%
-shape = models.INPUTS[network if preset == "default" else "lenet5"]
+shape = models.IMAGE_SHAPES[network if preset == "default" else "lenet5"]
 images = torch.rand(100, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 with torch.inference_mode():
     before = model.double().eval()(images)
-    after = transforms.rescaled(model, [100.0, 0.01, 100.0, 0.01]).eval()(images)
-apart = float((before - after).abs().max() / before.abs().max())
-Markdown(f"Largest difference of an output after factors of 100, 1/100, 100 and 1/100, relative: {power(apart)}.")
+    after = transforms.rescale_channels(model, [100.0, 0.01, 100.0, 0.01]).eval()(images)
+difference = float((before - after).abs().max() / before.abs().max())
+Markdown(
+    f"Largest difference of an output after factors of 100, 1/100, 100 and 1/100, relative: {format_power(difference)}."
+)
 
 # %% mystnb={"image": {"alt": "Optimal amount and kurtosis against the factor on each layer: both move at will."}}
-lines = {name: [pushed(i, factor) for factor in FACTORS] for i, name in enumerate(layers[:-1])}
-push_figure(
+lines = {name: [analyze_scaled(i, factor) for factor in FACTORS] for i, name in enumerate(layers[:-1])}
+layer_scaling_figure(
     FACTORS,
     {
         "Optimal amount": {name: np.array([each.optimal.amount for each in found]) for name, found in lines.items()},
@@ -121,8 +126,10 @@ push_figure(
 
 # %%
 rng = np.random.default_rng(seed)
-drawn = [wmgp.analyze(transforms.rescaled(model, 10 ** rng.uniform(-3, 3, len(layers) - 1))) for _ in range(tries)]
-plain = wmgp.analyze(model)
+random_analyses = [
+    wmgp.analyze(transforms.rescale_channels(model, 10 ** rng.uniform(-3, 3, len(layers) - 1))) for _ in range(tries)
+]
+original = wmgp.analyze(model)
 NUMBERS = {
     "optimal amount": lambda analysis: analysis.optimal.amount,
     "safe amount": lambda analysis: analysis.safe.amount if analysis.safe else np.nan,
@@ -130,9 +137,9 @@ NUMBERS = {
     "kurtosis": lambda analysis: analysis.kurtosis,
     "kurtosis of kurtoses": lambda analysis: analysis.kurtosis_of_kurtoses,
 }
-extremes = {name: [number(each) for each in drawn] for name, number in NUMBERS.items()}
+extremes = {name: [number(each) for each in random_analyses] for name, number in NUMBERS.items()}
 found = {
-    name: {"as it is": number(plain), "least": np.nanmin(extremes[name]), "most": np.nanmax(extremes[name])}
+    name: {"original": number(original), "minimum": np.nanmin(extremes[name]), "maximum": np.nanmax(extremes[name])}
     for name, number in NUMBERS.items()
 }
 pd.DataFrame(found).T.map("{:,.2f}".format)
@@ -147,17 +154,17 @@ pd.DataFrame(found).T.map("{:,.2f}".format)
 
 
 # %% tags=["hide-input"]
-def told(part: pd.DataFrame) -> dict[str, str]:
-    """A row of the table below."""
-    once = part.drop_duplicates(["seed", "how"])
+def summarise(part: pd.DataFrame) -> dict[str, str]:
+    """Return a row of the table below."""
+    unique = part.drop_duplicates(["seed", "how"])
     columns = {"optimal amount": "optimal", "safe amount": "safe", "kurtosis": "kurtosis", "kurtosis of kurtoses": "k2"}
-    cells = {words: formatting.format_mean_range(once[name], ",.2f") for words, name in columns.items()}
-    return {**cells, "largest change of an output": power(once["change"].max())}
+    cells = {words: formatting.format_mean_range(unique[name], ",.2f") for words, name in columns.items()}
+    return {**cells, "largest relative change of an output": format_power(unique["change"].max())}
 
 
 # %%
-hows = rows.assign(name=[display_name(*key) for key in zip(rows["network"], rows["data"], strict=True)])
-pd.DataFrame({key: told(part) for key, part in hows.groupby(["name", "how"], sort=False)}).T
+named_rows = rows.assign(name=[display_name(*key) for key in zip(rows["network"], rows["data"], strict=True)])
+pd.DataFrame({key: summarise(part) for key, part in named_rows.groupby(["name", "how"], sort=False)}).T
 
 # %% [markdown]
 # ## And the accuracy?
@@ -166,14 +173,16 @@ pd.DataFrame({key: told(part) for key, part in hows.groupby(["name", "how"], sor
 # that each version of the network gets, and by three methods at one fixed amount.
 
 # %% tags=["hide-input"]
-accuracy = hows.assign(
-    asked=[
-        "L1, optimal" if rule == "optimal" else f"{METHODS[method]}, {amount:.0%}"
-        for rule, method, amount in zip(hows["rule"], hows["method"], hows["amount"], strict=True)
+pruned_rows = named_rows.assign(
+    pruning=[
+        "L1, optimal" if rule == "optimal" else f"{METHOD_LABELS[method]}, {amount:.0%}"
+        for rule, method, amount in zip(named_rows["rule"], named_rows["method"], named_rows["amount"], strict=True)
     ]
 )
-shown = accuracy.groupby(["name", "how", "asked"], sort=False)["accuracy_pruned"].mean().mul(100).unstack(sort=False)
-shown.insert(0, "unpruned", accuracy.groupby(["name", "how"], sort=False)["accuracy_parent"].mean().mul(100))
+shown = (
+    pruned_rows.groupby(["name", "how", "pruning"], sort=False)["accuracy_pruned"].mean().mul(100).unstack(sort=False)
+)
+shown.insert(0, "unpruned", pruned_rows.groupby(["name", "how"], sort=False)["accuracy_parent"].mean().mul(100))
 
 # %%
 shown.rename_axis(index=(None, None), columns=None).map(lambda value: f"{value:.1f}" if value == value else "")
@@ -184,20 +193,20 @@ shown.rename_axis(index=(None, None), columns=None).map(lambda value: f"{value:.
 
 # %% tags=["hide-input"]
 def mean_of(part: pd.DataFrame, how: str, column: str, **cells: str) -> float:
-    """The mean of a column over the parents of a network, for one version of it; nan where there is none."""
-    chosen = part[part["how"] == how]
+    """Return the mean of a column over a network's parents, for one version of its weights; nan if there is none."""
+    selected = part[part["how"] == how]
     for name, value in cells.items():
-        chosen = chosen[chosen[name] == value]
-    return float(chosen[column].mean())
+        selected = selected[selected[name] == value]
+    return float(selected[column].mean())
 
 
-first = next(iter(tables.values()))
+first = next(iter(by_network.values()))
 fixed = {"method": "l1", "rule": "fixed"}
-trained, balanced, chance = (
+trained, balanced, random_factors = (
     100 * mean_of(first, how, "accuracy_pruned", **fixed) for how in ("as trained", "balanced", "channels by chance")
 )
 lamp = {"method": "lamp", "rule": "fixed"}
-lamp_trained, lamp_chance = (
+lamp_trained, lamp_random_factors = (
     100 * mean_of(first, how, "accuracy_pruned", **lamp) for how in ("as trained", "channels by chance")
 )
 least, most = np.nanmin(extremes["optimal amount"]), np.nanmax(extremes["optimal amount"])
@@ -209,9 +218,9 @@ Markdown(f"""
 - **Factors on layers** do not touch methods that look at each tensor by itself: normalised L1 and LAMP. Factors on
   channels do.
 - **Balancing** undoes both: what comes out is the same from wherever one begins.
-- **Is it better, too?** In {next(iter(tables))}, L1 at {first.loc[first["rule"] == "fixed", "amount"].iloc[0]:.0%}
-  leaves {trained:.1f}% as trained, {balanced:.1f}% balanced, and {chance:.1f}% after factors by chance; LAMP leaves
-  {lamp_trained:.1f}% as trained and {lamp_chance:.1f}% after those factors.
+- **Is it better, too?** In {next(iter(by_network))}, L1 at {first.loc[first["rule"] == "fixed", "amount"].iloc[0]:.0%}
+  leaves {trained:.1f}% as trained, {balanced:.1f}% balanced, and {random_factors:.1f}% after factors by chance; LAMP
+  leaves {lamp_trained:.1f}% as trained and {lamp_random_factors:.1f}% after those factors.
 """)
 
 # %% [markdown]

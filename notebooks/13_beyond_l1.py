@@ -20,8 +20,8 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (networks on digits, two minutes) or "tiny" (seconds)
-device: str = "auto"  # of what is trained here: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the networks that are trained here
+device: str = "auto"  # device of training in this notebook: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of the networks that are trained here
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -30,36 +30,38 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from studies.beyond_l1 import measure, ordering, schedules
-from studies.beyond_l1.figure import ways_figure
+from studies.beyond_l1 import correlations, measure, schedules
+from studies.beyond_l1.figure import strategies_figure
 from wmgp.experiments import notebook
 from wmgp.experiments.data import load
 from wmgp.experiments.display_names import display_name
 from wmgp.experiments.results import formatting, tables
 from wmgp.experiments.statistics import collapse, intervals
 from wmgp.experiments.training.loop import evaluate
-from wmgp.experiments.training.recipes import DIGITS, experiment_config
+from wmgp.experiments.training.recipes import DIGITS_CONFIG, experiment_config
 
 where = notebook.setup(preset, seed, device)
-FRESH = {"quick": (20, 3, 1437, 2), "tiny": (6, 3, 300, 1)}  # epochs of a parent, and after it; images; seeds
+SMALL_STUDY = {"quick": (20, 3, 1437, 2), "tiny": (6, 3, 300, 1)}  # parent epochs, epochs after pruning, images, seeds
 
 
 def measured() -> pd.DataFrame:
-    """The rows: recorded ones, or those of small networks trained now."""
+    """Return the recorded rows, or rows of small networks trained now."""
     if preset == "default":
         return tables.read(tables.locate("beyond_l1.csv"))
-    whole, epochs, images, seeds = FRESH[preset]
-    training, test, found = load("digits", True, where).first(images), load("digits", False, where), []
-    for each in range(seed, seed + seeds):
-        start = measure.started("lenet5", training, each, replace(DIGITS, epochs=whole), epochs)
+    parent_epochs, epochs, images, seeds = SMALL_STUDY[preset]
+    training, test, new_rows = load("digits", True, where).first(images), load("digits", False, where), []
+    for run_seed in range(seed, seed + seeds):
+        start = measure.prepare_start(
+            "lenet5", training, run_seed, replace(DIGITS_CONFIG, epochs=parent_epochs), epochs
+        )
         before = evaluate(start.parent, test)
-        job = {"network": "lenet5", "data": "digits", "seed": each}
-        found += [job | measure.measure(start, before, test, *way) for way in measure.asked((0.9, 0.98))]
-    return pd.DataFrame(found)
+        job = {"network": "lenet5", "data": "digits", "seed": run_seed}
+        new_rows += [job | measure.measure(start, before, test, *way) for way in measure.asked((0.9, 0.98))]
+    return pd.DataFrame(new_rows)
 
 
 everything = measured()
-rows, control = ordering.named(everything), everything[everything["amount"] == 0]
+rows, control = correlations.add_strategy_names(everything), everything[everything["amount"] == 0]
 first = everything.iloc[0]
 name, epochs, n_seeds = (
     display_name(first["network"], first["data"]),
@@ -97,10 +99,10 @@ Markdown(
 
 
 # %% tags=["hide-input"]
-def told(rule: str, amount: float = 0.9) -> str:
-    """A line of the list below."""
+def describe_schedule(rule: str, amount: float = 0.9) -> str:
+    """Return a line of the list below."""
     parent = experiment_config("lenet_small", "cifar10")
-    stages = schedules.RULES[rule](parent, amount, measure.EPOCHS)
+    stages = schedules.SCHEDULES[rule](parent, amount, measure.EPOCHS)
     steps = ", then ".join(
         f"to {stage.amount:.0%}"
         + (f", back to epoch {stage.back_to} of {parent.epochs}" if stage.back_to is not None else "")
@@ -110,7 +112,7 @@ def told(rule: str, amount: float = 0.9) -> str:
     return f"- **{rule}**: {steps}."
 
 
-Markdown("\n".join(told(rule) for rule in schedules.RULES))
+Markdown("\n".join(describe_schedule(rule) for rule in schedules.SCHEDULES))
 
 # %% [markdown]
 # ## What makes it fair
@@ -128,7 +130,7 @@ Markdown("\n".join(told(rule) for rule in schedules.RULES))
 # have more of it than one-shot L1 at the same amount. The cosine *after training* is that of the finished network.
 
 # %% mystnb={"image": {"alt": "Accuracy of ten ways against amount, cosine under the mask and after training."}}
-ways_figure(rows, float(control["accuracy"].mean()))
+strategies_figure(rows, float(control["accuracy"].mean()))
 
 # %% [markdown]
 # Means over the parents; bars reach one standard deviation to either side. In percent, with 95% intervals of the mean
@@ -136,19 +138,19 @@ ways_figure(rows, float(control["accuracy"].mean()))
 
 
 # %% tags=["hide-input"]
-def by_amount(found: pd.DataFrame, form: str) -> pd.DataFrame:
-    """Ways by amounts, in percent or points."""
+def by_amount(estimates: pd.DataFrame, form: str) -> pd.DataFrame:
+    """Return a table of ways by amounts, in percent or percentage points."""
     cells = [
         formatting.format_interval(*(100 * row[["mean", "low", "high"]].astype(float)), form)
-        for _, row in found.iterrows()
+        for _, row in estimates.iterrows()
     ]
-    worded = found.assign(worded=cells, amount=[f"{amount:.0%} pruned" for amount in found["amount"]])
-    table = worded.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(found["way"]))
+    formatted = estimates.assign(worded=cells, amount=[f"{amount:.0%} pruned" for amount in estimates["amount"]])
+    table = formatted.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(estimates["way"]))
     return table.rename_axis(index=None, columns=None)
 
 
 # %%
-by_amount(ordering.means(rows), ".1f")
+by_amount(correlations.mean_by_strategy(rows), ".1f")
 
 # %% [markdown]
 # ## Against one-shot L1
@@ -157,7 +159,7 @@ by_amount(ordering.means(rows), ".1f")
 # one in twenty would leave zero out by chance.
 
 # %%
-gains = ordering.gains(rows)
+gains = correlations.gains_over_l1(rows)
 by_amount(gains, "+.1f")
 
 # %% [markdown]
@@ -174,14 +176,18 @@ by_amount(gains, "+.1f")
 # %%
 COSINES = {"cosine_pruned": "under the mask", "cosine": "after training"}
 ranks = {
-    (which, x): collapse.jackknife(ordering.among(rows, which), lambda part, x=x: ordering.ranks(part, x), (-1, 1))
-    for which in ordering.AMONG
+    (which, x): collapse.jackknife(
+        correlations.select_strategies(rows, which), lambda part, x=x: correlations.rank_correlations(part, x), (-1, 1)
+    )
+    for which in correlations.STRATEGY_GROUPS
     for x in COSINES
 }
 pd.DataFrame(
     {
-        f"{which}, {COSINES[x]}": {head: formatting.format_interval(*each, "+.2f") for head, each in found.items()}
-        for (which, x), found in ranks.items()
+        f"{which}, {COSINES[x]}": {
+            head: formatting.format_interval(*interval, "+.2f") for head, interval in estimates.items()
+        }
+        for (which, x), estimates in ranks.items()
     }
 ).T
 
@@ -194,17 +200,20 @@ pd.DataFrame(
 
 # %%
 CURVES = {
-    "amount": "one curve over the amount",
-    "cosine": "over the cosine under the mask",
-    "after": "over the cosine after training",
-    "own": "a curve a way",
+    "amount": "variance not explained by amount",
+    "cosine": "variance not explained by cosine under the mask",
+    "after": "variance not explained by cosine after training",
+    "own": "variance not explained by a separate curve for each way",
 }
-left = {
-    which: collapse.jackknife(ordering.among(rows, which), ordering.left, (0, 1))
+unexplained = {
+    which: collapse.jackknife(correlations.select_strategies(rows, which), correlations.unexplained_variance, (0, 1))
     for which in ("all ways", "all but random")
 }
 pd.DataFrame(
-    {which: {CURVES[x]: formatting.format_interval(*found[x]) for x in CURVES} for which, found in left.items()}
+    {
+        which: {CURVES[x]: formatting.format_interval(*estimates[x]) for x in CURVES}
+        for which, estimates in unexplained.items()
+    }
 ).T
 
 # %% [markdown]
@@ -212,37 +221,37 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-def clear(sign: int) -> str:
-    """The ways that gain (1) or lose (-1) clear of chance, each with its amounts; in one line."""
+def significant_ways(sign: int) -> str:
+    """List the ways that gain (sign 1) or lose (sign -1) significantly, each with its amounts."""
     end = gains["low"] if sign > 0 else -gains["high"]
-    end = end.where(end.notna(), sign * gains["mean"])  # a single parent: as it came out
+    end = end.where(end.notna(), sign * gains["mean"])  # without an interval (a single parent): the mean
     chosen = gains[end > 0].groupby("way", sort=False)["amount"].agg(lambda a: ", ".join(f"{x:.0%}" for x in a))
     return "; ".join(f"{way} ({amounts})" for way, amounts in chosen.items()) or "none"
 
 
-def correlation(which: str, x: str, head: str = ordering.EACH) -> str:
-    """A rank correlation with its interval; "undefined" where there is none."""
+def correlation(which: str, x: str, head: str = correlations.MEAN_OVER_AMOUNTS) -> str:
+    """Format a rank correlation with its interval, or "undefined"."""
     return formatting.format_interval(*ranks[which, x][head], "+.2f") or "undefined"
 
 
-ORDERS = 0.5  # the least rank correlation at an equal amount, and its interval's lower end, that is called an order
+MIN_CORRELATION = 0.5  # smallest lower end of a rank correlation at an equal amount that counts as an order
 
 
-def orders(which: str) -> bool:
-    """Whether the cosine under the mask orders these ways; of parents too few for an interval, as it came out."""
-    value, low, _ = ranks[which, "cosine_pruned"][ordering.EACH]
-    return (value if np.isnan(low) else low) >= ORDERS
+def is_ordered(which: str) -> bool:
+    """Return True if the cosine under the mask orders these ways; without an interval, by the value itself."""
+    value, low, _ = ranks[which, "cosine_pruned"][correlations.MEAN_OVER_AMOUNTS]
+    return (value if np.isnan(low) else low) >= MIN_CORRELATION
 
 
-table = ordering.means(rows)
+table = correlations.mean_by_strategy(rows)
 best = table.loc[table.groupby("amount")["mean"].idxmax()]
-bests = "; ".join(f"at {row.amount:.0%}, {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
-on = formatting.format_interval(
+best_text = "; ".join(f"at {row.amount:.0%}, {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
+control_gain = formatting.format_interval(
     *intervals.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f"
 )
 shares = {
-    which: f"{found['cosine'][0]:.1%}, {found['amount'][0]:.1%} and {found['own'][0]:.1%}"
-    for which, found in left.items()
+    which: f"{estimates['cosine'][0]:.1%}, {estimates['amount'][0]:.1%} and {estimates['own'][0]:.1%}"
+    for which, estimates in unexplained.items()
 }
 Markdown(f"""
 - **At an equal amount**, over all ways, the rank correlation of accuracy with the cosine is
@@ -251,35 +260,36 @@ Markdown(f"""
   {correlation("all but random", "cosine")}.
 - **Between methods**, at one schedule, it is {correlation("who chooses", "cosine_pruned")} under the mask;
   **between schedules** of one method, {correlation("schedules of L1", "cosine_pruned")}.
-- **Over all amounts** it is {correlation("all ways", "cosine_pruned", ordering.OVERALL)} under the mask. One curve over
-  the cosine under the mask, one over the amount, and a curve a way leave {shares["all ways"]} of the
+- **Over all amounts** it is {correlation("all ways", "cosine_pruned", correlations.ALL_AMOUNTS)} under the mask. One
+  curve over the cosine under the mask, one over the amount, and a curve a way leave {shares["all ways"]} of the
   variance; without random {shares["all but random"]}.
-- **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {clear(1)}. Worse: {clear(-1)}.
-- **The best mean**: {bests}.
-- **Training alone** changes the accuracy of the unpruned parent by {on}\N{NO-BREAK SPACE}points.
+- **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {significant_ways(1)}. Worse:
+  {significant_ways(-1)}.
+- **The best mean**: {best_text}.
+- **Training alone** changes the accuracy of the unpruned parent by {control_gain}\N{NO-BREAK SPACE}points.
 - **So**, as far as {n_seeds} parent{"s" if n_seeds > 1 else ""} of {name} can tell, and calling it an order from a
-  correlation of {ORDERS} on: at an equal amount the cosine under the mask
-  {"orders" if orders("who chooses") else "does not order"} the methods that are trained in the same way,
-  {"orders" if orders("schedules of L1") else "does not order"} the schedules of one method, and
-  {"orders" if orders("all but random") else "does not order"} all ways but random.
+  correlation of {MIN_CORRELATION} on: at an equal amount the cosine under the mask
+  {"orders" if is_ordered("who chooses") else "does not order"} the methods that are trained in the same way,
+  {"orders" if is_ordered("schedules of L1") else "does not order"} the schedules of one method, and
+  {"orders" if is_ordered("all but random") else "does not order"} all ways but random.
 """)
 
 # %% tags=["hide-input"]
 gain = gains.set_index(["way", "amount"])["mean"].mul(100)
 most = float(gains["amount"].max())
-between = (
+method_text = (
     "between methods that will be trained in the same way, the larger cosine is a fair first guess"
-    if orders("who chooses")
+    if is_ordered("who chooses")
     else "do not choose between methods by their cosine"
 )
-schedule = (
+schedule_text = (
     "It also says which schedule is better."
-    if orders("schedules of L1")
+    if is_ordered("schedules of L1")
     else "It does not say when to prune, how often, or at which rates to train."
 )
 Markdown(f"""
-What to do: {between}. {schedule} At {most:.0%}, against one-shot L1, choosing at random changes the accuracy by
-{gain["random", most]:+.1f}\N{NO-BREAK SPACE}points, and a small constant rate in place of the parent's last rates by
+What to do: {method_text}. {schedule_text} At {most:.0%}, against one-shot L1, choosing at random changes the accuracy
+by {gain["random", most]:+.1f}\N{NO-BREAK SPACE}points, and a small constant rate in place of the parent's last rates by
 {gain["L1, small rate", most]:+.1f}; pruning gradually changes it by {gain["gradual L1", most]:+.1f}. So compare ways
 to prune only at equal epochs and rates, and from several parents.
 """)

@@ -23,9 +23,9 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" (a new study on digits, two minutes) or "tiny" (seconds)
-device: str = "auto"  # as for the other notebooks; a network this small is trained on the CPU in any case
-seed: int = 0  # of a tiny study
-cost: float = 0.01  # how much accuracy may be lost, as a share: 0.01 is one percentage point
+device: str = "auto"  # as in the other notebooks, but this small network is always trained on the CPU
+seed: int = 0  # random seed of a tiny study
+cost: float = 0.01  # allowed loss of accuracy as a fraction: 0.01 is one percentage point
 
 # %% tags=["hide-input"]
 import os
@@ -37,11 +37,11 @@ import torch
 from IPython.display import Markdown, display
 
 import wmgp
-from studies.shared.fronts import fronts_figure
-from studies.shared.sweep_figures import METHODS, networks_figure
+from studies.shared.front_figures import fronts_figure
+from studies.shared.sweep_figures import METHOD_LABELS, networks_figure
 from studies.transformers import measure
 from studies.transformers.measure import POOLS
-from studies.transformers.vit import kind, kinds, split, vit
+from studies.transformers.vit import count_by_kind, parameter_kind, split_attention, vit
 from wmgp.errors import InputError
 from wmgp.experiments import notebook
 from wmgp.experiments.display_names import display_name
@@ -52,22 +52,23 @@ notebook.setup(preset, seed, device)
 notebook.check_between("cost", cost, 0, 1)
 
 
-def measured() -> measure.Measured:
-    """The recorded rows and parents, or those of a study run now."""
+def measured() -> measure.Results:
+    """Return the recorded rows and parents, or those of a small study run now."""
     if preset == "default":
-        return measure.measured(tables.locate("vit_fashion_mnist.csv"))
+        return measure.read_results(tables.locate("vit_fashion_mnist.csv"))
     if preset == "quick":
-        return measure.small(measure.QUICK, os.cpu_count() or 1)
-    return measure.small(replace(measure.TINY, seeds=(seed,)), 1)
+        return measure.small_study(measure.QUICK, os.cpu_count() or 1)
+    return measure.small_study(replace(measure.TINY, seeds=(seed,)), 1)
 
 
 found = measured()
 rows = found.rows
-once = rows.drop_duplicates("seed")
+one_per_seed = rows.drop_duplicates("seed")
 Markdown(
-    f"{len(rows)} rows: {display_name(*rows[['network', 'data']].iloc[0])}, {len(once)} seeds, {rows['amount'].nunique()} "
-    f"amounts, L1 and random, two pools; {', '.join(sorted(set(rows['date'])))}. Parents reach "
-    f"{formatting.format_mean_range(once['accuracy_parent'], '.1%')}."
+    f"{len(rows)} rows: {display_name(*rows[['network', 'data']].iloc[0])}, {len(one_per_seed)} seeds, "
+    f"{rows['amount'].nunique()} amounts, L1 and random, two pools; "
+    f"{', '.join(sorted(set(rows['date'])))}. Parents reach "
+    f"{formatting.format_mean_range(one_per_seed['accuracy_parent'], '.1%')}."
 )
 
 # %% [markdown]
@@ -78,22 +79,22 @@ Markdown(
 # the same table for ViT-B/16 as it was published.
 
 # %%
-with torch.device("meta"):  # shapes alone, no values
+with torch.device("meta"):  # shapes only, no values
     from torchvision.models import vit_b_16
 
     published = vit_b_16()
-tables = {"here": kinds(vit(seed)), "ViT-B/16": kinds(published)}
-missed = {name: table.loc[~table["pooled"], "share"].sum() for name, table in tables.items()}
-both = tables["here"].merge(tables["ViT-B/16"], on=["kind", "pooled"], suffixes=("", " B"))
+parameter_kinds = {"here": count_by_kind(vit(seed)), "ViT-B/16": count_by_kind(published)}
+missed_share = {name: table.loc[~table["pooled"], "share"].sum() for name, table in parameter_kinds.items()}
+both_networks = parameter_kinds["here"].merge(parameter_kinds["ViT-B/16"], on=["kind", "pooled"], suffixes=("", " B"))
 pd.DataFrame(
     {
-        "in the paper's pool": both["pooled"].map({True: "yes", False: "no"}).to_numpy(),
+        "in the paper's pool": both_networks["pooled"].map({True: "yes", False: "no"}).to_numpy(),
         **{
-            f"share, {name}": both[column].map("{:.2%}".format).to_numpy()
+            f"share, {name}": both_networks[column].map("{:.2%}".format).to_numpy()
             for name, column in (("here", "share"), ("ViT-B/16", "share B"))
         },
     },
-    index=both["kind"].to_list(),
+    index=both_networks["kind"].to_list(),
 )
 
 # %% [markdown]
@@ -104,32 +105,32 @@ pd.DataFrame(
 # stores them: what is computed is the same, only names differ. And the whole pool.
 
 # %%
-WAYS = {
+ANALYSES = {
     "as torch stores them": lambda weights: wmgp.analyze(weights),
-    "split": lambda weights: wmgp.analyze(split(weights)),
+    "split": lambda weights: wmgp.analyze(split_attention(weights)),
     "the whole pool": lambda weights: wmgp.analyze(weights, pool="all"),
 }
 STAGES = {"trained": found.trained, "untrained": found.untrained}
-said = {
-    stage: {way: [ask(weights) for weights in parents.values()] for way, ask in WAYS.items()}
+analyses_by_stage = {
+    stage: {way: [analyze(weights) for weights in parents.values()] for way, analyze in ANALYSES.items()}
     for stage, parents in STAGES.items()
 }
 
 
 # %% tags=["hide-input"]
-def told(analyses: list[wmgp.Analysis]) -> dict[str, str]:
-    """A row of the table below."""
+def summarise(analyses: list[wmgp.Analysis]) -> dict[str, str]:
+    """Return a row of the table below."""
     whole = analyses[0].n_parameters
     safe = [each.safe.amount if each.safe else None for each in analyses]
     return {
-        "pool, share of all": f"{analyses[0].n_prunable / whole:.3f}",
+        "prunable share of parameters": f"{analyses[0].n_prunable / whole:.3f}",
         "kurtosis": formatting.format_mean_range([each.kurtosis for each in analyses], ".2f"),
         "kurtosis of kurtoses": formatting.format_mean_range([each.kurtosis_of_kurtoses for each in analyses], ".2f"),
         "optimal amount": formatting.format_mean_range([each.optimal.amount for each in analyses], ".2f"),
-        "optimal, share of all": formatting.format_mean_range(
+        "optimal amount, share of all parameters": formatting.format_mean_range(
             [each.optimal.n_pruned / whole for each in analyses], ".2f"
         ),
-        "cosine there": formatting.format_mean_range([each.optimal.cosine for each in analyses], ".3f"),
+        "cosine at the optimum": formatting.format_mean_range([each.optimal.cosine for each in analyses], ".3f"),
         "safe amount": formatting.format_mean_range(safe, ".2f"),
         "amount at cosine 0.99": formatting.format_mean_range(
             [each.at_cosine(0.99).amount for each in analyses], ".2f"
@@ -138,10 +139,12 @@ def told(analyses: list[wmgp.Analysis]) -> dict[str, str]:
 
 
 # %%
-pd.DataFrame({(stage, way): told(each) for stage, ways in said.items() for way, each in ways.items()}).T
+pd.DataFrame(
+    {(stage, way): summarise(each) for stage, ways in analyses_by_stage.items() for way, each in ways.items()}
+).T
 
 # %% mystnb={"image": {"alt": "Fronts of one parent in three pools: without attention the cosine falls less."}}
-first = {way: analyses[0] for way, analyses in said["trained"].items()}
+first = {way: analyses[0] for way, analyses in analyses_by_stage["trained"].items()}
 fronts_figure(
     {way: (each.front.amount, each.front.cosine) for way, each in first.items()},
     {way: each.optimal for way, each in first.items()},
@@ -156,19 +159,20 @@ fronts_figure(
 
 
 # %% tags=["hide-input"]
-def places(analyses: list[wmgp.Analysis]) -> pd.DataFrame:
-    """By kind of parameter: its share of the energy, and the share of its values that the optimal prune takes."""
+def by_kind(analyses: list[wmgp.Analysis]) -> pd.DataFrame:
+    """Return, by kind of parameter, its share of the energy and the pruned share of its values at the optimum."""
     tensors = pd.concat([each.tensors for each in analyses])
-    summed = tensors.groupby(tensors["name"].map(kind))[["energy", "pruned_at_optimal", "n"]].sum()
-    energy, gone = summed["energy"] / summed["energy"].sum(), summed["pruned_at_optimal"] / summed["n"]
-    return pd.DataFrame({"energy": energy, "gone": gone}).loc[tables["here"]["kind"]]
+    summed = tensors.groupby(tensors["name"].map(parameter_kind))[["energy", "pruned_at_optimal", "n"]].sum()
+    energy, pruned_share = summed["energy"] / summed["energy"].sum(), summed["pruned_at_optimal"] / summed["n"]
+    return pd.DataFrame({"energy": energy, "gone": pruned_share}).loc[parameter_kinds["here"]["kind"]]
 
 
 # %%
-ASKED = {"weight_bias": "as torch stores them", "all": "the whole pool"}  # pool -> way
-where = {pool: places(said["trained"][way]) for pool, way in ASKED.items()}
+WAY_OF_POOL = {"weight_bias": "as torch stores them", "all": "the whole pool"}  # pool -> way
+kinds_by_pool = {pool: by_kind(analyses_by_stage["trained"][way]) for pool, way in WAY_OF_POOL.items()}
 pd.DataFrame(
-    {"share of the energy": where["all"]["energy"]} | {f"pruned, {POOLS[pool]}": where[pool]["gone"] for pool in ASKED}
+    {"share of the energy": kinds_by_pool["all"]["energy"]}
+    | {f"pruned, {POOLS[pool]}": kinds_by_pool[pool]["gone"] for pool in WAY_OF_POOL}
 ).map("{:.1%}".format).rename_axis(None)
 
 # %% [markdown]
@@ -194,25 +198,29 @@ networks_figure(parts, AXES, "accuracy_pruned")
 # %% tags=["hide-input"]
 Y = {"accuracy": "after fine-tuning", "accuracy_pruned": "just after pruning"}
 COSINES = (0.99, 0.95, 0.9)
-either = rows.assign(method=rows["method"] + " " + rows["pool"])  # four ways to prune
-asked = {**parts, "both pools": either}
-left = {
+method_and_pool = rows.assign(method=rows["method"] + " " + rows["pool"])  # two methods in two pools
+row_sets = {**parts, "both pools": method_and_pool}
+unexplained = {
     (name, y): collapse.jackknife(part, lambda part, y=y: collapse.shares(part, y), (0, 1))
-    for name, part in asked.items()
+    for name, part in row_sets.items()
     for y in Y
 }
 PAIRS = {
-    **{f"L1 less random, {name}": (f"l1 {pool}", f"random {pool}") for pool, name in POOLS.items()},
-    **{f"{METHODS[method]}, the paper's pool less the whole pool": (f"{method} weight_bias", f"{method} all")
+    **{f"L1 − random, {name}": (f"l1 {pool}", f"random {pool}") for pool, name in POOLS.items()},
+    **{f"{METHOD_LABELS[method]}, the paper's pool − the whole pool": (f"{method} weight_bias", f"{method} all")
        for method in ("l1", "random")},
 }  # fmt: skip
-curves = {"amount": "one curve over amount", "cosine": "one curve over cosine", "own": "a curve a method"}
+curves = {
+    "amount": "variance not explained by amount",
+    "cosine": "variance not explained by cosine",
+    "own": "variance not explained by a separate curve for each method",
+}
 
 # %%
 pd.DataFrame(
     {
-        (name, when): {curves[x]: formatting.format_interval(*left[name, y][x]) for x in curves}
-        for name in asked
+        (name, when): {curves[x]: formatting.format_interval(*unexplained[name, y][x]) for x in curves}
+        for name in row_sets
         for y, when in Y.items()
     }
 ).T
@@ -220,7 +228,9 @@ pd.DataFrame(
 # %%
 pd.DataFrame(
     {
-        (name, when): {f"cosine {c}": collapse.format_mean_difference(either, c, "+.1f", y, pair) for c in COSINES}
+        (name, when): {
+            f"cosine {c}": collapse.format_mean_difference(method_and_pool, c, "+.1f", y, pair) for c in COSINES
+        }
         for name, pair in PAIRS.items()
         for y, when in Y.items()
     }
@@ -238,7 +248,7 @@ l1 = rows[rows["method"] == "l1"].sort_values("share")
 
 
 def at_share(pool: str, share: float, y: str) -> np.ndarray:
-    """What each seed has where this share of all parameters is pruned; nan beyond what was measured."""
+    """Return `y` of each seed where this share of all parameters is pruned; nan outside the measured amounts."""
     each = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
     return np.array([np.interp(share, part["share"], part[y], right=np.nan) for part in each])
 
@@ -263,22 +273,26 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-def afforded(pool: str, way: str) -> dict[str, list[float]]:
-    """What pruning a pool at its optimum costs each parent, in points, and the most that it could lose."""
-    mine = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
-    best = [each.optimal.amount for each in said["trained"][way]]
-    lost = {
-        y: [100 * float(accuracy_cost.cost_at(part, [a], y)[0]) for part, a in zip(mine, best, strict=True)] for y in Y
+def affordability(pool: str, way: str) -> dict[str, list[float]]:
+    """Return, for each parent, the accuracy lost at the pool's optimal amount and the largest amount within `cost`."""
+    by_seed = [part for _, part in l1[l1["pool"] == pool].groupby("seed")]
+    best = [each.optimal.amount for each in analyses_by_stage["trained"][way]]
+    losses = {
+        y: [100 * float(accuracy_cost.cost_at(part, [a], y)[0]) for part, a in zip(by_seed, best, strict=True)]
+        for y in Y
     }
     return {
         "optimal amount": best,
-        **{f"lost there, {Y[y]} (points)": lost[y] for y in Y},
-        **{f"most within the cost, {Y[y]}": [accuracy_cost.largest_amount(part, cost, y) for part in mine] for y in Y},
+        **{f"accuracy lost at the optimum, {Y[y]} (percentage points)": losses[y] for y in Y},
+        **{
+            f"largest amount within the cost, {Y[y]}": [accuracy_cost.largest_amount(part, cost, y) for part in by_seed]
+            for y in Y
+        },
     }
 
 
 # %%
-affordable = {POOLS[pool]: afforded(pool, way) for pool, way in ASKED.items()}
+affordable = {POOLS[pool]: affordability(pool, way) for pool, way in WAY_OF_POOL.items()}
 pd.DataFrame(
     {
         name: {what: formatting.format_mean_range(v, ".2f") for what, v in each.items()}
@@ -297,43 +311,43 @@ pd.DataFrame(
 
 # %% tags=["hide-input"]
 def encoder() -> pd.DataFrame | str:
-    """The recorded rows of MiniLM, or why there are none."""
+    """Return the recorded rows of MiniLM, or a sentence that explains why there are none."""
     if preset != "default":
-        return "Read from what is recorded, with the preset `default` only."
+        return "Shown only in preset `default`, from recorded results."
     try:
         zoo = pd.read_csv(tables.locate("zoo.csv"))
     except InputError:
-        return "Not recorded here: there is no `results/zoo.csv`."
-    mine = zoo[zoo["name"].str.contains("MiniLM", case=False)]
-    return mine if len(mine) else "Not recorded here: `results/zoo.csv` has no row of it."
+        return "Not recorded: `results/zoo.csv` is missing."
+    minilm_rows = zoo[zoo["name"].str.contains("MiniLM", case=False)]
+    return minilm_rows if len(minilm_rows) else "Not recorded: `results/zoo.csv` has no row of MiniLM."
 
 
 COLUMNS = {
     "paper": "the paper's pool",
     "all": "the whole pool",
     "weights": "tensors of two dimensions or more",
-    "weights alone": "these tensors by themselves",
+    "weights alone": "only these tensors",
 }
 ROWS = {
     "n_parameters": ("parameters", ",.0f"),
-    "share": ("pool, share of all", ".3f"),
+    "share": ("prunable share of parameters", ".3f"),
     "kurtosis": ("kurtosis", ".1f"),
     "k2": ("kurtosis of kurtoses", ".1f"),
     "optimal": ("optimal amount", ".2f"),
-    "optimal_cosine": ("cosine there", ".3f"),
+    "optimal_cosine": ("cosine at the optimum", ".3f"),
     "safe": ("safe amount", ".2f"),
     "at_099": ("amount at cosine 0.99", ".2f"),
 }
-real = encoder()
-if isinstance(real, str):
-    display(Markdown(real))
+minilm = encoder()
+if isinstance(minilm, str):
+    display(Markdown(minilm))
 else:
-    cells = real.assign(share=real["n_prunable"] / real["n_parameters"]).set_index("pool").to_dict("index")
+    cells = minilm.assign(share=minilm["n_prunable"] / minilm["n_parameters"]).set_index("pool").to_dict("index")
     shown = {
         words: {row: format(cells[pool][name], form) for name, (row, form) in ROWS.items()}
         for pool, words in COLUMNS.items()
     }
-    package, version, licence, sha256 = real[["package", "version", "licence", "file_sha256"]].iloc[0]
+    package, version, licence, sha256 = minilm[["package", "version", "licence", "file_sha256"]].iloc[0]
     origin = f"The weights are those of {package} {version} ({licence}). The SHA-256 of their file is `{sha256[:16]}…`."
     display(pd.DataFrame(shown), Markdown(origin))
 
@@ -341,48 +355,58 @@ else:
 # ## What to conclude
 
 # %% tags=["hide-input"]
-mean = {way: np.mean([each.optimal.amount for each in analyses]) for way, analyses in said["trained"].items()}
-least = np.mean([each.front.cosine[-1] for each in said["trained"]["as torch stores them"]])
-untrained = np.mean([each.optimal.amount for each in said["untrained"]["the whole pool"]])
-norms = tables["here"].set_index("kind").loc["layer norms", "share"], where["all"].loc["layer norms", "energy"]
+mean_optimal = {
+    way: np.mean([each.optimal.amount for each in analyses]) for way, analyses in analyses_by_stage["trained"].items()
+}
+lowest_cosine = np.mean([each.front.cosine[-1] for each in analyses_by_stage["trained"]["as torch stores them"]])
+untrained = np.mean([each.optimal.amount for each in analyses_by_stage["untrained"]["the whole pool"]])
+norm_shares = (
+    parameter_kinds["here"].set_index("kind").loc["layer norms", "share"],
+    kinds_by_pool["all"].loc["layer norms", "energy"],
+)
 
 
-def followed(y: str) -> str:
-    """In which pools the cosine explains more than the amount, and by how much."""
-    closer = [name for name in parts if left[name, y]["cosine"][0] < left[name, y]["amount"][0]]
+def describe_collapse(y: str) -> str:
+    """Describe in which pools the cosine explains more than the amount, and the unexplained shares."""
+    closer = [name for name in parts if unexplained[name, y]["cosine"][0] < unexplained[name, y]["amount"][0]]
     which = {0: "in neither pool", 1: f"in {' '.join(closer)} only", 2: "in both pools"}[len(closer)]
-    ones = {name: [f"{left[name, y][x][0]:.1%}" for x in curves] for name in asked}
+    ones = {name: [f"{unexplained[name, y][x][0]:.1%}" for x in curves] for name in row_sets}
     cells = (f"  - {name}: {amount}, {cosine} and {own}" for name, (amount, cosine, own) in ones.items())
     return "\n".join([f"better than the amount {which}. Left unexplained:", *cells])
 
 
-def price(name: str) -> str:
-    """What the optimal amount of a pool costs, and for how many parents that is allowed."""
-    bare, tuned = (np.array(affordable[name][f"lost there, {when} (points)"]) for when in reversed(Y.values()))
+def describe_cost(name: str) -> str:
+    """Describe the accuracy lost at the optimal amount of a pool, and for how many parents it is within `cost`."""
+    untuned, tuned = (
+        np.array(affordable[name][f"accuracy lost at the optimum, {when} (percentage points)"])
+        for when in reversed(Y.values())
+    )
     allowed = f"at most {cost:.1%} for {(tuned <= 100 * cost).sum()} of {len(tuned)} parents"
-    costs = f"{bare.mean():.1f}\N{NO-BREAK SPACE}points at once and {tuned.mean():.1f} after fine-tuning"
+    costs = f"{untuned.mean():.1f}\N{NO-BREAK SPACE}points at once and {tuned.mean():.1f} after fine-tuning"
     return f"in {name} {costs} ({allowed})"
 
 
-kept = {pool: at_share(pool, SHARES[-1], "accuracy").mean() for pool in POOLS}
-kept = {pool: "an unknown accuracy" if np.isnan(value) else f"{value:.1%}" for pool, value in kept.items()}
+accuracy_at_share = {pool: at_share(pool, SHARES[-1], "accuracy").mean() for pool in POOLS}
+accuracy_at_share = {
+    pool: "an unknown accuracy" if np.isnan(value) else f"{value:.1%}" for pool, value in accuracy_at_share.items()
+}
 Markdown(f"""
-- **The paper's pool misses** {missed["here"]:.0%} of this transformer and {missed["ViT-B/16"]:.0%} of ViT-B/16, nearly
-  all of it queries, keys and values. Stored in three layers, the same numbers are in the pool. So what may be pruned
-  hangs on how the code names its tensors.
-- **The answer** is an optimal amount of {mean["as torch stores them"]:.2f} as torch stores the weights,
-  {mean["split"]:.2f} split, and {mean["the whole pool"]:.2f} for the whole pool. With all of the paper's pool gone the
-  cosine is still {least:.2f}, for what is not in it counts. Of the untrained networks the rule would prune
-  {untrained:.2f}, of the whole pool.
-- **Layer norms** are {norms[0]:.1%} of the parameters and {norms[1]:.0%} of the energy: their weights begin at
-  one, and the cosine looks at them first.
-- **After fine-tuning accuracy follows the cosine** {followed("accuracy")}
-- **Just after pruning** it does so {followed("accuracy_pruned")}
+- **The paper's pool misses** {missed_share["here"]:.0%} of this transformer and {missed_share["ViT-B/16"]:.0%} of
+  ViT-B/16, nearly all of it queries, keys and values. Stored in three layers, the same numbers are in the pool. So what
+  may be pruned hangs on how the code names its tensors.
+- **The answer** is an optimal amount of {mean_optimal["as torch stores them"]:.2f} as torch stores the weights,
+  {mean_optimal["split"]:.2f} split, and {mean_optimal["the whole pool"]:.2f} for the whole pool. With all of the
+  paper's pool gone the cosine is still {lowest_cosine:.2f}, for what is not in it counts. Of the untrained networks the
+  rule would prune {untrained:.2f}, of the whole pool.
+- **Layer norms** are {norm_shares[0]:.1%} of the parameters and {norm_shares[1]:.0%} of the energy: their weights begin
+  at one, and the cosine looks at them first.
+- **After fine-tuning accuracy follows the cosine** {describe_collapse("accuracy")}
+- **Just after pruning** it does so {describe_collapse("accuracy_pruned")}
 
   These are shares of the variance, of one curve over the amount, one over the cosine, and a curve a method.
-- **At the same share of the network**, {SHARES[-1]:.0%}, L1 in the paper's pool leaves {kept["weight_bias"]} after
-  fine-tuning and in the whole pool {kept["all"]}.
-- **Is the optimal amount affordable?** L1 at that amount costs {"; ".join(map(price, affordable))}.
+- **At the same share of the network**, {SHARES[-1]:.0%}, L1 in the paper's pool leaves
+  {accuracy_at_share["weight_bias"]} after fine-tuning and in the whole pool {accuracy_at_share["all"]}.
+- **Is the optimal amount affordable?** L1 at that amount costs {"; ".join(map(describe_cost, affordable))}.
 """)
 
 # %% [markdown]

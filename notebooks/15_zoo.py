@@ -23,10 +23,10 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded rows), "quick" or "tiny" (untrained networks made here, in seconds)
-device: str = "auto"  # unused but by the presets' networks: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of the bootstrap, and of the weights of the networks made here
-checkpoint: str = ""  # the whole path of a checkpoint of your own, to be looked at beside the others
-key: str = ""  # where that checkpoint nests its state dict, if it has several
+device: str = "auto"  # device of the untrained networks: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of the bootstrap and of the untrained networks
+checkpoint: str = ""  # absolute path of your own checkpoint, analysed together with the others
+key: str = ""  # key of the state dict in that checkpoint, if it has several
 
 # %% tags=["hide-input"]
 import pandas as pd
@@ -44,8 +44,8 @@ from wmgp.io.checkpoints import open_checkpoint
 where = notebook.setup(preset, seed, device)
 
 
-def made(width: int) -> pd.DataFrame:
-    """The rows of a small untrained network of each kind."""
+def untrained_rows(width: int) -> pd.DataFrame:
+    """Return the rows of a small untrained network of each kind."""
     torch.manual_seed(seed)
     linear = nn.Linear(width, 10)
     networks = {
@@ -56,19 +56,19 @@ def made(width: int) -> pd.DataFrame:
         "graph": nn.ModuleDict({"message": nn.Linear(3 * width, width), "combine": nn.GRUCell(width, width)}),
         "embedding": nn.Embedding(50 * width, width),
     }
-    rows = [row for kind, net in networks.items() for row in measure.rows_of(kind, kind, kind, net.to(where))]
+    rows = [row for kind, net in networks.items() for row in measure.measure_network(kind, kind, kind, net.to(where))]
     return pd.DataFrame(rows)
 
 
 if preset == "default":
     rows = pd.read_csv(tables.locate("zoo.csv"))
 else:
-    rows = made({"quick": 128, "tiny": 16}[preset])
+    rows = untrained_rows({"quick": 128, "tiny": 16}[preset])
 if checkpoint:
-    mine = measure.rows_of("yours", "yours", "yours", open_checkpoint(checkpoint, key or None).tensors)
-    rows = pd.concat([rows, pd.DataFrame(mine)], ignore_index=True)
-paper, weights, alone = (
-    rows[rows["pool"] == pool].reset_index(drop=True) for pool in ("paper", "weights", measure.ALONE)
+    own_rows = measure.measure_network("yours", "yours", "yours", open_checkpoint(checkpoint, key or None).tensors)
+    rows = pd.concat([rows, pd.DataFrame(own_rows)], ignore_index=True)
+paper, matrices, alone = (
+    rows[rows["pool"] == pool].reset_index(drop=True) for pool in ("paper", "weights", measure.WEIGHTS_ALONE)
 )
 families = paper["family"].nunique()
 Markdown(f"{len(paper)} networks of {families} families and {paper['kind'].nunique()} kinds.")
@@ -111,13 +111,15 @@ amounts_figure(paper)
 table = pd.DataFrame(
     {
         "parameters": paper["n_parameters"].map("{:,}".format),
-        "of them in the pool": (paper["n_prunable"] / paper["n_parameters"]).map("{:.0%}".format),
+        "prunable share": (paper["n_prunable"] / paper["n_parameters"]).map("{:.0%}".format),
         "kurtosis": paper["kurtosis"].map("{:,.1f}".format),
         "kurtosis of kurtoses": paper["k2"].map("{:.1f}".format),
         "optimal amount": paper["optimal"].map("{:.2f}".format),
         "safe amount": paper["safe"].map("{:.2f}".format),
         "amount at cosine 0.99": paper["at_099"].map("{:.2f}".format),
-        "tensors emptied": [f"{lost} of {n}" for lost, n in zip(paper["emptied"], paper["n_tensors"], strict=True)],
+        "emptied tensors at the optimal amount": [
+            f"{lost} of {n}" for lost, n in zip(paper["emptied"], paper["n_tensors"], strict=True)
+        ],
     }
 ).replace("nan", "undefined")
 table.set_axis(paper["name"], axis=0).rename_axis(None)
@@ -127,7 +129,7 @@ table.set_axis(paper["name"], axis=0).rename_axis(None)
 # What the other rules of [the page on rules](10_rules_compared.ipynb) say, least to most over the networks:
 
 # %% tags=["hide-input"]
-rules = {"optimal": "optimal", "safe": "safe", "at_099": "cosine 0.99", **measure.OTHERS}
+rules = {"optimal": "optimal", "safe": "safe", "at_099": "cosine 0.99", **measure.RULE_COLUMNS}
 Markdown("\n".join(f"- {words}: {paper[name].min():.2f} to {paper[name].max():.2f}" for name, words in rules.items()))
 
 # %% [markdown]
@@ -137,8 +139,11 @@ Markdown("\n".join(f"- {words}: {paper[name].min():.2f} to {paper[name].max():.2
 # normalisations at all.
 
 # %% mystnb={"image": {"alt": "Optimal amount against kurtosis, for two pools: most amounts lie close together."}}
-POOLS = {"Weights and biases (the paper's pool)": paper, "Tensors of two dimensions or more, alone": alone}
-kurtosis_figure(POOLS, closed_forms.floor().amount)
+POOLS = {
+    "Weights and biases (the paper's pool)": paper,
+    "Tensors of two dimensions or more, alone": alone,
+}
+kurtosis_figure(POOLS, closed_forms.smallest_optimum().amount)
 
 # %% [markdown]
 # Rank correlations with the kurtosis (1: it tells the order, 0: it tells nothing). A family counts as one network, by
@@ -152,9 +157,9 @@ ranks = {
 }
 Markdown(
     "\n".join(
-        f"- {words}; {title.lower()}: {formatting.format_interval(*found, '.2f') or 'undefined'}"
+        f"- {words}; {title.lower()}: {formatting.format_interval(*interval, '.2f') or 'undefined'}"
         for words, each in ranks.items()
-        for title, found in each.items()
+        for title, interval in each.items()
     )
 )
 
@@ -168,18 +173,19 @@ Markdown(
 # cosine, then of these tensors by themselves.
 
 # %% tags=["hide-input"]
-MISSED = 0.9  # less of the network than this in the pool
-SMALL, HEAVY = 0.05, 0.5  # a tensor of less than this share of the pool's values, with more than this of its energy
-share = paper["n_prunable"] / paper["n_parameters"]
-small = paper["heaviest_size"] / paper["n_prunable"] < SMALL
-odd = (share < MISSED) | (small & (paper["heaviest_share"] > HEAVY))
+MISSED = 0.9  # prunable share below which a network counts as irregular
+SMALL, HEAVY = 0.05, 0.5  # a tensor with less than SMALL of the pool's values, but more than HEAVY of its energy
+prunable_share = paper["n_prunable"] / paper["n_parameters"]
+is_small = paper["heaviest_size"] / paper["n_prunable"] < SMALL
+odd = (prunable_share < MISSED) | (is_small & (paper["heaviest_share"] > HEAVY))
 lines = [
-    f"- **{row['name']}**: {share[i]:.1%} of the values are in the paper's pool. Of these `{row['heaviest']}`, "
-    f"{row['heaviest_size'] / row['n_prunable']:.2%} of the values, has {row['heaviest_share']:.1%} of the energy. "
-    f"Optimal: {row['optimal']:.2f}; then {weights['optimal'][i]:.2f} and {alone['optimal'][i]:.2f}."
+    f"- **{row['name']}**: {prunable_share[i]:.1%} of the values are in the paper's pool. Of these "
+    f"`{row['heaviest']}`, {row['heaviest_size'] / row['n_prunable']:.2%} of the values, "
+    f"has {row['heaviest_share']:.1%} of the energy. "
+    f"Optimal: {row['optimal']:.2f}; then {matrices['optimal'][i]:.2f} and {alone['optimal'][i]:.2f}."
     for i, row in paper[odd].iterrows()
 ]
-Markdown("\n".join(lines) or "There are none here.")
+Markdown("\n".join(lines) or "None.")
 
 # %% [markdown]
 # ## What it costs
@@ -188,85 +194,87 @@ Markdown("\n".join(lines) or "There are none here.")
 # at the measured amounts that are nearest to the recommended ones. For all the others, accuracy was not measured.
 
 # %% tags=["hide-input"]
-asked = paper[paper["name"] == "MobileNetV2"]
-cost = pd.DataFrame()
-if len(asked):
-    advised = {
-        words: float(asked[name].iloc[0]) for name, words in rules.items() if name in ("optimal", "safe", "at_099")
+mobilenet = paper[paper["name"] == "MobileNetV2"]
+nearest_rows = pd.DataFrame()
+if len(mobilenet):
+    amounts = {
+        words: float(mobilenet[name].iloc[0]) for name, words in rules.items() if name in ("optimal", "safe", "at_099")
     }
-    cost = measure.nearest(tables.read(tables.locate("mobilenet_v2_imagenet-sample.csv")), advised)
-    said = pd.DataFrame(
+    nearest_rows = measure.nearest_rows(tables.read(tables.locate("mobilenet_v2_imagenet-sample.csv")), amounts)
+    accuracy_table = pd.DataFrame(
         {
-            "recommended": {rule: f"{amount:.2f}" for rule, amount in advised.items()},
-            "measured at": cost["amount"].map("{:.2f}".format),
-            "accuracy": cost["accuracy_pruned"].map("{:.1%}".format),
-            "unpruned": cost["accuracy_parent"].map("{:.1%}".format),
+            "recommended": {rule: f"{amount:.2f}" for rule, amount in amounts.items()},
+            "nearest measured amount": nearest_rows["amount"].map("{:.2f}".format),
+            "accuracy": nearest_rows["accuracy_pruned"].map("{:.1%}".format),
+            "accuracy, unpruned": nearest_rows["accuracy_parent"].map("{:.1%}".format),
         }
     )
-said if len(asked) else Markdown("None of the networks made here has learnt anything.")
+accuracy_table if len(mobilenet) else Markdown("The untrained networks have no accuracy to measure.")
 
 # %% [markdown]
 # ## What to conclude
 
 # %% tags=["hide-input"]
-usual = paper[~odd]
-twins = max(
-    ((a, b) for _, part in usual.groupby(["family", "optimal"]) for a in part.index for b in part.index),
+regular = paper[~odd]
+pair = max(
+    ((a, b) for _, part in regular.groupby(["family", "optimal"]) for a in part.index for b in part.index),
     key=lambda pair: paper["kurtosis"][pair[0]] / paper["kurtosis"][pair[1]],
     default=(0, 0),
 )
-high, low = (paper.loc[i] for i in twins)
-narrow = len(usual) > len(paper) / 2 and usual["optimal"].max() - usual["optimal"].min() < 0.1
-moved = (paper["optimal"] - alone["optimal"]).abs() > 0.005  # amounts are hundredths
-above = [part.loc[part["modifier"] > 1, "name"].tolist() for part in (paper, weights)]
-matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
+first, second = (paper.loc[i] for i in pair)
+is_narrow = len(regular) > len(paper) / 2 and regular["optimal"].max() - regular["optimal"].min() < 0.1
+differs = (paper["optimal"] - alone["optimal"]).abs() > 0.005  # amounts are multiples of 0.01
+unsafe_names = [part.loc[part["modifier"] > 1, "name"].tolist() for part in (paper, matrices)]
+emptied_matrices = paper.loc[paper["emptied_weights"] > 0, "name"]
 
 
-def found(words: str) -> str:
-    """The two rank correlations with an amount."""
+def both_ranks(words: str) -> str:
+    """Format the rank correlations with an amount, one per pool."""
     return " and ".join(formatting.format_interval(*each, ".2f") or "undefined" for each in ranks[words].values())
 
 
-def named(names: list[str]) -> str:
-    """How many, and which."""
+def listed(names: list[str]) -> str:
+    """Format the number of names and the names."""
     return f"{len(names)} ({', '.join(names)})" if names else "none"
 
 
 lines = [
-    f"**The optimal amount {'hardly depends' if narrow else 'depends'} on the network.** For {len(usual)} of "
-    f"{len(paper)} it lies between {usual['optimal'].min():.2f} and {usual['optimal'].max():.2f}, while their kurtosis "
-    f"goes from {usual['kurtosis'].min():.1f} to {usual['kurtosis'].max():,.0f}. Their amounts at cosine 0.99 go from "
-    f"{usual['at_099'].min():.2f} to {usual['at_099'].max():.2f}.",
-    f"**The pool matters for the rest**: {named(paper.loc[odd, 'name'].tolist())}. Where names are not *weight* and "
+    f"**The optimal amount {'hardly depends' if is_narrow else 'depends'} on the network.** For {len(regular)} of "
+    f"{len(paper)} it lies between {regular['optimal'].min():.2f} and {regular['optimal'].max():.2f}, while "
+    f"their kurtosis goes from {regular['kurtosis'].min():.1f} to {regular['kurtosis'].max():,.0f}. "
+    f"Their amounts at cosine 0.99 go from {regular['at_099'].min():.2f} to {regular['at_099'].max():.2f}.",
+    f"**The pool matters for the rest**: {listed(paper.loc[odd, 'name'].tolist())}. Where names are not *weight* and "
     f"*bias*, or one small tensor outweighs the others, the rule says {paper.loc[odd, 'optimal'].min():.2f} to "
     f"{paper.loc[odd, 'optimal'].max():.2f}. Of the tensors of two dimensions or more by themselves it says "
     f"{alone.loc[odd, 'optimal'].min():.2f} to {alone.loc[odd, 'optimal'].max():.2f}, and the same as before for "
-    f"{named(paper.loc[odd & ~moved, 'name'].tolist())}. Everywhere else the two differ by "
+    f"{listed(paper.loc[odd & ~differs, 'name'].tolist())}. Everywhere else the two differ by "
     f"{(paper['optimal'] - alone['optimal'])[~odd].abs().max():.2f} at most."
     if odd.any()
     else "**The pool** decides nothing here.",
     f"**Does kurtosis tell the order?** Over {families} families its rank correlation with the optimal amount is "
-    f"{found('optimal amount')}: in the paper's pool, and among the tensors of two dimensions or more alone. With the "
-    f"amount at cosine 0.99 it is {found('amount at cosine 0.99')}.",
-    f"**Safe** is undefined for {named(paper.loc[paper['safe'].isna(), 'name'].tolist())}, and else asks for "
+    f"{both_ranks('optimal amount')}: in the paper's pool, and among the tensors of two dimensions "
+    f"or more alone. With the amount at cosine 0.99 it is {both_ranks('amount at cosine 0.99')}.",
+    f"**Safe** is undefined for {listed(paper.loc[paper['safe'].isna(), 'name'].tolist())}, and else asks for "
     f"{paper['safe'].min():.2f} to {paper['safe'].max():.2f}. As published it exceeds the optimal amount for "
-    f"{named(above[0])} in the paper's pool, and for {named(above[1])} among the tensors of two dimensions or more.",
+    f"{listed(unsafe_names[0])} in the paper's pool, and for "
+    f"{listed(unsafe_names[1])} among the tensors of two dimensions or more.",
     f"**Whole tensors go.** At the optimal amount {(paper['emptied'] > 0).sum()} of {len(paper)} networks lose one or "
-    f"more. Tensors of two dimensions or more are among them in {named(matrices.tolist())}.",
+    f"more. Tensors of two dimensions or more are among them in {listed(emptied_matrices.tolist())}.",
 ]
-if high["kurtosis"] > low["kurtosis"]:
+if first["kurtosis"] > second["kurtosis"]:
     lines[2] += (
-        f" {high['name']} has a kurtosis of {high['kurtosis']:,.0f} and {low['name']}, of the same family, one of "
-        f"{low['kurtosis']:,.0f}; both should lose {high['optimal']:.0%}. Without what has one dimension the first has "
-        f"{alone['kurtosis'][twins[0]]:.1f}."
+        f" {first['name']} has a kurtosis of {first['kurtosis']:,.0f} and {second['name']}, of the same family, one of "
+        f"{second['kurtosis']:,.0f}; both should lose {first['optimal']:.0%}. "
+        f"Without what has one dimension the first has {alone['kurtosis'][pair[0]]:.1f}."
     )
-if len(cost):
+if len(nearest_rows):
     lines.append(
         "**Accuracy**, where it could be asked: "
         + "; ".join(
-            f"{row['accuracy_pruned']:.1%} at {row['amount']:.2f} (nearest to {rule})" for rule, row in cost.iterrows()
+            f"{row['accuracy_pruned']:.1%} at {row['amount']:.2f} (nearest to {rule})"
+            for rule, row in nearest_rows.iterrows()
         )
-        + f"; {cost['accuracy_parent'].iloc[0]:.1%} unpruned."
+        + f"; {nearest_rows['accuracy_parent'].iloc[0]:.1%} unpruned."
     )
 Markdown("\n".join(f"- {line}" for line in lines))
 

@@ -20,9 +20,9 @@
 
 # %% tags=["parameters"]
 preset: str = "default"  # "default" (recorded paths), "quick" (new ones on digits, two minutes) or "tiny" (seconds)
-device: str = "auto"  # of new paths: "auto" (a GPU where there is one), "cpu", "cuda"
-seed: int = 0  # of a new parent and its prunes
-epochs: int = 10  # how many are held against the first
+device: str = "auto"  # device of new paths: "auto" (a GPU if available), "cpu" or "cuda"
+seed: int = 0  # random seed of a new parent and its pruned networks
+epochs: int = 10  # the last epoch, which is compared with the first
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -33,38 +33,39 @@ from IPython.display import Markdown
 from studies.more_fine_tuning import measure
 from studies.more_fine_tuning.figure import changes_figure, paths_figure
 from wmgp.experiments import notebook
-from wmgp.experiments.data import load, on_device
+from wmgp.experiments.data import load, to_device
 from wmgp.experiments.display_names import SCRATCH, display_name
 from wmgp.experiments.results import formatting, tables
-from wmgp.experiments.results.formatting import format_integer_ranges
 from wmgp.experiments.sweep.presets import TEN_EPOCH_AMOUNTS
 from wmgp.experiments.training.loop import evaluate
-from wmgp.experiments.training.parents import parent
-from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.training.parents import load_or_train_parent
+from wmgp.experiments.training.recipes import DIGITS_CONFIG
 
 where = notebook.setup(preset, seed, device)
-notebook.check_whole("epochs", epochs, 2, 100)
+notebook.check_integer("epochs", epochs, 2, 100)
 
 
 def measured() -> pd.DataFrame:
-    """Rows of L1 prunes after every number of epochs."""
+    """Return rows of networks pruned by L1, one for each epoch of fine-tuning."""
     if preset == "default":
         return tables.read(tables.locate("tuning_paths.csv"))
     tiny = preset == "tiny"
-    training, test = (on_device(load("digits", train), where) for train in (True, False))
+    training, test = (to_device(load("digits", train), where) for train in (True, False))
     found = []
-    for each in (seed,) if tiny else (seed, seed + 1, seed + 2):
-        chosen = replace(DIGITS, epochs=1) if tiny else DIGITS
-        whole = parent("lenet5", training, each, chosen.epochs, chosen.recipe)
-        before = evaluate(whole, test)
+    for run_seed in (seed,) if tiny else (seed, seed + 1, seed + 2):
+        config = replace(DIGITS_CONFIG, epochs=1) if tiny else DIGITS_CONFIG
+        trained = load_or_train_parent("lenet5", training, run_seed, config.epochs, config.recipe)
+        before = evaluate(trained, test)
         for amount in (0.0, 0.5, 0.9) if tiny else TEN_EPOCH_AMOUNTS:
-            rows = measure.path(whole, before, "l1", amount, training, test, each, chosen.tuning, epochs)
-            found.append(pd.DataFrame(rows).assign(network="lenet5", data="digits", seed=each))
+            rows = measure.finetuning_path(
+                trained, before, "l1", amount, training, test, run_seed, config.tuning, epochs
+            )
+            found.append(pd.DataFrame(rows).assign(network="lenet5", data="digits", seed=run_seed))
     return pd.concat(found, ignore_index=True)
 
 
-def once_and_longer(paths: pd.DataFrame) -> pd.DataFrame:
-    """L1 prunes after one and after the last epoch: of the recorded sweeps, which have more seeds, or of the paths."""
+def first_and_last(paths: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of L1 pruning after the first and last epoch: of recorded sweeps (more seeds), else of the paths."""
     if preset != "default":
         return paths
     swept = pd.concat([part for _, part in tables.sweeps(tables.locate("tuning_paths.csv").parent)])
@@ -75,7 +76,7 @@ def once_and_longer(paths: pd.DataFrame) -> pd.DataFrame:
 rows = measured()
 paths, networks = (
     {display_name(*key): part for key, part in found.groupby(["network", "data"], sort=False)}
-    for found in (rows, once_and_longer(rows))
+    for found in (rows, first_and_last(rows))
 )
 
 
@@ -83,8 +84,10 @@ def counted(found: dict[str, pd.DataFrame]) -> str:
     """Networks, seeds and amounts."""
 
     def seeds(part: pd.DataFrame) -> str:
-        said = ", ".join(each.replace("-", " to ") for each in format_integer_ranges(part["seed"]).split())
-        return f"seed{'s' if part['seed'].nunique() > 1 else ''} {said}"
+        numbers = ", ".join(
+            each.replace("-", " to ") for each in formatting.format_integer_ranges(part["seed"]).split()
+        )
+        return f"seed{'s' if part['seed'].nunique() > 1 else ''} {numbers}"
 
     return "; ".join(f"{name} ({seeds(part)}; {part['amount'].nunique()} amounts)" for name, part in found.items())
 
@@ -112,22 +115,24 @@ paths_figure(first, ["js", "cosine", "accuracy"], ["js"])
 
 # %% mystnb={"image": {"alt": "Change of divergence, cosine and accuracy between the first and last epoch, by amount."}}
 QUANTITIES = {
-    "js": "Change of the divergence (nats)",
-    "cosine": "Change of the cosine",
-    "accuracy": "Change of the accuracy",
+    "js": "Change in divergence (nats)",
+    "cosine": "Change in cosine",
+    "accuracy": "Change in accuracy",
 }
-moved = {y: {name: measure.changes(part, y, 1, epochs) for name, part in networks.items()} for y in QUANTITIES}
-changes_figure({QUANTITIES[y]: moved[y] for y in QUANTITIES})
+changes = {
+    y: {name: measure.change_between_epochs(part, y, 1, epochs) for name, part in networks.items()} for y in QUANTITIES
+}
+changes_figure({QUANTITIES[y]: changes[y] for y in QUANTITIES})
 
 # %%
-tables = {
+changes_by_prune = {
     (name, f"{amount:.0%}"): {
-        QUANTITIES[y]: formatting.format_interval(*moved[y][name][amount], "+.4f") for y in QUANTITIES
+        QUANTITIES[y]: formatting.format_interval(*changes[y][name][amount], "+.4f") for y in QUANTITIES
     }
     for name in networks
-    for amount in moved["js"][name]
+    for amount in changes["js"][name]
 }
-pd.DataFrame(tables).T
+pd.DataFrame(changes_by_prune).T
 
 # %% [markdown]
 # ## When is it closest?
@@ -135,17 +140,19 @@ pd.DataFrame(tables).T
 # The epoch at which a prune's outputs are least apart from its parent's, mean over the seeds, 0 to the last.
 
 # %%
-closest = {name: measure.nearest(part).groupby("amount")["epochs"].mean() for name, part in paths.items()}
-said = pd.DataFrame(closest).T.rename(columns=lambda amount: f"{amount:.0%} pruned").map(lambda epoch: f"{epoch:.1f}")
-said.rename_axis(columns=None)
+closest = {name: measure.closest_epoch(part).groupby("amount")["epochs"].mean() for name, part in paths.items()}
+closest_table = (
+    pd.DataFrame(closest).T.rename(columns=lambda amount: f"{amount:.0%} pruned").map(lambda epoch: f"{epoch:.1f}")
+)
+closest_table.rename_axis(columns=None)
 
 # %% [markdown]
 # ## What to conclude
 
 
 # %% tags=["hide-input"]
-def way(found: tuple[float, float, float], closer: int) -> str:
-    """Closer or farther, where the interval says so; `closer` is the sign of coming closer."""
+def direction(found: tuple[float, float, float], closer: int) -> str:
+    """Return "closer" or "farther away" if the interval excludes 0; `closer` is the sign of "closer"."""
     value, low, high = found
     if low != low:
         return "on a single seed"
@@ -154,21 +161,21 @@ def way(found: tuple[float, float, float], closer: int) -> str:
     return "closer" if value * closer > 0 else "farther away"
 
 
-def told(name: str, amount: float) -> str:
-    """What became of one prune."""
-    js, cosine = moved["js"][name][amount], moved["cosine"][name][amount]
+def describe_changes(name: str, amount: float) -> str:
+    """Describe the changes of one pruned network."""
+    js, cosine = changes["js"][name][amount], changes["cosine"][name][amount]
     nats = f"{formatting.format_interval(*js, '+.4f')}\N{NO-BREAK SPACE}nats"
     return (
-        f"{name}, {amount:.0%} pruned: in function {way(js, -1)}, {nats}; "
-        f"in parameters {way(cosine, 1)}, {formatting.format_interval(*cosine, '+.4f')} of cosine."
+        f"{name}, {amount:.0%} pruned: in function {direction(js, -1)}, {nats}; "
+        f"in parameters {direction(cosine, 1)}, {formatting.format_interval(*cosine, '+.4f')} of cosine."
     )
 
 
-def alone(name: str, amounts: list[float]) -> str:
-    """What became of the prunes of a network with one seed: its numbers, and no verdict."""
+def describe_single_seed(name: str, amounts: list[float]) -> str:
+    """Describe the changes of a network with a single seed, without a verdict."""
     found = "; ".join(
-        f"{amount:.0%} pruned, {moved['js'][name][amount][0]:+z.4f}\N{NO-BREAK SPACE}nats and "
-        f"{moved['cosine'][name][amount][0]:+z.4f} of cosine"
+        f"{amount:.0%} pruned, {changes['js'][name][amount][0]:+z.4f}\N{NO-BREAK SPACE}nats and "
+        f"{changes['cosine'][name][amount][0]:+z.4f} of cosine"
         for amount in amounts
     )
     return f"{name}: a single seed does not tell what is chance. There the change was: {found}."
@@ -176,23 +183,23 @@ def alone(name: str, amounts: list[float]) -> str:
 
 lines = []
 for name in networks:
-    pruned = sorted(amount for amount in moved["js"][name] if amount)
+    pruned = sorted(amount for amount in changes["js"][name] if amount)
     if networks[name]["seed"].nunique() == 1:
-        lines.append(alone(name, pruned))
+        lines.append(describe_single_seed(name, pruned))
         continue
-    lines += [told(name, pruned[0]), told(name, pruned[-1])]
-    drift = moved["js"][name].get(0.0)
+    lines += [describe_changes(name, pruned[0]), describe_changes(name, pruned[-1])]
+    drift = changes["js"][name].get(0.0)
     if drift:
-        mostly = abs(moved["js"][name][pruned[0]][0] - drift[0]) < abs(drift[0]) / 2
+        is_drift = abs(changes["js"][name][pruned[0]][0] - drift[0]) < abs(drift[0]) / 2
         lines.append(
             f"{name}, nothing pruned: trained on, the parent itself moves by "
             f"{formatting.format_interval(*drift, '+.4f')}\N{NO-BREAK SPACE}nats."
-            + (" The smallest prune's way is mostly this drift." if mostly else "")
+            + (" The smallest prune's way is mostly this drift." if is_drift else "")
         )
-    gain = [amount for amount in pruned if moved["accuracy"][name][amount][1] > 0]
+    gains = [amount for amount in pruned if changes["accuracy"][name][amount][1] > 0]
     lines.append(
         f"{name}: {epochs} epochs are clearly more accurate than one at "
-        + (", ".join(f"{amount:.0%}" for amount in gain) if gain else "none of the amounts")
+        + (", ".join(f"{amount:.0%}" for amount in gains) if gains else "none of the amounts")
         + "."
     )
 Markdown("\n".join(f"- {line}" for line in lines))
