@@ -362,7 +362,7 @@ def test_other_archives(tmp_path):
     refused(tmp_path / "x.npz", ".npz")
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
         archive.writestr("model/readme", "hello")
-    refused(tmp_path / "x.pt", "zip archive of something else")
+    refused(tmp_path / "x.pt", "zip archive without a checkpoint")
 
 
 @pytest.mark.parametrize("saved", [[torch.ones(2)], {"n": torch.arange(3)}, {"loss": torch.tensor(0.5)}, 3, {}])

@@ -69,7 +69,7 @@ def dies(fault: str, path: Path) -> list[tuple[Any, str, Any]]:
     if fault == "copying":
         written = (torch, "save", lambda _, target, **__: half_a_copy(path, target))
         return [(shutil, "copyfile", half_a_copy), written]
-    return [(writing, "_place", die)] if fault == "placing" else []
+    return [(writing, "_move_into_place", die)] if fault == "placing" else []
 
 
 def killed(opened, out: Path, masks, force: bool) -> None:
@@ -167,7 +167,7 @@ def test_interrupted(tmp_path, monkeypatch, capfd, kind, command, sent):
     if command == "analyze":
         monkeypatch.setattr("wmgp.analysis.measure", interrupt)
     else:
-        monkeypatch.setattr(writing, "_place", interrupt)
+        monkeypatch.setattr(writing, "_move_into_place", interrupt)
     options = [str(tmp_path / "out"), "--amount", "0.5"] if command == "prune" else ["--json"]
     with pytest.raises(SystemExit) as caught:
         cli.main([command, str(path), *options])

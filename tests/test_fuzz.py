@@ -98,7 +98,7 @@ def test_edited_safetensors(scratch, wanted):
 @pytest.mark.parametrize("content", [TWICE, json.dumps({"w.weight": HUGE, "a.weight": W}).encode()])
 def test_headers_that_the_library_lets_pass(tmp_path, content):
     (tmp_path / "x").write_bytes(safetensors_bytes(content, bytes(8)))
-    with pytest.raises(wmgp.InputError, match="there twice|absurd shape"):
+    with pytest.raises(wmgp.InputError, match="occurs twice|absurd shape"):
         open_checkpoint(tmp_path / "x")
 
 
@@ -271,13 +271,13 @@ def test_records_that_torch_would_believe(tmp_path):
     data = next(name for name in content if name.endswith("data/0"))
     longer = with_a_number(PICKLES["zip"], b"FloatStorage", 16)
     refused(path, repacked("zip", longer), "the storage '0' is not 16 values long")
-    refused(path, zipped(list(content.items()), zipfile.ZIP_DEFLATED), "not a whole zip archive")
+    refused(path, zipped(list(content.items()), zipfile.ZIP_DEFLATED), "not a complete zip archive")
     with pytest.warns(UserWarning, match="Duplicate name"):
         double = zipped([*content.items(), (data, bytes(48))])
     refused(path, double, "members of the same name")
     whole = TORCH["zip"]
     at = whole.index(content[data]) + 5
-    refused(path, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], "not a whole zip archive")
+    refused(path, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], "not a complete zip archive")
 
 
 @pytest.mark.skipif(not hasattr(torch.serialization, "set_crc32_options"), reason="needs a torch that can leave it out")

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: a folder to write in, beside what is to be written, gone when all is over."""
+"""Atomic writes: each file is written in a temporary folder beside its destination, then renamed into place."""
 
 import os
 import shutil
@@ -7,55 +7,55 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-USED = ".wmgp-"  # how the name of such a folder begins
-MADE = ".wmgp."  # and until it is locked, so that no other run takes it for abandoned
-REPLACED = "replaced"  # where what is written over is kept in it until the new is in its place
+LOCKED_PREFIX = ".wmgp-"  # of a staging folder's name
+UNLOCKED_PREFIX = ".wmgp."  # until the folder is locked, so that no other run removes it as abandoned
+BACKUP_NAME = "replaced"  # in a staging folder: the old output, until the new output is in place
 
 
 @contextmanager
 def staging_dir(parent: Path) -> Generator[Path, None, None]:
-    """A new hidden folder in ``parent``, removed at the end; one that a killed run left there is removed at the start.
+    """Create a hidden temporary folder in ``parent`` and remove it at the end.
 
-    Whoever writes in such a folder holds a lock on it, which the system lets go when the process dies. Where folders
-    cannot be locked, those of other runs stay; so does one that holds the only copy of what was to be replaced.
-    Raises OSError where ``parent`` cannot be written to.
+    Each run locks its folder, and the system releases the lock when the process dies. Folders that a killed run left
+    are removed at the start, unless they hold the only copy of a replaced output. On systems that cannot lock folders,
+    the folders of other runs stay. Raises OSError if ``parent`` is not writable.
     """
-    for left in parent.glob(f"{USED}*"):
-        with _locked(left) as abandoned:
-            if abandoned and not (left / REPLACED).exists():
-                shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(dir=parent, prefix=MADE))
-    with _locked(made):
-        used = made.rename(parent / (USED + made.name.removeprefix(MADE)))
+    for folder in parent.glob(f"{LOCKED_PREFIX}*"):
+        with _locked(folder) as is_abandoned:
+            if is_abandoned and not (folder / BACKUP_NAME).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+    unlocked = Path(tempfile.mkdtemp(dir=parent, prefix=UNLOCKED_PREFIX))
+    with _locked(unlocked):
+        staging = unlocked.rename(parent / (LOCKED_PREFIX + unlocked.name.removeprefix(UNLOCKED_PREFIX)))
         try:
-            yield used
+            yield staging
         finally:
-            shutil.rmtree(used, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
-    """Write `path` whole or not at all, whoever else writes it meanwhile; its folder is made where there is none."""
+    """Write `path` completely or not at all, also if other processes write it; create its folder if missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with staging_dir(path.parent) as aside:
-        new = aside / path.name
+    with staging_dir(path.parent) as staging:
+        new = staging / path.name
         new.write_bytes(data)
         os.replace(new, path)
 
 
 @contextmanager
 def _locked(folder: Path) -> Generator[bool, None, None]:
-    """Hold a folder's lock, if it can be had; whether it was."""
-    held = _lock(folder)
+    """Try to hold a folder's lock; yield True if this process holds it."""
+    descriptor = _lock(folder)
     try:
-        yield held is not None
+        yield descriptor is not None
     finally:
-        if held is not None:
-            os.close(held)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock until it is closed; None where that cannot be had."""
+    """A file descriptor that holds the folder's lock until it is closed; None if the lock is not available."""
     try:
         import fcntl
     except ImportError:  # Windows

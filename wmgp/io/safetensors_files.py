@@ -1,4 +1,4 @@
-"""Tensors that stay in their safetensors file until their values are asked for."""
+"""Safetensors files, mapped into memory: a tensor's values are read only when needed."""
 
 import json
 import math
@@ -18,73 +18,72 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The names safetensors gives to dtypes, and numpy's (for float8, torch's); what is not here keeps the file's name.
-DTYPES: dict[str, str] = {
+# safetensors' dtype names -> numpy's (for bfloat16 and float8, torch's). Other dtypes keep safetensors' name.
+DTYPE_NAMES: dict[str, str] = {
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
     **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
     **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
     "BF16": "bfloat16", "BOOL": "bool", "C64": "complex64",
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
 }  # fmt: skip
-BITS = {"float64": "<u8", "float32": "<u4", "float16": "<u2", "bfloat16": "<u2"}
+BITS_DTYPES = {"float64": "<u8", "float32": "<u4", "float16": "<u2", "bfloat16": "<u2"}
 
-# The library's words for a broken file, in plainer ones.
-BROKEN = {
+# Part of an error message of the safetensors library -> the reason in plain words.
+PLAIN_REASONS = {
     "not fully covered": "the file is shorter or longer than its header promises; it may be truncated",
     "invalid header length": "the header's length points beyond the end of the file; it may be truncated",
     "header too large": "the header's length is absurdly large",
     "header too small": "the file ends before its header",
     "invalid offset": "the tensors' offsets overlap or leave gaps",
 }
-CHANGED = "the file was changed while it was read"
-interrupted = threading.Event()  # the command line sets it, so that no thread goes on reading
+CHANGED_WHILE_READ = "the file was changed while it was read"
+interrupted = threading.Event()  # set by the command line, to stop the threads that read
 
 
 def file_identity(file: Path | int) -> tuple[int, ...]:
-    """What tells whether a file (or what an open descriptor leads to) is still the same: place, size and time."""
-    found = os.stat(file)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    """Device, inode, size and modification time of a path or descriptor: they differ if the file was changed."""
+    status = os.stat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class MappedFile:
-    """A file's bytes, mapped into memory, read only as long as nobody changes the file.
+    """A file mapped into memory, readable until the file changes.
 
-    Touching a page that is no longer there would end the process, so each look at the file is between two at its size.
+    Reading a mapped page that a truncation removed would kill the process, so the file is checked before every read.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
-        self.stamp = file_identity(self.descriptor)
+        self.identity = file_identity(self.descriptor)
         self.bytes = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
 
-    def check(self) -> None:
-        """Raise InputError where the file is not what it was when it was opened."""
+    def check_unchanged(self) -> None:
+        """Raise InputError if the file has changed since it was opened."""
         if interrupted.is_set():
             raise KeyboardInterrupt
-        if file_identity(self.descriptor) != self.stamp:
-            raise InputError(f"{self.path}: {CHANGED}")
+        if file_identity(self.descriptor) != self.identity:
+            raise InputError(f"{self.path}: {CHANGED_WHILE_READ}")
 
     def view(self, dtype: np.dtype, n: int, offset: int) -> np.ndarray:
-        """n values from that byte on, as a read-only view."""
-        self.check()
+        """A read-only view of n values, starting at this byte."""
+        self.check_unchanged()
         return np.frombuffer(self.bytes, dtype, n, offset)
 
     def release(self, offset: int, nbytes: int) -> None:
-        """Let the pages of these bytes go."""
-        self.check()
+        """Free the memory of these bytes; they can be read again."""
+        self.check_unchanged()
         if hasattr(mmap, "MADV_DONTNEED") and nbytes:
-            first = offset - offset % mmap.PAGESIZE
-            self.bytes.madvise(mmap.MADV_DONTNEED, first, offset + nbytes - first)
+            page_start = offset - offset % mmap.PAGESIZE
+            self.bytes.madvise(mmap.MADV_DONTNEED, page_start, offset + nbytes - page_start)
 
 
 @dataclass(frozen=True)
 class MappedTensor:
-    """A tensor that stays in its file until its values are asked for.
+    """A tensor in a mapped file. ``offset`` and ``nbytes`` are in bytes, from the start of the file at ``path``.
 
-    ``offset`` and ``nbytes`` are bytes in the file at ``path``; ``dtype`` is numpy's name ("float32", "int64", ...), or
-    "bfloat16", or torch's for float8.
+    ``dtype`` is numpy's name ("float32", "int64", ...), or torch's for "bfloat16" and float8.
     """
 
     path: Path
@@ -96,20 +95,20 @@ class MappedTensor:
 
     @property
     def n(self) -> int:
-        """The number of values."""
+        """Number of values."""
         return math.prod(self.shape)
 
     def bits(self, start: int, stop: int) -> UInt[np.ndarray, " n"]:
-        """Values start..stop, in the file's order, as unsigned integers (uint16, uint32, uint64): a read-only view.
+        """Values start to stop in the file's order, as unsigned integers of their width (16, 32 or 64 bits).
 
-        It is a copy only where the file does not align the values. Floating dtypes of BITS only.
+        A read-only view, or a copy if the file does not align the values. For the floating dtypes in BITS_DTYPES.
         """
-        dtype = np.dtype(BITS[self.dtype])
+        dtype = np.dtype(BITS_DTYPES[self.dtype])
         view = self.file.view(dtype, stop - start, self.offset + start * dtype.itemsize)
         return view if view.flags.aligned else view.copy()
 
     def release(self) -> None:
-        """Let the tensor's pages go, so that resident memory does not grow with the file; they can be read again."""
+        """Free the memory of the values read so far; they can be read again."""
         self.file.release(self.offset, self.nbytes)
 
     def tensor(self) -> "Tensor":
@@ -117,49 +116,49 @@ class MappedTensor:
         import torch
 
         values = torch.empty(self.shape, dtype=getattr(torch, self.dtype))
-        found = self.file.view(np.dtype(np.uint8), self.nbytes, self.offset)
-        values.view(-1).view(torch.uint8).numpy()[:] = found
-        self.file.check()
+        stored_bytes = self.file.view(np.dtype(np.uint8), self.nbytes, self.offset)
+        values.view(-1).view(torch.uint8).numpy()[:] = stored_bytes
+        self.file.check_unchanged()
         return values
 
 
 def read_safetensors(path: Path) -> dict[str, MappedTensor]:
-    """The tensors of one safetensors file, in its header's order; the library judges whether the file is sound."""
+    """The tensors of one safetensors file, in its header's order. Raises InputError if the library rejects the file."""
     from safetensors import SafetensorError, safe_open
 
-    before = file_identity(path)
+    identity = file_identity(path)
     try:
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:
-        reason = next((plain for words, plain in BROKEN.items() if words in str(error)), str(error))
-        raise InputError(f"{path}: not a sound safetensors file: {reason}") from error
+        reason = next((plain for words, plain in PLAIN_REASONS.items() if words in str(error)), str(error))
+        raise InputError(f"{path}: not a valid safetensors file: {reason}") from error
     file = MappedFile(path)
-    if file.stamp != before:
-        raise InputError(f"{path}: {CHANGED}")
-    start = 8 + int.from_bytes(file.bytes[:8], "little")
+    if file.identity != identity:
+        raise InputError(f"{path}: {CHANGED_WHILE_READ}")
+    data_start = 8 + int.from_bytes(file.bytes[:8], "little")
     try:
-        header = json.loads(file.bytes[8:start].decode("utf-8"), object_pairs_hook=unique)
+        header = json.loads(file.bytes[8:data_start].decode("utf-8"), object_pairs_hook=dict_without_duplicates)
     except ValueError as error:
-        raise InputError(f"{path}: not a sound safetensors file: {error}") from error
+        raise InputError(f"{path}: not a valid safetensors file: {error}") from error
     header.pop("__metadata__", None)
-    return {name: _stored(file, start, name, entry) for name, entry in header.items()}
+    return {name: _mapped_tensor(file, data_start, name, entry) for name, entry in header.items()}
 
 
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are all different, for of two alike nobody knows which is meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def dict_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict. Raises ValueError for a duplicate name, because its value would be ambiguous."""
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} is there twice")
-    return found
+        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return unique
 
 
-def _stored(file: MappedFile, start: int, name: str, entry: dict[str, Any]) -> MappedTensor:
+def _mapped_tensor(file: MappedFile, data_start: int, name: str, entry: dict[str, Any]) -> MappedTensor:
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
-    if math.prod(size for size in shape if size) >= 1 << 63:  # of an empty tensor: others fit in their file
+    # An empty tensor may have sizes that no file could hold; the library checks only the others.
+    if math.prod(size for size in shape if size) >= 1 << 63:
         raise InputError(f"{file.path}: the tensor {name!r} has an absurd shape: {list(shape)}")
-    return MappedTensor(
-        file.path, start + begin, end - begin, shape, DTYPES.get(entry["dtype"]) or entry["dtype"], file
-    )
+    dtype = DTYPE_NAMES.get(entry["dtype"]) or entry["dtype"]
+    return MappedTensor(file.path, data_start + begin, end - begin, shape, dtype, file)

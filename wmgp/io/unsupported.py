@@ -1,130 +1,101 @@
-"""What is no checkpoint of floating-point weights, known by its content, and what makes one of it."""
+"""Recognise files and tensors that cannot be analysed, and name the steps that make a checkpoint from them."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 
-ARRAYS = "save its arrays with safetensors.numpy.save_file"
-ORIGIN = "save the network it was made from"
-GGML = f"GGML (llama.cpp's, before GGUF); {ORIGIN}"
+SAVE_ARRAYS = "save its arrays with safetensors.numpy.save_file"
+SAVE_ORIGINAL = "save the network it was made from"
 
-# What files look like by (place, bytes), and what makes a checkpoint of them. Bytes of four and more come first: no
-# safetensors file begins with them, for its header would be longer than the library allows.
+HEAD_BYTES = 264  # enough for every entry of MAGIC
+# (offset, magic bytes) -> description of the format and the steps to a checkpoint. Entries of four or more bytes never
+# match a safetensors file: its header would be longer than the library allows.
 MAGIC: dict[tuple[int, bytes], str] = {
     (0, b"version https://git-lfs"): "a Git LFS pointer instead of the file itself (fetch it with git lfs pull)",
     (0, b"GGUF"): "GGUF (llama.cpp); load it with transformers (from_pretrained, gguf_file=) and save_pretrained that",
-    **{(0, magic): GGML for magic in (b"lmgg", b"fmgg", b"tjgg", b"algg")},
-    (0, b"\x89HDF"): f"HDF5 (Keras, TensorFlow); read it with h5py and {ARRAYS}",
-    (0, b"\x93NUMPY"): f"a NumPy array; np.load it and {ARRAYS}",
-    (4, b"TFL3"): f"TFLite; {ORIGIN}",
+    **{(0, magic): f"GGML (old llama.cpp); {SAVE_ORIGINAL}" for magic in (b"lmgg", b"fmgg", b"tjgg", b"algg")},
+    (0, b"\x89HDF"): f"HDF5 (Keras, TensorFlow); read it with h5py and {SAVE_ARRAYS}",
+    (0, b"\x93NUMPY"): f"a NumPy array; np.load it and {SAVE_ARRAYS}",
+    (4, b"TFL3"): f"TFLite; {SAVE_ORIGINAL}",
     (257, b"ustar"): "a tar archive; unpack it and name the checkpoint in it",
     (0, b"\x1f\x8b"): "a gzip archive; unpack it first",
     (0, b"<"): "an HTML or XML page, perhaps a failed download",
     (0, b"{"): "JSON without a weight_map",
 }
-HEAD = 264  # bytes that tell
-ONNX = f"ONNX; read its initializers with onnx.numpy_helper.to_array and {ARRAYS}"
-CORE_ML = f"Core ML; {ORIGIN}"
-SAVED_MODEL = f"a TensorFlow SavedModel; read its variables with tf.train.load_checkpoint and {ARRAYS}"
-MSGPACK = f"msgpack (Flax); restore it with flax.serialization.msgpack_restore and {ARRAYS}"
+MSGPACK = f"msgpack (Flax); restore it with flax.serialization.msgpack_restore and {SAVE_ARRAYS}"
+ONNX = f"ONNX; read its initializers with onnx.numpy_helper.to_array and {SAVE_ARRAYS}"
+PROTOBUF = (
+    "a protocol buffer (ONNX, Core ML or TensorFlow); "
+    f"read its weights with the library that wrote it and {SAVE_ARRAYS}, or {SAVE_ORIGINAL}"
+)
 
-UNPACK = "analyse the model it was quantised from, or dequantize it (transformers: model.dequantize()) and save that"
-FLOAT8 = "multiply it by its scales in bfloat16 or float32 and save that"
+DEQUANTIZE = (
+    "analyse the model it was quantised from, or dequantize it (transformers: model.dequantize()) and save that"
+)
+RESCALE = "multiply it by its scales in bfloat16 or float32 and save that"
 
 
 def describe(path: Path, head: bytes) -> str | None:
-    """What a file looks like by its first HEAD bytes, with what makes a checkpoint of it; None where nobody knows."""
+    """The format of an unsupported file by its first HEAD_BYTES bytes, and how to convert it; None if unknown."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    for (place, magic), what in MAGIC.items():
-        if head.startswith(magic, place) or (place == 0 and text.startswith(magic)):
-            return what
+    for (offset, magic), description in MAGIC.items():
+        if head.startswith(magic, offset) or (offset == 0 and text.startswith(magic)):
+            return description
     if _is_msgpack(head):
         return MSGPACK
-    return _protobuf(path) if head[:1] == b"\x08" else None
+    if head.startswith(b"\x08"):  # field 1, an integer: a version number
+        return ONNX if path.suffix.lower() == ".onnx" else PROTOBUF
+    return None
 
 
 def describe_archive(names: list[str]) -> str:
-    """What a zip archive with these members looks like, if it is not torch's."""
+    """The kind of a zip archive that torch.save did not write, by the names of its members."""
     if names and all(name.endswith(".npy") for name in names):
-        return f"a NumPy .npz archive; np.load it and {ARRAYS}"
+        return f"a NumPy .npz archive; np.load it and {SAVE_ARRAYS}"
     if "model.weights.h5" in names:
-        return f"a Keras archive; read its model.weights.h5 with h5py and {ARRAYS}"
+        return f"a Keras archive; read its model.weights.h5 with h5py and {SAVE_ARRAYS}"
     if any(name.endswith((".safetensors", ".pt", ".pth", ".bin")) for name in names):
         return "a zip archive with a checkpoint in it; unpack it first"
-    return "a zip archive of something else"
+    return "a zip archive without a checkpoint"
 
 
 def _is_msgpack(head: bytes) -> bool:
-    """Whether it begins as a map of a few keys or many, the first of them a name in letters."""
-    at = {0xDE: 3, 0xDF: 5}.get(head[0], 1 if 0x81 <= head[0] <= 0x8F else 0)
-    if not at or len(head) < at + 2:
+    """Return True if the file begins with a msgpack map whose first key is printable text."""
+    key = {0xDE: 3, 0xDF: 5}.get(head[0], 1 if 0x81 <= head[0] <= 0x8F else 0)  # offset of the first key
+    if not key or len(head) < key + 2:
         return False
-    short = 0xA1 <= head[at] <= 0xBF
-    if not short and head[at] != 0xD9:
+    fixed_length = 0xA1 <= head[key] <= 0xBF  # the length is part of the type byte; else it follows
+    if not fixed_length and head[key] != 0xD9:
         return False
-    length, start = (head[at] & 0x1F, at + 1) if short else (head[at + 1], at + 2)
+    length, start = (head[key] & 0x1F, key + 1) if fixed_length else (head[key + 1], key + 2)
     name = head[start : start + length]
     return bool(name) and name.isascii() and name.decode("ascii").isprintable()
 
 
-def _protobuf(path: Path) -> str | None:
-    """ONNX, Core ML or TensorFlow, by the numbers of a protocol buffer's outermost fields."""
-    fields, at = set(), 0
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        for _ in range(64):  # the fields that tell come early
-            if at >= size:
-                break
-            file.seek(at)
-            tag, used = _varint(file.read(10))
-            number, kind = tag >> 3, tag & 7
-            file.seek(at + used)
-            value, more = _varint(file.read(10))
-            if not used or not more or not number or kind not in (0, 2):
-                return None
-            fields.add(number)
-            at += used + more + (value if kind == 2 else 0)
-    if any(200 <= number < 4000 for number in fields):
-        return CORE_ML
-    if 7 in fields and max(fields) < 30:
-        return ONNX
-    return SAVED_MODEL if fields == {1, 2} else None
-
-
-def _varint(some: bytes) -> tuple[int, int]:
-    """A protocol buffer's integer and its length in bytes, 0 where there is none."""
-    value = 0
-    for i, byte in enumerate(some):
-        value |= (byte & 0x7F) << 7 * i
-        if byte < 0x80:
-            return value, i + 1
-    return 0, 0
-
-
-def reject_quantized(where: Path | str, tensors: Mapping[str, Any]) -> None:
-    """Raise InputError where weights are packed: what is left beside them in floating point is not the network."""
+def reject_quantized(source: Path | str, tensors: Mapping[str, Any]) -> None:
+    """Raise InputError for packed or quantised weights: the floating-point tensors beside them are not the network."""
     for name, tensor in tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype.startswith(("float8", "float4", "F4", "F6", "F8")):
-            raise InputError(f"{where}: the tensor {name!r} is {dtype}, which cannot be analysed; {FLOAT8}")
-        if dtype.startswith(("q", "int", "uint", "bits")) and _is_weight(name, dtype, len(tensor.shape)):
-            raise InputError(f"{where}: the tensor {name!r} holds {_scheme(name, dtype, tensors)}; {UNPACK}")
+            raise InputError(f"{source}: the tensor {name!r} is {dtype}, which cannot be analysed; {RESCALE}")
+        if dtype.startswith(("q", "int", "uint", "bits")) and _is_packed_weight(name, dtype, len(tensor.shape)):
+            scheme = _quantization_scheme(name, dtype, tensors)
+            raise InputError(f"{source}: the tensor {name!r} holds {scheme}; {DEQUANTIZE}")
 
 
-def _is_weight(name: str, dtype: str, dimensions: int) -> bool:
-    """Whether integers under this name are packed weights, and no index, mask or counter."""
+def _is_packed_weight(name: str, dtype: str, n_dimensions: int) -> bool:
+    """Return True if an integer tensor of this name holds weights; False for an index, mask or counter."""
     last = name.rpartition(".")[2]
     if last.endswith("_mask"):
         return False
-    named = last.startswith("weight") or last.endswith(("weight", "_blocks")) or last in ("W_q", "qzeros")
-    return dtype.startswith("q") or (named and dimensions >= 2)
+    is_weight_name = last.startswith("weight") or last.endswith(("weight", "_blocks")) or last in ("W_q", "qzeros")
+    return dtype.startswith("q") or (is_weight_name and n_dimensions >= 2)
 
 
-def _scheme(name: str, dtype: str, tensors: Mapping[str, Any]) -> str:
-    """Who packed it, by the names around it."""
+def _quantization_scheme(name: str, dtype: str, tensors: Mapping[str, Any]) -> str:
+    """The quantisation scheme of a packed tensor, by its name and the tensors beside it."""
     stem, _, last = name.rpartition(".")
     if last in ("qweight", "qzeros"):
         return f"weights packed in {dtype} (GPTQ or AWQ)"

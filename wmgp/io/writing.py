@@ -1,4 +1,4 @@
-"""A checkpoint written again with its pruned weights at zero and all else as it was."""
+"""Write a pruned copy of a checkpoint: pruned weights become zero, all other content stays the same."""
 
 import os
 import shutil
@@ -10,162 +10,165 @@ import numpy as np
 from jaxtyping import Bool
 
 from ..errors import InputError
-from .atomic import REPLACED, staging_dir
+from .atomic import BACKUP_NAME, staging_dir
 from .checkpoints import Checkpoint
 from .safetensors_files import MappedTensor
-from .torch_files import find_state_dict, is_zip, load_torch, tensors_of
+from .torch_files import find_state_dict, get_tensors, is_zip, load_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK = 1 << 22  # values written at a time
-ENDINGS = {"safetensors": "safetensors", "pt": "torch", "pth": "torch", "bin": "torch", "ckpt": "torch"}
-EXISTS = "exists already; --force replaces it"
-Masks = Iterable[tuple[str, Bool[np.ndarray, " n"]]]
+CHUNK = 1 << 22  # values written at a time
+FORMAT_OF_SUFFIX = {"safetensors": "safetensors", "pt": "torch", "pth": "torch", "bin": "torch", "ckpt": "torch"}
+OUT_EXISTS = "exists already; --force replaces it"
+FlatMasks = Iterable[tuple[str, Bool[np.ndarray, " n"]]]  # (name, mask of the flattened tensor), True = kept
 
 
-def save_pruned(checkpoint: Checkpoint, out: str | Path, masks: Masks, force: bool = False) -> None:
-    """Write the checkpoint to ``out`` with zeros where a mask is False (True is kept).
+def save_pruned(checkpoint: Checkpoint, out: str | Path, masks: FlatMasks, force: bool = False) -> None:
+    """Write the checkpoint to ``out`` with zeros where a mask is False (True = kept).
 
-    ``masks`` are pairs of a parameter's name and a flat mask of all its values, taken one at a time. Format, names,
-    order, dtypes, shapes and metadata stay as they are; so does all else that a torch file holds. A sharded
-    checkpoint becomes a folder of the same shards and index. Whatever fails, ``out`` is not left half-written.
-    Raises InputError where check_out does, for a mask that fits no tensor, and where writing fails.
+    ``masks`` yields (parameter name, mask of its flattened tensor); masks are consumed one at a time. Format, names,
+    order, dtypes, shapes, metadata and other objects in a torch file stay the same. A sharded checkpoint becomes a
+    folder of the same shards and index. If anything fails, ``out`` stays as it was. Raises InputError as `check_out`
+    does, for a mask that fits no tensor, for a source that changes during the copy, and if writing fails.
     """
     out = Path(os.path.abspath(out))
     check_out(checkpoint, out, force)
     write = _write_torch if checkpoint.format == "torch" else _write_safetensors
     try:
-        with staging_dir(out.parent) as aside:
-            new = aside / out.name
+        with staging_dir(out.parent) as staging:
+            new = staging / out.name
             write(checkpoint, new, masks)
             checkpoint.check_unchanged()
-            _place(new, out, aside / REPLACED, force)
+            _move_into_place(new, out, staging / BACKUP_NAME, force)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
 
 
-def _place(new: Path, out: Path, replaced: Path, force: bool) -> None:
-    """Put the whole new file or folder where it belongs; without ``force`` never over what another run put there."""
+def _move_into_place(new: Path, out: Path, backup: Path, force: bool) -> None:
+    """Move the new file or folder to ``out``; without ``force``, never replace what another run wrote meanwhile."""
     if not force:
         if new.is_file():
             try:
                 return os.link(new, out)
             except FileExistsError as error:
-                raise InputError(f"{out}: {EXISTS}") from error
+                raise InputError(f"{out}: {OUT_EXISTS}") from error
             except OSError:  # a file system without hard links
                 pass
         if os.path.lexists(out):
-            raise InputError(f"{out}: {EXISTS}")
+            raise InputError(f"{out}: {OUT_EXISTS}")
     if out.is_dir():
-        out.rename(replaced)
+        out.rename(backup)
     try:
         os.replace(new, out)
     except OSError:
-        if replaced.exists() and not os.path.lexists(out):
-            replaced.rename(out)
+        if backup.exists() and not os.path.lexists(out):
+            backup.rename(out)
         raise
 
 
 def check_out(checkpoint: Checkpoint, out: str | Path, force: bool = False) -> None:
-    """Raise InputError unless ``out`` can take the checkpoint: a new path (or ``force``), not the source, its format.
+    """Raise InputError unless the checkpoint can be written to ``out``: a new path with a suffix of its format.
 
-    With ``force`` a folder is replaced only if it holds nothing but a checkpoint's shards, and a link is replaced
-    itself, its target left as it is. A device or a pipe is never replaced, nor is a link to one.
+    With ``force``, ``out`` may exist: a file, a link (its target stays), or a folder that holds only shards and their
+    index. The source itself, devices and pipes are never replaced.
     """
     out = Path(out)
     if checkpoint.format == "sharded torch":
-        raise InputError(f"{checkpoint.path}: shards of torch.save can be analysed, not pruned; save as safetensors")
-    folder = checkpoint.format == "sharded safetensors"
-    ending = ENDINGS.get(out.suffix.lower().removeprefix("."))
-    if folder and (ending or out.suffix == ".json"):
-        raise InputError(f"{out}: the pruned shards are written to a folder, and this is named like a file")
-    if not folder and ending not in (None, checkpoint.format):
-        raise InputError(f"{out}: the source is in {checkpoint.format} format, which the ending {out.suffix} is not")
+        raise InputError(
+            f"{checkpoint.path}: shards of torch.save can be analysed, not pruned; save them as safetensors"
+        )
+    is_folder = checkpoint.format == "sharded safetensors"
+    suffix_format = FORMAT_OF_SUFFIX.get(out.suffix.lower().removeprefix("."))
+    if is_folder and (suffix_format or out.suffix == ".json"):
+        raise InputError(f"{out}: expected the name of a folder for the pruned shards, found the suffix of a file")
+    if not is_folder and suffix_format not in (None, checkpoint.format):
+        raise InputError(f"{out}: expected a suffix of the source's format, {checkpoint.format}, found {out.suffix}")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist")
     if not os.path.lexists(out):
         return
-    if out.exists() and any(out.samefile(source) for source in (checkpoint.path, _root(checkpoint), *checkpoint.files)):
+    sources = (checkpoint.path, _root_dir(checkpoint), *checkpoint.files)
+    if out.exists() and any(out.samefile(source) for source in sources):
         raise InputError(f"{out}: the output is the source itself")
     if out.exists() and not (out.is_file() or out.is_dir()):
-        raise InputError(f"{out}: neither a file nor a folder (a device, or a pipe), and is not replaced")
+        raise InputError(f"{out}: neither a file nor a folder (a device or a pipe), and is not replaced")
     if not force:
-        raise InputError(f"{out}: {EXISTS}")
-    if out.is_dir() != folder:
-        raise InputError(f"{out}: a {'file' if folder else 'folder'} is in the way of the output")
-    if folder and not _only_shards(out):
-        raise InputError(f"{out}: holds more than shards and their index, and is not replaced")
+        raise InputError(f"{out}: {OUT_EXISTS}")
+    if out.is_dir() != is_folder:
+        raise InputError(f"{out}: a {'file' if is_folder else 'folder'} is in the way of the output")
+    if is_folder and not _has_only_shards(out):
+        raise InputError(f"{out}: the folder holds more than shards and their index, and is not replaced")
 
 
-def _only_shards(folder: Path) -> bool:
+def _has_only_shards(folder: Path) -> bool:
     files = (file for file in folder.rglob("*") if not file.is_dir())
     return all(file.name.endswith((".safetensors", ".index.json")) for file in files)
 
 
-def _root(checkpoint: Checkpoint) -> Path:
-    """The folder of the shards; for a single file, the file."""
+def _root_dir(checkpoint: Checkpoint) -> Path:
+    """The folder of an index and its shards; without an index, the checkpoint's path."""
     return checkpoint.index.parent if checkpoint.index else checkpoint.path
 
 
-def _stored_name(name: str, tensors: Mapping[str, Any]) -> str:
-    """The name in the file: torch's prune keeps a pruned NAME's values in NAME_orig."""
-    stored = name if name in tensors else f"{name}_orig"
-    if stored not in tensors:
+def _name_in_file(name: str, tensors: Mapping[str, Any]) -> str:
+    """The tensor's name in the file: torch's prune stores the values of a pruned NAME as NAME_orig."""
+    name_in_file = name if name in tensors else f"{name}_orig"
+    if name_in_file not in tensors:
         raise InputError(f"{name}: the checkpoint has no such tensor")
-    return stored
+    return name_in_file
 
 
-def _write_safetensors(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
-    """Copy the files and overwrite the values in place: no mapping is written to, so a full disk is an error."""
+def _write_safetensors(checkpoint: Checkpoint, new: Path, masks: FlatMasks) -> None:
+    """Copy the files, then overwrite the values. Plain writes raise an error on a full disk; a mapping would crash."""
     files = [*checkpoint.files, checkpoint.index] if checkpoint.index else checkpoint.files
-    copies = {file: new / file.relative_to(_root(checkpoint)) for file in files}
+    copies = {file: new / file.relative_to(_root_dir(checkpoint)) for file in files}
     for file, copy in copies.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     for name, mask in masks:
-        tensor = checkpoint.tensors[_stored_name(name, checkpoint.tensors)]
+        tensor = checkpoint.tensors[_name_in_file(name, checkpoint.tensors)]
         assert isinstance(tensor, MappedTensor)
-        _check_size(name, mask, tensor.n)
+        _check_mask_size(name, mask, tensor.n)
         with copies[tensor.path].open("r+b") as file:
             file.seek(tensor.offset)
-            for start in range(0, tensor.n, BLOCK):
-                kept = mask[start : start + BLOCK]
+            for start in range(0, tensor.n, CHUNK):
+                kept = mask[start : start + CHUNK]
                 file.write((tensor.bits(start, start + len(kept)) * kept).data)
                 tensor.release()
 
 
-def _write_torch(checkpoint: Checkpoint, new: Path, masks: Masks) -> None:
-    """Zero the weights in a fresh private copy of what the file holds and save the whole of it."""
+def _write_torch(checkpoint: Checkpoint, new: Path, masks: FlatMasks) -> None:
+    """Load the file again, zero the weights in that copy, and save the complete object."""
     import torch
 
     saved = load_torch(checkpoint.path)
     state, _ = find_state_dict(checkpoint.path, saved, checkpoint.key)
     for name, mask in masks:
-        tensor = _own_values(state, _stored_name(name, state))
-        _check_size(name, mask, tensor.numel())
+        tensor = _with_own_memory(state, _name_in_file(name, state))
+        _check_mask_size(name, mask, tensor.numel())
         with torch.no_grad():
             tensor.masked_fill_(~torch.from_numpy(mask).view(tensor.shape), 0)
     try:
         torch.save(saved, new, _use_new_zipfile_serialization=is_zip(checkpoint.path))
-    except RuntimeError as error:  # torch's writer says no more of a full disk
-        raise OSError("it could not be written whole; the disk may be full") from error
+    except RuntimeError as error:  # torch's error for a full disk does not name the reason
+        raise OSError("it could not be written completely; the disk may be full") from error
 
 
-def _own_values(state: dict[str, Any], name: str) -> "Tensor":
-    """The named tensor, with a place in memory for each value: an expanded one has its own from here on.
+def _with_own_memory(state: dict[str, Any], name: str) -> "Tensor":
+    """The named tensor, with its own memory for every value: an expanded tensor is replaced by a contiguous copy.
 
-    So has each name that stands for the same values.
+    All names of an expanded tensor get the same copy.
     """
     tensor = state[name]
     if 0 not in tensor.stride():
         return tensor
-    own, here = tensor.contiguous(), (tensor.data_ptr(), tensor.shape)
-    same = [other for other, value in tensors_of(state).items() if (value.data_ptr(), value.shape) == here]
-    dict.update(state, dict.fromkeys(same, own))
-    return own
+    copy, memory = tensor.contiguous(), (tensor.data_ptr(), tensor.shape)
+    names = [other for other, value in get_tensors(state).items() if (value.data_ptr(), value.shape) == memory]
+    dict.update(state, dict.fromkeys(names, copy))
+    return copy
 
 
-def _check_size(name: str, mask: np.ndarray, n: int) -> None:
+def _check_mask_size(name: str, mask: np.ndarray, n: int) -> None:
     if mask.shape != (n,):
-        raise InputError(f"{name}: the mask has shape {mask.shape}, and the tensor {n} values")
+        raise InputError(f"{name}: expected a mask of shape ({n},), found {mask.shape}")
