@@ -54,11 +54,11 @@ bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell 
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/
 	$(BIN)/python -m benchmarks.analyze --out results/benchmark.csv --readme README.md
 	$(BIN)/python -m benchmarks.sweep --out results/benchmark_sweep.csv
-	$(BIN)/python -m benchmarks.formats --out results/benchmark_formats.csv
+	$(BIN)/python -m benchmarks.memory_formats --out results/benchmark_formats.csv
 	$(BIN)/python -m benchmarks.browser --out results/benchmark_browser.csv
 	$(BIN)/python -m benchmarks.sizes --out results/benchmark_sizes.csv
 	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-		$(BIN)/python -m benchmarks.device --out results/benchmark_device.csv; fi
+		$(BIN)/python -m benchmarks.gpu --out results/benchmark_device.csv; fi
 	$(BIN)/python -m benchmarks.regressions $(BEFORE) results
 
 times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv

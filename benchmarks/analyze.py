@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 import wmgp
-from benchmarks.large_files import write_file
-from benchmarks.timing import Row, fastest, write_table
+from benchmarks.synthetic_checkpoints import write_checkpoint
+from benchmarks.timing import Row, time_fastest, write_table
 from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments import published_method
 from wmgp.io.atomic import write_atomic
@@ -47,19 +47,21 @@ def heavy_tailed(name: str) -> nn.Module:
     return net
 
 
-def against_published(name: str) -> Row:
+def compare_with_published(name: str) -> Row:
     """`analyze` against the published prunes of the same network in the same process."""
     net = heavy_tailed(name)
     wmgp.analyze(net)  # compiled before the clock starts: the first call is a case of its own
-    ours, _ = fastest(lambda: wmgp.analyze(net), REPEATS)
+    ours, _ = time_fastest(lambda: wmgp.analyze(net), REPEATS)
     theirs = (
-        sum(fastest(lambda a=a: published_method.front(net, [a]), REPEATS)[0] for a in AMOUNTS) / len(AMOUNTS) * PRUNES
+        sum(time_fastest(lambda a=a: published_method.front(net, [a]), REPEATS)[0] for a in AMOUNTS)
+        / len(AMOUNTS)
+        * PRUNES
     )
     n = sum(p.numel() for p in net.parameters())
-    return row(f"analyze {name}", n, f"published method, {PRUNES} prunes", ours, theirs)
+    return make_row(f"analyze {name}", n, f"published method, {PRUNES} prunes", ours, theirs)
 
 
-def first_call() -> Row:
+def time_first_call() -> Row:
     """`analyze` for the first time on this machine, compilation included, against the second time in that process."""
     code = (
         "import time, numpy as np, wmgp\n"
@@ -67,41 +69,41 @@ def first_call() -> Row:
         "for _ in range(2): t = time.perf_counter(); wmgp.analyze(w); print(time.perf_counter() - t)"
     )
     with tempfile.TemporaryDirectory() as cache:
-        first, second = map(float, python(code, NUMBA_CACHE_DIR=cache).split())
-    return row("first call, with compilation", 10**6, "the same call again", first, second)
+        first, second = map(float, run_python(code, NUMBA_CACHE_DIR=cache).split())
+    return make_row("first call, with compilation", 10**6, "the same call again", first, second)
 
 
-def imports() -> Row:
+def time_imports() -> Row:
     """`import wmgp` against `import numpy`, each in fresh processes."""
     ours, theirs = (
-        min(float(python(f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"))
+        min(float(run_python(f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"))
             for _ in range(REPEATS))
         for name in ("wmgp", "numpy")
     )  # fmt: skip
-    return row("import wmgp", 0, "import numpy", ours, theirs)
+    return make_row("import wmgp", 0, "import numpy", ours, theirs)
 
 
-def gigabyte() -> Row:
+def time_gigabyte_file() -> Row:
     """Peak resident memory (Linux's VmHWM) of `wmgp analyze` on a 1 GiB safetensors file: float32, 16 tensors."""
     n = 1 << 24
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
-        write_file(path, "float32", [n] * 16)
+        write_checkpoint(path, "float32", [n] * 16)
         code = (
             "import re, time; from wmgp.cli import _run; t = time.perf_counter(); assert _run(['analyze', "
             f"{str(path)!r}]) == 0; print(time.perf_counter() - t, "
             "int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1024)"
         )
-        seconds, peak = map(float, python(code).splitlines()[-1].split())
+        seconds, peak = map(float, run_python(code).splitlines()[-1].split())
         start = time.perf_counter()
         with path.open("rb") as file:
             while file.read(1 << 22):
                 pass
         reading = time.perf_counter() - start
-    return row("analyze a 1 GiB file, whole process", 16 * n, "reading the file once", seconds, reading, peak)
+    return make_row("analyze a 1 GiB file, whole process", 16 * n, "reading the file once", seconds, reading, peak)
 
 
-def python(code: str, **environment: str) -> str:
+def run_python(code: str, **environment: str) -> str:
     """What a fresh interpreter prints."""
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
@@ -109,7 +111,7 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
-def row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak: float = float("nan")) -> Row:
+def make_row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak: float = float("nan")) -> Row:
     """One row of the table; `ratio` is how many times longer the peer takes."""
     return {
         "case": case,
@@ -122,7 +124,7 @@ def row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak:
     }
 
 
-def markdown(table: str) -> str:
+def markdown_table(table: str) -> str:
     """The table's text (CSV) as the README shows it."""
     lines = ["| what | parameters | seconds | against | ratio | peak memory |", "|---|---:|---:|---|---:|---:|"]
     for r in csv.DictReader(table.splitlines()):
@@ -134,20 +136,20 @@ def markdown(table: str) -> str:
     return "\n".join(lines)
 
 
-def with_table(readme: str, table: str) -> str:
+def insert_table(readme: str, table: str) -> str:
     """The README's text with the table between its two marks."""
     before, rest = readme.split("<!-- benchmark -->")
     after = rest.split("<!-- /benchmark -->")[1]
-    return f"{before}<!-- benchmark -->\n{markdown(table)}\n<!-- /benchmark -->{after}"
+    return f"{before}<!-- benchmark -->\n{markdown_table(table)}\n<!-- /benchmark -->{after}"
 
 
-def measure() -> Iterator[Row]:
+def all_rows() -> Iterator[Row]:
     """All cases, the small ones first."""
-    yield imports()
-    yield first_call()
-    yield gigabyte()
-    yield against_published("resnet18")
-    yield against_published("vgg11_bn")
+    yield time_imports()
+    yield time_first_call()
+    yield time_gigabyte_file()
+    yield compare_with_published("resnet18")
+    yield compare_with_published("vgg11_bn")
 
 
 @exit_on_input_error
@@ -161,13 +163,13 @@ def main(arguments: list[str] | None = None) -> None:
     if not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in an existing folder")
     start, rows = time.perf_counter(), []
-    for found in measure():
+    for found in all_rows():
         rows.append(found)
         print(f"{found['case']:40} {found['seconds']:10.4f} s   {found['peer']}: {found['ratio']:.4g} times as long")
     settings = {"benchmark": "best of 3, both sides in one run", "seed": 0}
     table = write_table(out, rows, COLUMNS, settings, "python -m benchmarks.analyze", time.perf_counter() - start)
     if options.readme:
-        write_atomic(options.readme, with_table(options.readme.read_text(encoding="utf-8"), table).encode())
+        write_atomic(options.readme, insert_table(options.readme.read_text(encoding="utf-8"), table).encode())
 
 
 if __name__ == "__main__":

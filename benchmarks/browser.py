@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import wmgp
-from benchmarks.large_files import DTYPES, write_file
-from benchmarks.timing import Row, fastest, write_table
+from benchmarks.synthetic_checkpoints import DTYPES, write_checkpoint
+from benchmarks.timing import Row, time_fastest, write_table
 from wmgp.errors import InputError, exit_on_input_error
 
 COLUMNS = (
     *("dtype", "parameters", "browser_seconds", "native_seconds", "browser_millions", "native_millions"),
     *("ratio", "run"),
 )
-SCRIPTS = Path(__file__).parents[3] / "book" / "_static" / "analyze"
+SCRIPTS_FOLDER = Path(__file__).parents[1] / "book" / "_static" / "analyze"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = [
+CHROMIUM_FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
-TENSORS = 16
-SORTED = 1 << 22  # float64 is sorted on both sides, and fewer values do to say how long that takes
-ASK = """async () => {
+N_TENSORS = 16
+FLOAT64_VALUES = 1 << 22  # float64 is sorted on both sides, and fewer values do to say how long that takes
+ANALYZE_SCRIPT = """async () => {
     const files = [...document.querySelector("input").files];
     const start = performance.now();
     const report = await wmgp.analyzeInWorker(files, "weight_bias", () => {}).done;
@@ -41,13 +41,13 @@ ASK = """async () => {
 }"""
 
 
-def scripts() -> list[Path]:
+def page_scripts() -> list[Path]:
     """The page's scripts that compute, in the order in which it loads them. InputError outside a checkout."""
-    page = SCRIPTS / "page.html"
+    page = SCRIPTS_FOLDER / "page.html"
     if not page.is_file():
         raise InputError(f"{page}: not found; the page's scripts are in a checkout only")
     names = re.findall(r'<script defer src="[^"]*/analyze/([\w.]+)">', page.read_text(encoding="utf-8"))
-    return [SCRIPTS / name for name in names[: names.index("client.js") + 1]]
+    return [SCRIPTS_FOLDER / name for name in names[: names.index("worker.js") + 1]]
 
 
 @contextmanager
@@ -76,31 +76,31 @@ def chromium() -> Generator[Any, None, None]:
         found = own if Path(own).is_file() else next(filter(None, map(shutil.which, BROWSERS)), None)
         if found is None:
             raise InputError(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
         try:
             yield browser
         finally:
             browser.close()
 
 
-def bare_page(folder: Path) -> Path:
+def minimal_page(folder: Path) -> Path:
     """A page of the scripts that compute and a place for files, opened from the disk as a reader may."""
-    tags = "".join(f'<script src="{script.as_uri()}"></script>' for script in scripts())
+    tags = "".join(f'<script src="{script.as_uri()}"></script>' for script in page_scripts())
     path = folder / "bare.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><input type="file" multiple>{tags}', encoding="utf-8")
     return path
 
 
-def measured(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
+def measure_dtype(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
     """A row: the fastest of a few runs of each side on one file. InputError where the two do not answer the same."""
     path = folder / f"{dtype}.safetensors"
-    n = n // TENSORS * TENSORS
-    write_file(path, dtype, [n // TENSORS] * TENSORS)
+    n = n // N_TENSORS * N_TENSORS
+    write_checkpoint(path, dtype, [n // N_TENSORS] * N_TENSORS)
     page.set_input_files("input", str(path))
-    answers = [page.evaluate(ASK) for _ in range(repeats + 1)][1:]  # the first time warms up, on both sides
+    answers = [page.evaluate(ANALYZE_SCRIPT) for _ in range(repeats + 1)][1:]  # the first time warms up, on both sides
     seconds = min(answer["seconds"] for answer in answers)
     wmgp.analyze(path)
-    native, ours = fastest(lambda: wmgp.analyze(path), repeats)
+    native, ours = time_fastest(lambda: wmgp.analyze(path), repeats)
     path.unlink()
     if (answers[0]["amount"], round(answers[0]["cosine"], 9)) != (ours.optimal.amount, round(ours.optimal.cosine, 9)):
         raise InputError(f"{dtype}: the page answers {answers[0]}, the package {ours.optimal}")
@@ -123,16 +123,16 @@ def main(arguments: Iterable[str] | None = None) -> None:
     began, rows = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as name, one_core(), chromium() as browser:
         page, version = browser.new_page(), browser.version
-        page.goto(bare_page(Path(name)).as_uri())
+        page.goto(minimal_page(Path(name)).as_uri())
         for dtype in chosen.dtypes:
-            n = min(chosen.parameters, SORTED) if dtype == "float64" else chosen.parameters
-            rows.append(measured(page, dtype, n, chosen.repeats, Path(name)))
+            n = min(chosen.parameters, FLOAT64_VALUES) if dtype == "float64" else chosen.parameters
+            rows.append(measure_dtype(page, dtype, n, chosen.repeats, Path(name)))
             said = "{dtype:9} {browser_millions:6.0f} million values a second, {ratio:.1f} times as long as wmgp"
             print(said.format(**rows[-1]), flush=True)
     settings = {
         "benchmark": f"fastest of {chosen.repeats} runs after a first, the same file and the same core for both sides",
         "browser": f"Chromium {version}",
-        "scripts_sha256": hashlib.sha256(b"\n".join(path.read_bytes() for path in scripts())).hexdigest(),
+        "scripts_sha256": hashlib.sha256(b"\n".join(path.read_bytes() for path in page_scripts())).hexdigest(),
         "device": "cpu",
         "seed": 0,
     }

@@ -12,16 +12,23 @@ if TYPE_CHECKING:
 
 OURS = "wmgp.analyze"
 LIMITS = ("torch.sum", f"{READ}, warm")  # what no program can be faster than
-LIMIT: dict[str, Any] = {"color": "#666666", "linewidth": 4, "alpha": 0.5, "marker": ""}
+LIMIT_STYLE: dict[str, Any] = {"color": "#666666", "linewidth": 4, "alpha": 0.5, "marker": ""}
 
 
 def speed_figure(rows: "DataFrame") -> "Figure":
     """Rows of `benchmark_sizes`: a panel for tensors in memory, and one for files from memory and from the disk."""
     drawn, panels = figure(2, 1, (6.0, 9.8), gridspec_kw={"hspace": 0.1})
     tensors, warm, cold = (rows.loc[rows["what"] == what] for what in (TENSOR, WARM, COLD))
-    _lines(panels[0], {OURS: fastest(tensors), **{str(name): of_peer(part) for name, part in tensors.groupby("peer")}})
-    files = {f"{OURS}, warm": fastest(warm), f"{OURS}, cold": fastest(cold), f"{READ}, warm": of_peer(warm)}
-    _lines(panels[1], {**files, f"{READ}, cold": of_peer(cold)})
+    _draw_lines(
+        panels[0],
+        {OURS: fastest_times(tensors), **{str(name): peer_times(part) for name, part in tensors.groupby("peer")}},
+    )
+    files = {
+        f"{OURS}, warm": fastest_times(warm),
+        f"{OURS}, cold": fastest_times(cold),
+        f"{READ}, warm": peer_times(warm),
+    }
+    _draw_lines(panels[1], {**files, f"{READ}, cold": peer_times(cold)})
     for axes, title in zip(panels, ("Values in memory, float32", "A file, bfloat16"), strict=True):
         axes.set_title(title, loc="left")
         axes.set(xscale="log", yscale="log", xlabel="Number of values", ylabel="Seconds")
@@ -29,21 +36,23 @@ def speed_figure(rows: "DataFrame") -> "Figure":
     return drawn
 
 
-def fastest(rows: "DataFrame") -> "DataFrame":
+def fastest_times(rows: "DataFrame") -> "DataFrame":
     """Size and seconds of ours: of each size, the fastest of all that it was timed against."""
     return rows.sort_values("seconds").drop_duplicates("values").sort_values("values")
 
 
-def of_peer(rows: "DataFrame") -> "DataFrame":
+def peer_times(rows: "DataFrame") -> "DataFrame":
     """Size and seconds of what ours is held against."""
     return rows[["values"]].assign(seconds=rows["peer_seconds"])
 
 
-def _lines(axes: "Axes", lines: "dict[str, DataFrame]") -> None:
+def _draw_lines(axes: "Axes", lines: "dict[str, DataFrame]") -> None:
     """A line for each, the limits thick and grey, the slowest first so that the legend reads from top to bottom."""
     order = sorted(lines, key=lambda name: -lines[name]["seconds"].div(lines[name]["values"]).iloc[-1])
     looks = dict(zip(lines, zip(PALETTE, DASHES, MARKERS, strict=True), strict=False))
     for name in order:
         color, dashes, marker = looks[name]
         plain: dict[str, Any] = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 5}
-        axes.plot(lines[name]["values"], lines[name]["seconds"], label=name, **(LIMIT if name in LIMITS else plain))
+        axes.plot(
+            lines[name]["values"], lines[name]["seconds"], label=name, **(LIMIT_STYLE if name in LIMITS else plain)
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wmgp.errors import InputError, exit_on_input_error
 
-WORSE = 1.25  # times as bad as before: from here on it is told
+THRESHOLD = 1.25  # times as bad as before: from here on it is told
 # Table -> what tells its rows apart, the ratio, and whether a larger one is better.
 TABLES = {
     "benchmark.csv": (("case", "peer"), "ratio", True),
@@ -24,19 +24,19 @@ TABLES = {
 }
 
 
-def worse(before: Path, after: Path) -> Iterator[str]:
+def find_regressions(before: Path, after: Path) -> Iterator[str]:
     """A line for each ratio of a table that became worse, and for each row that is no longer there."""
     key, ratio, larger = TABLES[after.name]
-    was, now = (_ratios(path, key, ratio) for path in (before, after))
+    was, now = (_read_ratios(path, key, ratio) for path in (before, after))
     for case, old in was.items():
         name = f"{after.name}: {', '.join(case)}"
         if case not in now:
             yield f"{name}: not measured any more"
-        elif (old / now[case] if larger else now[case] / old) >= WORSE:
+        elif (old / now[case] if larger else now[case] / old) >= THRESHOLD:
             yield f"{name}: the ratio was {old:.3g} and is {now[case]:.3g}"
 
 
-def _ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...], float]:
+def _read_ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...], float]:
     """The ratio of each row of a table. InputError where it is not such a table."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -56,8 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("after", type=Path, help="the folder of the same tables, measured again")
     chosen = parser.parse_args(arguments)
     both = [name for name in TABLES if all((folder / name).is_file() for folder in (chosen.before, chosen.after))]
-    lines = [line for name in both for line in worse(chosen.before / name, chosen.after / name)]
-    print("\n".join(lines) or f"No ratio of {', '.join(both) or 'any table'} is {WORSE:g} times as bad as before.")
+    lines = [line for name in both for line in find_regressions(chosen.before / name, chosen.after / name)]
+    print("\n".join(lines) or f"No ratio of {', '.join(both) or 'any table'} is {THRESHOLD:g} times as bad as before.")
 
 
 if __name__ == "__main__":

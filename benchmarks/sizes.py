@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 
 import wmgp
-from benchmarks.large_files import forget, write_shards
-from benchmarks.resident import peak
-from benchmarks.timing import Row, seconds, write_table
+from benchmarks.peak_memory import peak_memory
+from benchmarks.synthetic_checkpoints import drop_from_cache, write_shards
+from benchmarks.timing import Row, time_work, write_table
 from wmgp.errors import InputError, exit_on_input_error
 from wmgp.experiments import published_method
 
@@ -36,7 +36,7 @@ COLUMNS = ("what", "peer", "values", "seconds", "peer_seconds", "ratio", "repeat
 AMOUNT, PRUNES = 0.8, 101
 TENSOR, WARM, COLD, SHARDS = "a tensor", "a file, warm", "a file, cold", "zeros in sparse shards"
 READ = "cat"
-ENOUGH = 10  # seconds of both sides together after which they are not timed again
+MAX_SECONDS = 10  # seconds of both sides together after which they are not timed again
 
 
 class Peer(NamedTuple):
@@ -47,7 +47,7 @@ class Peer(NamedTuple):
     times: float = 1  # what its seconds are multiplied by
 
 
-def torchs_prune(weights: Tensor) -> None:
+def torch_prune(weights: Tensor) -> None:
     """One prune by L1, as `torch.nn.utils.prune` does it."""
     from torch.nn.utils import prune
 
@@ -67,12 +67,12 @@ PEERS = {
     "torch.sum": Peer(torch.sum, 10**9),
     "np.partition": Peer(lambda weights: np.partition(np.abs(weights.numpy()), int(AMOUNT * len(weights))), 10**9),
     "torch.sort": Peer(lambda weights: torch.sort(weights.abs()), 10**8),
-    "torch's prune": Peer(torchs_prune, 10**8),
+    "torch's prune": Peer(torch_prune, 10**8),
     f"published method, {PRUNES} prunes": Peer(published_prune, 10**7, PRUNES),
 }
 
 
-def both(
+def time_in_turn(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int, before: Callable[[], object] = lambda: None
 ) -> tuple[float, float, int]:
     """Seconds of the fastest of either, in turn, and how often: at most `repeats` times. What is `before` is not timed.
@@ -81,15 +81,15 @@ def both(
     """
     ours()
     times = []
-    while len(times) < repeats and (not times or sum(map(sum, times)) < ENOUGH):
+    while len(times) < repeats and (not times or sum(map(sum, times)) < MAX_SECONDS):
         before()
-        mine = seconds(ours)
+        mine = time_work(ours)
         before()
-        times.append((mine, seconds(theirs)))
+        times.append((mine, time_work(theirs)))
     return min(t[0] for t in times), min(t[1] for t in times), len(times)
 
 
-def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> Row:
+def make_row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> Row:
     """A row of the table; `ratio` is how many times as long the peer takes."""
     ours, theirs, repeats = timed
     return {
@@ -98,27 +98,27 @@ def row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib:
     }  # fmt: skip
 
 
-def tensors(sizes: Iterable[int], repeats: int) -> Iterator[Row]:
+def time_tensors(sizes: Iterable[int], repeats: int) -> Iterator[Row]:
     """`analyze` of one tensor against each peer, size by size."""
     for n in sizes:
-        above = peak(n)
+        above = peak_memory(n)
         weights = torch.from_numpy(np.random.default_rng(0).standard_normal(n, dtype=np.float32))
         for name, peer in PEERS.items():
             if n <= peer.most:
-                ours, theirs, times = both(
+                ours, theirs, times = time_in_turn(
                     partial(wmgp.analyze, {"w.weight": weights}), partial(peer.work, weights), repeats
                 )
-                yield row(TENSOR, name, n, (ours, theirs * peer.times, times), above)
+                yield make_row(TENSOR, name, n, (ours, theirs * peer.times, times), above)
 
 
-def files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[Row]:
+def time_files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[Row]:
     """`analyze` of a bfloat16 checkpoint against `cat`, from memory and from the disk."""
     for n in sizes:
         path, *_ = write_shards(folder, n, 1)
-        above = peak(path)
-        for what, before in ((WARM, lambda: None), (COLD, partial(forget, path))):
-            timed = both(partial(wmgp.analyze, path), partial(cat, [path]), repeats, before)
-            yield row(what, READ, n, timed, above)
+        above = peak_memory(path)
+        for what, before in ((WARM, lambda: None), (COLD, partial(drop_from_cache, path))):
+            timed = time_in_turn(partial(wmgp.analyze, path), partial(cat, [path]), repeats, before)
+            yield make_row(what, READ, n, timed, above)
         path.unlink()
 
 
@@ -127,22 +127,22 @@ def cat(paths: Iterable[Path]) -> None:
     subprocess.run(["cat", *map(str, paths)], stdout=subprocess.DEVNULL, check=True)
 
 
-def shards(n: int, number: int, folder: Path) -> Row:
+def time_shards(n: int, number: int, folder: Path) -> Row:
     """`analyze` of many shards that are zeros but for a value in each tensor, and take no room, against `cat`."""
     inside = folder / "shards"
     inside.mkdir()
     paths = write_shards(inside, n, number, sparse=True)
-    above = peak(inside)
-    return row(SHARDS, READ, n, both(partial(wmgp.analyze, inside), partial(cat, paths), 1), above)
+    above = peak_memory(inside)
+    return make_row(SHARDS, READ, n, time_in_turn(partial(wmgp.analyze, inside), partial(cat, paths), 1), above)
 
 
-def measure(largest: int, repeats: int) -> Iterator[Row]:
+def all_rows(largest: int, repeats: int) -> Iterator[Row]:
     """All rows up to that many values; of shards ten times as many, as they are not in memory at once."""
     sizes = [10**e for e in range(4, 10) if 10**e <= largest]
-    yield from tensors(sizes, repeats)
+    yield from time_tensors(sizes, repeats)
     with tempfile.TemporaryDirectory() as name:
-        yield from files([n for n in (*sizes, 2 * 10**9) if 10**5 <= n <= 2 * largest], Path(name), repeats)
-        yield shards(10 * largest, 20, Path(name))
+        yield from time_files([n for n in (*sizes, 2 * 10**9) if 10**5 <= n <= 2 * largest], Path(name), repeats)
+        yield time_shards(10 * largest, 20, Path(name))
 
 
 @exit_on_input_error
@@ -157,7 +157,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if not chosen.out.parent.is_dir():
         raise InputError(f"{chosen.out}: expected a file in an existing folder")
     began, rows = time.perf_counter(), []
-    for found in measure(chosen.largest, chosen.repeats):
+    for found in all_rows(chosen.largest, chosen.repeats):
         rows.append(found)
         print(
             "{what:24} {values:>13,} {seconds:10.4g} s  {peer}: {ratio:.3g} times as long".format(**found), flush=True

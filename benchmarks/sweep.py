@@ -30,12 +30,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.timing import Row, seconds, write_table
+from benchmarks.timing import Row, time_work, write_table
 from wmgp.errors import InputError, exit_on_input_error
-from wmgp.experiments.data import ImageData, from_arrays, load, on_device
-from wmgp.experiments.models import INPUTS, build
+from wmgp.experiments.data import ImageData, image_data_from_arrays, load, to_device
+from wmgp.experiments.models import IMAGE_SHAPES, build
 from wmgp.experiments.published_method import pool
-from wmgp.experiments.sweep.worker import jobs_per_task, one_thread
+from wmgp.experiments.sweep.worker import jobs_per_task, use_one_thread
 from wmgp.experiments.training.loop import choose_device, evaluate, train_side_by_side
 from wmgp.experiments.training.recipes import experiment_config
 from wmgp.pruning import apply_masks, global_masks
@@ -43,10 +43,10 @@ from wmgp.pruning import apply_masks, global_masks
 COLUMNS = ("case", "data", "images", "device", "jobs", "seconds", "peer_seconds", "ratio", "repeats", "run")
 CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
 AMOUNT, WORKERS, BATCH = 0.8, 2, 256
-LEAST = 20  # seconds of both together: short jobs are repeated more often
+MIN_SECONDS = 20  # seconds of both together: short jobs are repeated more often
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
+class PilImages(Dataset[tuple[Tensor, int]]):
     """Images one at a time through PIL and `ToTensor`, as torchvision's data sets give them.
 
     Its MNISTs keep grey images and labels in tensors, its CIFAR10 colour ones in an array and a list.
@@ -83,7 +83,7 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     parent.train()
     fork = "fork" if workers else None  # as it was on Linux
     how: dict[str, Any] = {"num_workers": workers, "multiprocessing_context": fork}
-    for images, labels in DataLoader(Pictures(training), BATCH, shuffle=True, **how):
+    for images, labels in DataLoader(PilImages(training), BATCH, shuffle=True, **how):
         optimizer.zero_grad()
         loss = loss_of(parent(images.to(device)), labels.to(device))
         loss.backward()
@@ -91,7 +91,7 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     parent.eval()
     right = 0
     with torch.no_grad():
-        for images, labels in DataLoader(Pictures(test), BATCH, **how):
+        for images, labels in DataLoader(PilImages(test), BATCH, **how):
             right += int((parent(images.to(device)).argmax(1) == labels.to(device)).sum())
     return right / len(test)
 
@@ -108,13 +108,13 @@ def our_jobs(network: str, parents: Sequence[nn.Module], training: ImageData, te
     return [evaluate(parent, test).accuracy for parent in parents]
 
 
-def against_published(
+def compare_with_published(
     network: str,
     data: str,
     device: str,
     repeats: int,
     limit: int | None = None,
-    least: float = LEAST,
+    least: float = MIN_SECONDS,
     processes: int | None = None,
 ) -> Row:
     """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
@@ -122,12 +122,14 @@ def against_published(
     processes = processes or (1 if kind == "cuda" else os.cpu_count() or 1)
     each = jobs_per_task(network, kind)
     ours, theirs = [], []
-    with _processes(1) as single, _processes(processes) as several:
+    with _worker_processes(1) as single, _worker_processes(processes) as several:
         what = network, data, device, limit
-        (name, images), *_ = [one.submit(described, data, network, limit).result() for one in (*single, *several)]
+        (name, images), *_ = [
+            one.submit(load_and_describe, data, network, limit).result() for one in (*single, *several)
+        ]
         while len(ours) < repeats or sum(ours) * processes * each + sum(theirs) < least:
-            theirs.append(single[0].submit(timed, 1, "published", *what).result())
-            at_once = [process.submit(timed, each, "ours", *what) for process in several]
+            theirs.append(single[0].submit(time_jobs, 1, "published", *what).result())
+            at_once = [process.submit(time_jobs, each, "ours", *what) for process in several]
             ours.append(harmonic_mean([job.result() for job in at_once]) / (processes * each))
     return {
         "case": network, "data": name, "images": images, "device": kind, "jobs": processes * each,
@@ -136,44 +138,48 @@ def against_published(
 
 
 @contextmanager
-def _processes(number: int) -> Generator[list[ProcessPoolExecutor], None, None]:
+def _worker_processes(number: int) -> Generator[list[ProcessPoolExecutor], None, None]:
     """Pools of one new process each: every one of them gets its share of the work."""
     with ExitStack() as stack:
         new = multiprocessing.get_context("spawn")
         yield [stack.enter_context(ProcessPoolExecutor(1, new)) for _ in range(number)]
 
 
-def described(data: str, network: str, limit: int | None) -> tuple[str, int]:
+def load_and_describe(data: str, network: str, limit: int | None) -> tuple[str, int]:
     """The name of the test images and the number of the training's, which are then in this process's memory."""
-    training, test = images_of(network, data, limit)
+    training, test = load_images_or_noise(network, data, limit)
     return test.name, len(training)
 
 
-def timed(number: int, way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
+def time_jobs(number: int, way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
     """Seconds of so many jobs at once, "published" (one) or "ours", on untrained networks."""
-    training, test = (on_device(each, device) for each in images_of(network, data, limit))
+    training, test = (to_device(each, device) for each in load_images_or_noise(network, data, limit))
     fresh = [build(network, seed).to(device) for seed in range(number)]
     if way == "published":
-        return seconds(lambda: published_job(fresh[0], training, test), training.images.device)
-    with one_thread():
-        return seconds(lambda: our_jobs(network, fresh, training, test), training.images.device)
+        return time_work(lambda: published_job(fresh[0], training, test), training.images.device)
+    with use_one_thread():
+        return time_work(lambda: our_jobs(network, fresh, training, test), training.images.device)
 
 
 @functools.cache
-def images_of(network: str, name: str, limit: int | None = None) -> tuple[ImageData, ImageData]:
+def load_images_or_noise(network: str, name: str, limit: int | None = None) -> tuple[ImageData, ImageData]:
     """The data of that name, its first `limit` images; noise of the size of the whole where it is not there."""
     try:
         both = load(name, True), load(name, False)
     except InputError:
-        both = tuple(noise(INPUTS[network], n) for n in (60_000 if name == "mnist" else 50_000, 10_000))
-    cut = [from_arrays(d.name, d.images[:limit].numpy(), d.labels[:limit].numpy()) for d in both] if limit else both
+        both = tuple(noise(IMAGE_SHAPES[network], n) for n in (60_000 if name == "mnist" else 50_000, 10_000))
+    cut = (
+        [image_data_from_arrays(d.name, d.images[:limit].numpy(), d.labels[:limit].numpy()) for d in both]
+        if limit
+        else both
+    )
     return cut[0], cut[1]
 
 
 def noise(shape: tuple[int, int, int], n: int) -> ImageData:
     """Random images and labels."""
     rng = np.random.default_rng(0)
-    return from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
+    return image_data_from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
 
 
 @exit_on_input_error
@@ -185,14 +191,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", help="digits, in place of each network's own (lenet5 only)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--least", type=float, default=LEAST, help="seconds of repeats (default: %(default)s)")
+    parser.add_argument("--least", type=float, default=MIN_SECONDS, help="seconds of repeats (default: %(default)s)")
     parser.add_argument("--processes", type=int, help="of ours at a time (default: one a core, on a GPU one)")
     parser.add_argument("--images", type=int, help="the first so many of the training and of the test set")
     chosen = parser.parse_args(arguments)
     device, rows, began = choose_device(chosen.device), [], time.perf_counter()
     for network, data in CASES:
         if not chosen.networks or network in chosen.networks:
-            row = against_published(
+            row = compare_with_published(
                 network, chosen.data or data, str(device), chosen.repeats, chosen.images, chosen.least, chosen.processes
             )
             rows.append(row)

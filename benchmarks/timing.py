@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 Row = dict[str, Any]  # of a benchmark's table, by columns
 
 
-def seconds(work: Callable[[], object], device: torch.device = CPU) -> float:
+def time_work(work: Callable[[], object], device: torch.device = CPU) -> float:
     """How long the work takes, to its end on the device."""
     began = time.perf_counter()
     work()
@@ -26,7 +26,7 @@ def seconds(work: Callable[[], object], device: torch.device = CPU) -> float:
     return time.perf_counter() - began
 
 
-def fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+def time_fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     """Seconds of the fastest of a few runs, and what it returned."""
     best, found = float("inf"), None
     for _ in range(repeats):
@@ -38,7 +38,7 @@ def fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return best, found
 
 
-def table(rows: Iterable[Mapping[str, Any]], run: str, columns: Sequence[str]) -> str:
+def csv_table(rows: Iterable[Mapping[str, Any]], run: str, columns: Sequence[str]) -> str:
     """The rows as CSV, figures to six digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -64,7 +64,7 @@ def write_table(
     """
     measured = datetime.now(UTC).isoformat()  # each measurement is a run, even with equal settings
     run = record_run(out, {**settings, "measured": measured}, f"{command} --out results/{out.name}", took)
-    text = table(rows, run, columns)
+    text = csv_table(rows, run, columns)
     write_atomic(out, text.encode())
     keep_runs(out, [run])
     return text

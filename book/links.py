@@ -1,8 +1,8 @@
-"""The book's links to other hosts, in `book/external-links.csv`: address, where it stands, when it was last seen.
+"""The list of the book's links to other hosts, `book/external-links.csv`: address, pages, date of the last answer.
 
-`python -m book.links list` writes the list anew from the book in `_build/html` and from the README; the dates of
-addresses that stay are kept. `python -m book.links look` asks every address for an answer and writes today's date
-beside those that give one. A date that is empty says that nobody has looked.
+`python -m book.links list` writes the list from the book in `_build/html` and from the README; it keeps the dates of
+known addresses. `python -m book.links look` requests every address and writes today's date for those that answer. An
+empty date means that the address was never checked.
 """
 
 import argparse
@@ -18,18 +18,18 @@ from pathlib import Path
 
 import yaml
 
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.io.atomic import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "book" / "external-links.csv"
 COLUMNS = ["address", "used_in", "last_seen"]
-AGENT = {"User-Agent": "Mozilla/5.0 (compatible; wmgp-links/1)"}  # some hosts refuse urllib by its name
-SECONDS = 20
+USER_AGENT = {"User-Agent": "Mozilla/5.0 (compatible; wmgp-links/1)"}  # some hosts refuse urllib's own
+TIMEOUT = 20  # seconds
 
 
 class Anchors(HTMLParser):
-    """The addresses that a page's links lead to."""
+    """The targets of a page's links."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -37,25 +37,25 @@ class Anchors(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep the address of an anchor."""
+        """Keep the target of an anchor."""
         if tag == "a":
             self.addresses += [value for name, value in attrs if name == "href" and value]
 
 
-def external(pages: Path, readme: Path, own: tuple[str, ...] = ()) -> dict[str, list[str]]:
-    """Where each external address stands: pages and README, by address. What starts as `own` does is not external."""
-    links = {str(page.relative_to(pages)): Anchors(page.read_text()).addresses for page in pages.rglob("*.html")}
-    links["README.md"] = re.findall(r"\]\((https?:[^)\s]+)\)", readme.read_text())
-    found: dict[str, set[str]] = {}
-    for place, addresses in links.items():
-        for address in addresses:
+def external_links(pages: Path, readme: Path, own: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """Return address -> pages with a link to it, README included. Addresses that start with one of `own` are internal."""
+    addresses = {str(page.relative_to(pages)): Anchors(page.read_text()).addresses for page in pages.rglob("*.html")}
+    addresses["README.md"] = re.findall(r"\]\((https?:[^)\s]+)\)", readme.read_text())
+    pages_by_address: dict[str, set[str]] = {}
+    for page, targets in addresses.items():
+        for address in targets:
             if re.match("https?://", address) and not address.startswith(own):
-                found.setdefault(address, set()).add(place)
-    return {address: sorted(found[address]) for address in sorted(found)}
+                pages_by_address.setdefault(address, set()).add(page)
+    return {address: sorted(pages_by_address[address]) for address in sorted(pages_by_address)}
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The list's rows. InputError where it is no such list."""
+    """Return the list's rows. InputError if the file is missing or malformed."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -70,7 +70,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def is_date(text: str) -> bool:
-    """Whether the text is a date as the list has it."""
+    """Return True for a date such as 2026-01-31."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -78,7 +78,7 @@ def is_date(text: str) -> bool:
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> None:
-    """Write the list whole, or not at all."""
+    """Write the list atomically."""
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -86,59 +86,61 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
-def renew(path: Path, found: dict[str, list[str]]) -> list[dict[str, str]]:
-    """The list's rows for the links found, with the dates of those that were there."""
-    seen = {row["address"]: row["last_seen"] for row in read(path)} if path.is_file() else {}
-    return [{"address": a, "used_in": " ".join(places), "last_seen": seen.get(a, "")} for a, places in found.items()]
+def update(path: Path, links: dict[str, list[str]]) -> list[dict[str, str]]:
+    """Return the rows for the given links with the dates from the old list."""
+    dates = {row["address"]: row["last_seen"] for row in read(path)} if path.is_file() else {}
+    return [{"address": a, "used_in": " ".join(pages), "last_seen": dates.get(a, "")} for a, pages in links.items()]
 
 
-def look(address: str) -> str:
-    """Nothing where the address answers; otherwise what went wrong. A host that refuses HEAD is asked once more."""
-    wrong = ""
+def request(address: str) -> str:
+    """Return "" if the address answers, or the error. A host that refuses HEAD gets a GET request too."""
+    problem = ""
     for method in ("HEAD", "GET"):
         try:
-            with urllib.request.urlopen(urllib.request.Request(address, headers=AGENT, method=method), timeout=SECONDS):
+            with urllib.request.urlopen(
+                urllib.request.Request(address, headers=USER_AGENT, method=method), timeout=TIMEOUT
+            ):
                 return ""
         except urllib.error.HTTPError as error:
             error.close()
-            wrong = f"answered {error.code} {error.reason}"
-        except (OSError, ValueError) as error:  # no such host, refused, too slow, no address at all
+            problem = f"answered {error.code} {error.reason}"
+        except (OSError, ValueError) as error:  # no such host, refused, timed out, malformed address
             return f"no answer: {getattr(error, 'reason', error)}"
-    return wrong
+    return problem
 
 
-def look_all(path: Path) -> int:
-    """Look every address up, and write the day beside those that answer; returns how many did not."""
+def request_all(path: Path) -> int:
+    """Request every address, write today's date for those that answer, and return the number of the others."""
     rows, missing = read(path), 0
     for row in rows:
-        wrong = look(row["address"])
-        missing += bool(wrong)
-        row["last_seen"] = row["last_seen"] if wrong else datetime.now(UTC).date().isoformat()
-        print(f"{row['address']}: {wrong or 'seen'}", flush=True)
+        problem = request(row["address"])
+        missing += bool(problem)
+        row["last_seen"] = row["last_seen"] if problem else datetime.now(UTC).date().isoformat()
+        print(f"{row['address']}: {problem or 'answered'}", flush=True)
     write(path, rows)
-    print(f"{len(rows) - missing} of {len(rows)} seen")
+    print(f"{len(rows) - missing} of {len(rows)} answered")
     return missing
 
 
 def own_addresses() -> tuple[str, ...]:
-    """What the project's own addresses begin with, if `_config.yml` has its address."""
+    """Return the prefixes of the project's own addresses, or () if `_config.yml` has no address."""
     address = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["project_address"]
     return (address, address.replace("github.com", "mybinder.org/v2/gh")) if address else ()
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m book.links", description="The book's links to other hosts.")
-    parser.add_argument("what", choices=["list", "look"], help="write the list anew, or look its addresses up")
+    parser.add_argument("what", choices=["list", "look"], help="write the list, or request its addresses")
     parser.add_argument("--pages", type=Path, default=ROOT / "_build" / "html", help="the built book")
     parser.add_argument("--list", type=Path, default=LIST, help="the list")
-    told = parser.parse_args(arguments)
-    if told.what == "look":
-        return 1 if look_all(told.list) else 0
-    if not (told.pages / "index.html").is_file():
-        raise InputError(f"{told.pages}: expected a built book: run `make book`")
-    write(told.list, renew(told.list, external(told.pages, ROOT / "README.md", own_addresses())))
+    options = parser.parse_args(arguments)
+    if options.what == "look":
+        return 1 if request_all(options.list) else 0
+    if not (options.pages / "index.html").is_file():
+        raise InputError(f"{options.pages}: expected a built book: run `make book`")
+    write(options.list, update(options.list, external_links(options.pages, ROOT / "README.md", own_addresses())))
     return 0
 
 

@@ -1,8 +1,8 @@
 """The whole book as one PDF: `python -m book.pdf` prints the pages in `_build/html` to `_build/html/wmgp.pdf`.
 
-The built pages are put one after another into one page of contents and parts, ids and links among them renamed, and
-headless Chromium prints it: once to learn where each page of the book begins, and again with those numbers in the
-contents. Afterwards every page has a link to the PDF in its menu of downloads. `--only book/theorem` prints some alone.
+The built pages are joined into one HTML page with a table of contents, and their ids and links are renamed. Headless
+Chromium prints it twice: the first time to learn the page numbers, the second time with these numbers in the contents.
+Afterwards every page links to the PDF in its download menu. `--only book/theorem` prints the named pages only.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
 
 from benchmarks.browser import chromium
-from wmgp.errors import InputError, command_line
+from wmgp.errors import InputError, exit_on_input_error
 from wmgp.io.atomic import write_atomic
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "wmgp.pdf"
-PLACE = '<p class="whole-book"></p>'  # of a link to the PDF, on a page that wants one outside its menu
+PLACEHOLDER = '<p class="whole-book"></p>'  # replaced by a link to the PDF
 STYLE = Path(__file__).with_name("pdf.css")
-LEFT_OUT = "a.headerlink, script, noscript, link, style, div.analyzer, .tag_hide-input > details.hide, .only-dark"
+EXCLUDED = "a.headerlink, script, noscript, link, style, div.analyzer, .tag_hide-input > details.hide, .only-dark"
 ANALYZER = "(On the web, this is where a file is dropped: the page in the browser computes the answer.)"
-REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls")  # they hold ids, as some links do
-WHOLE = {  # what no line should part, and where: options as `--points`; names and dates with numbers, and intervals
+ID_ATTRIBUTES = ("for", "aria-labelledby", "aria-describedby", "aria-controls")  # their values are ids
+UNBREAKABLE = {  # tags -> text to keep on one line: options such as `--points`; numbered names, dates, intervals
     ("pre", "code"): re.compile(r"(?<![^\s\[(|])(-[^\s\])|]{1,40})(?![^\s\])|])"),
     ("td", "th"): re.compile(r"(\b\w+(?:-\d+)+\b|(?<!\\)\([^()\\]{1,30}\))"),
 }
 UNDERSCORE = re.compile("(?<=_)(?=.)")
-WIDTH = 657  # whole pixels between A4's margins, at 96 to the inch
+WIDTH = 657  # pixels between A4's margins at 96 pixels per inch
 FOOTER = """<div style="width: 100%; font: 8px sans-serif; text-align: center; color: #555">
 <span class="pageNumber"></span></div>"""
-HEADING = "<p role='heading' aria-level='1' class='top {}'>{}</p>"  # the theme's h1 stands in the outline twice
+HEADING = "<p role='heading' aria-level='1' class='top {}'>{}</p>"  # the outline would list the theme's h1 twice
 PAPER: dict[str, Any] = {
     "format": "A4",
     "margin": dict.fromkeys(("top", "right", "bottom", "left"), "18mm"),
@@ -48,68 +48,68 @@ PAPER: dict[str, Any] = {
     "header_template": "<span></span>",
     "footer_template": FOOTER,
 }
-NUMBER = """numbers => {
+SET_NUMBERS = """numbers => {
     for (const place of document.querySelectorAll("[data-of]")) place.textContent = numbers[place.dataset.of] ?? "";
 }"""
 FIT = Path(__file__).with_name("pdf.js").read_text(encoding="utf-8")
 
 
 def contents() -> list[tuple[str, list[str]]]:
-    """The book's parts and their pages; the first part is the home page alone."""
+    """Return the book's parts and their pages; the first part is the home page."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     parts = [(part["caption"], [chapter["file"] for chapter in part["chapters"]]) for part in toc["parts"]]
     return [("", [toc["root"]]), *parts]
 
 
 def slug(name: str) -> str:
-    """A page's id in the one page of them all."""
+    """Return a page's id in the joined page."""
     return name.replace("/", "-")
 
 
-def article(pages: Path, name: str, among: set[str]) -> Tag:
-    """What a page says, ready to stand beside the others."""
+def article(pages: Path, name: str, printed: set[str]) -> Tag:
+    """Return a page's article for the joined page; `printed` are the names of all its pages."""
     soup = BeautifulSoup((pages / f"{name}.html").read_text(), "html.parser")
     found = soup.find("article", class_="bd-article")
     if not isinstance(found, Tag):
-        raise InputError(f"{pages / name}.html: expected a page of the book, with an article in it")
+        raise InputError(f"{pages / name}.html: expected a page of the book, with an article")
     if analyzer := found.find("div", class_="analyzer"):
         analyzer.insert_before(soup.new_tag("p", string=ANALYZER))
-    leave_out(found)
-    hold_words(found, soup)
+    remove_excluded(found)
+    set_line_breaks(found, soup)
     for tag in found.find_all("details"):
         tag["open"] = ""
     for tag in found.find_all(re.compile("h[1-5]")):
         tag.name = f"h{int(tag.name[1]) + 1}"
-    rename(found, pages, name, among)
+    rename(found, pages, name, printed)
     found["id"] = slug(name)
     return found
 
 
-def leave_out(found: Tag) -> None:
-    """Take away what paper has no use for, folded code too, and cells of which nothing is left."""
-    hand_down_styles(found)
-    for tag in found.select(LEFT_OUT):
+def remove_excluded(found: Tag) -> None:
+    """Remove the parts that are useless on paper, folded code, and cells that are then empty."""
+    inline_styles(found)
+    for tag in found.select(EXCLUDED):
         tag.decompose()
     for tag in found.select("div.tag_hide-input"):
         if not tag.get_text(strip=True) and not tag.find(["img", "svg"]):
             tag.decompose()
 
 
-def hand_down_styles(found: Tag) -> None:
-    """Give drawings what their styles say of all: as part of one page, it would be said of that page's all."""
+def inline_styles(found: Tag) -> None:
+    """Move a drawing's style for `*` to the drawing: in the joined page it would match every element."""
     for style in found.select("svg > defs > style, svg > style"):
         drawing = style.find_parent("svg")
-        said = re.fullmatch(r"\s*\*\s*{([^}]*)}\s*", style.get_text())
-        if drawing and said:
-            drawing["style"] = "; ".join(filter(None, [said[1].strip(), str(drawing.get("style", ""))]))
+        rule = re.fullmatch(r"\s*\*\s*{([^}]*)}\s*", style.get_text())
+        if drawing and rule:
+            drawing["style"] = "; ".join(filter(None, [rule[1].strip(), str(drawing.get("style", ""))]))
 
 
-def hold_words(found: Tag, soup: BeautifulSoup) -> None:
-    """Say where a line may end: within none of some words, but after the underscores of a name in a table."""
-    for places, words in WHOLE.items():
-        for text in texts(found, places, words):
+def set_line_breaks(found: Tag, soup: BeautifulSoup) -> None:
+    """Forbid line breaks within some words, and allow them after the underscores of a name in a table."""
+    for tags, words in UNBREAKABLE.items():
+        for text in texts(found, tags, words):
             parts = words.split(text)
-            parts[1::2] = [soup.new_tag("span", string=word, attrs={"class": "whole"}) for word in parts[1::2]]
+            parts[1::2] = [soup.new_tag("span", string=word, attrs={"class": "unbreakable"}) for word in parts[1::2]]
             text.replace_with(*parts)
     for text in texts(found, ("td",), UNDERSCORE):
         for part in UNDERSCORE.split(text)[:-1]:
@@ -117,22 +117,22 @@ def hold_words(found: Tag, soup: BeautifulSoup) -> None:
         text.replace_with(UNDERSCORE.split(text)[-1])
 
 
-def texts(found: Tag, places: tuple[str, ...], words: re.Pattern[str]) -> list[NavigableString]:
-    """What is said in some places with such words in it, formulas and what is whole already left aside."""
-    said = [text for text in found.find_all(string=words) if text.find_parent(places)]
-    return [text for text in said if not text.find_parent(class_=["math", "whole"])]
+def texts(found: Tag, tags: tuple[str, ...], words: re.Pattern[str]) -> list[NavigableString]:
+    """Return the texts inside the tags that match the words, without formulas and unbreakable words."""
+    matching = [text for text in found.find_all(string=words) if text.find_parent(tags)]
+    return [text for text in matching if not text.find_parent(class_=["math", "unbreakable"])]
 
 
-def rename(found: Tag, pages: Path, name: str, among: set[str]) -> None:
-    """Prefix the ids with the page's own; lead links to pages `among` these there, and drop those to other files."""
+def rename(found: Tag, pages: Path, name: str, printed: set[str]) -> None:
+    """Prefix the ids with the page's id, redirect links to `printed` pages, and remove links to other files."""
     here = (pages / name).parent
     prefix = f"{slug(name)}--"
     for tag in found.find_all(True):
         if tag.get("id"):
             tag["id"] = prefix + str(tag["id"])
         for key, value in tag.attrs.items():
-            if key in REFERENCES:
-                tag[key] = " ".join(prefix + one for one in str(value).split())
+            if key in ID_ATTRIBUTES:
+                tag[key] = " ".join(prefix + id for id in str(value).split())
             elif key in ("href", "xlink:href") and tag.name != "a":
                 tag[key] = re.sub("^#", f"#{prefix}", str(value))
             elif "url(" in str(value):
@@ -145,14 +145,14 @@ def rename(found: Tag, pages: Path, name: str, among: set[str]) -> None:
             continue
         target = (here / parts.path).resolve() if parts.path else (pages / f"{name}.html").resolve()
         other = target.relative_to(pages).with_suffix("").as_posix()
-        if target.suffix == ".html" and other in among:
+        if target.suffix == ".html" and other in printed:
             tag["href"] = f"#{slug(other)}" + (f"--{parts.fragment}" if parts.fragment else "")
         else:
             del tag["href"]
 
 
 def head(pages: Path) -> str:
-    """The styles and the formulas' scripts of the home page, from where the one page lies."""
+    """Return the home page's styles and MathJax scripts, with paths for the joined page."""
     home = pages / contents()[0][1][0]
     soup = BeautifulSoup(home.with_suffix(".html").read_text(), "html.parser")
     kept = []
@@ -167,25 +167,25 @@ def head(pages: Path) -> str:
     return "\n".join([*kept, f"<style>{STYLE.read_text()}</style>"])
 
 
-def whole(pages: Path, only: list[str]) -> str:
-    """The book, or some pages of it, as one page; the contents leave room for numbers."""
+def joined_page(pages: Path, only: list[str]) -> str:
+    """Return the book, or some of its pages, as one HTML page; page numbers in the contents are empty."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     parts = [(caption, [name for name in names if not only or name in only]) for caption, names in contents()]
-    among = {name for _, names in parts for name in names}
+    printed = {name for _, names in parts for name in names}
     lines, body = [], []
     for caption, names in parts:
-        above = ""
+        part_title = ""
         if caption and names:
             lines.append(f"<li class='part'>{escape(caption)}</li>")
-            above = HEADING.format("part", escape(caption))
+            part_title = HEADING.format("part", escape(caption))
         for name in names:
-            found = article(pages, name, among)
+            found = article(pages, name, printed)
             title = found.find("h2")
-            said = escape(title.get_text() if title else name)
+            text = escape(title.get_text() if title else name)
             number = f"<span class='number' data-of='{slug(name)}'></span>"
-            lines.append(f"<li><a href='#{slug(name)}'>{said}</a><span class='dots'></span>{number}</li>")
-            body.append(f"<div class='sheet'>{above}{found}</div>")
-            above = ""
+            lines.append(f"<li><a href='#{slug(name)}'>{text}</a><span class='dots'></span>{number}</li>")
+            body.append(f"<div class='sheet'>{part_title}{found}</div>")
+            part_title = ""
     title = escape(config["title"])
     front = f"<header class='cover'><p class='title'>{title}</p><p>{escape(config['author'])}</p></header>"
     return (
@@ -196,8 +196,8 @@ def whole(pages: Path, only: list[str]) -> str:
     )
 
 
-def begins(pdf: bytes) -> dict[str, int]:
-    """On which page each named place of a PDF of Chromium's is."""
+def page_numbers(pdf: bytes) -> dict[str, int]:
+    """Return the page number of each named destination in a PDF that Chromium wrote."""
     kids = b" ".join(re.findall(rb"/Type /Pages.*?/Kids \[([^\]]*)\]", pdf, re.DOTALL)).split(b" 0 R")
     leaves = set(re.findall(rb"(?:^|\n)(\d+) 0 obj\s*<<\s*/Type /Page\b", pdf))
     order = [kid.strip() for kid in kids if kid.strip() in leaves]
@@ -206,30 +206,30 @@ def begins(pdf: bytes) -> dict[str, int]:
 
 
 def print_page(page: "Page", file: Path) -> bytes:
-    """The PDF of a book in one page: printed twice, the second time with the numbers of its pages in the contents."""
-    page.set_default_timeout(600_000)  # a busy machine takes minutes over the whole book
+    """Return the PDF of a joined page, printed twice: the second time with page numbers in the contents."""
+    page.set_default_timeout(600_000)  # the whole book takes minutes on a busy machine
     page.set_viewport_size({"width": WIDTH, "height": 1000})
     page.emulate_media(media="print", color_scheme="light")
     page.goto(file.as_uri(), wait_until="load")
     page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
     page.evaluate(FIT)
-    page.evaluate(NUMBER, begins(page.pdf(**PAPER)))
+    page.evaluate(SET_NUMBERS, page_numbers(page.pdf(**PAPER)))
     return page.pdf(**PAPER, outline=True, tagged=True)
 
 
 def make(page: "Page", pages: Path, out: Path, only: list[str]) -> None:
-    """Print the book in `pages` to a PDF."""
-    file = pages / "whole.html"
+    """Print the book in `pages` to the PDF `out`."""
+    file = pages / "joined.html"
     try:
-        file.write_text(whole(pages, only))
+        file.write_text(joined_page(pages, only))
         pdf = print_page(page, file)
     finally:
         file.unlink(missing_ok=True)
     write_atomic(out, pdf)
 
 
-def offer(pages: Path) -> None:
-    """A link to the PDF in every page's menu of downloads, and where a page keeps a place for it; once."""
+def add_links(pages: Path) -> None:
+    """Link to the PDF in every page's download menu and at its placeholder, unless the links exist."""
     begin = r'(<div class="dropdown dropdown-download-buttons">.*?<ul class="dropdown-menu">)'
     for page in pages.rglob("*.html"):
         text = page.read_text()
@@ -237,25 +237,29 @@ def offer(pages: Path) -> None:
         link = f'<li><a href="{href}" class="btn btn-sm dropdown-item">The whole book as PDF</a></li>'
         if link not in text:
             text = re.sub(begin, rf"\1\n      {link}", text, count=1, flags=re.DOTALL)
-            page.write_text(text.replace(PLACE, PLACE.replace("></", f'><a href="{href}">The whole book as PDF</a></')))
+            page.write_text(
+                text.replace(PLACEHOLDER, PLACEHOLDER.replace("></", f'><a href="{href}">The whole book as PDF</a></'))
+            )
 
 
-@command_line
+@exit_on_input_error
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m book.pdf", description="Print the built book to a PDF.")
     parser.add_argument("--pages", type=Path, default=ROOT / "_build" / "html", help="the built book")
-    parser.add_argument("--only", nargs="+", default=[], metavar="PAGE", help="these alone, as _toc.yml names them")
-    told = parser.parse_args(arguments)
-    pages = told.pages.resolve()
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="PAGE", help="print only these pages, named as in _toc.yml"
+    )
+    options = parser.parse_args(arguments)
+    pages = options.pages.resolve()
     known = [name for _, names in contents() for name in names]
-    if unknown := [name for name in told.only if name not in known]:
+    if unknown := [name for name in options.only if name not in known]:
         raise InputError(f"--only {unknown[0]}: expected one of {', '.join(known)}")
     if not (pages / f"{known[0]}.html").is_file():
-        raise InputError(f"{told.pages}: expected a built book: run `make book`")
+        raise InputError(f"{options.pages}: expected a built book: run `make book`")
     with chromium() as browser:
-        make(browser.new_page(), pages, pages / NAME, told.only)
-    offer(pages)
+        make(browser.new_page(), pages, pages / NAME, options.only)
+    add_links(pages)
     print(f"The book as PDF: {(pages / NAME).as_uri()}")
     return 0
 

@@ -56,7 +56,9 @@ def measured() -> pd.DataFrame:
         )
         before = evaluate(start.parent, test)
         job = {"network": "lenet5", "data": "digits", "seed": run_seed}
-        new_rows += [job | measure.measure(start, before, test, *way) for way in measure.asked((0.9, 0.98))]
+        new_rows += [
+            job | measure.measure(start, before, test, *job_key) for job_key in measure.strategy_jobs((0.9, 0.98))
+        ]
     return pd.DataFrame(new_rows)
 
 
@@ -70,7 +72,7 @@ name, epochs, n_seeds = (
 )
 amounts = ", ".join(f"{amount:.0%}" for amount in sorted(set(rows["amount"])))
 Markdown(
-    f"{len(everything)} rows: {name}, {n_seeds} parent{'s' if n_seeds > 1 else ''}, {rows['way'].nunique()} ways, "
+    f"{len(everything)} rows: {name}, {n_seeds} parent{'s' if n_seeds > 1 else ''}, {rows['strategy'].nunique()} strategies, "
     f"amounts {amounts}, {epochs} epochs after the parent. Parents reach {everything['accuracy_parent'].mean():.1%}."
 )
 
@@ -105,7 +107,7 @@ def describe_schedule(rule: str, amount: float = 0.9) -> str:
     stages = schedules.SCHEDULES[rule](parent, amount, measure.EPOCHS)
     steps = ", then ".join(
         f"to {stage.amount:.0%}"
-        + (f", back to epoch {stage.back_to} of {parent.epochs}" if stage.back_to is not None else "")
+        + (f", back to epoch {stage.rewind_to} of {parent.epochs}" if stage.rewind_to is not None else "")
         + f", {stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
         for stage in stages
     )
@@ -139,13 +141,15 @@ strategies_figure(rows, float(control["accuracy"].mean()))
 
 # %% tags=["hide-input"]
 def by_amount(estimates: pd.DataFrame, form: str) -> pd.DataFrame:
-    """Return a table of ways by amounts, in percent or percentage points."""
+    """Return a table of strategies by amounts, in percent or percentage points."""
     cells = [
         formatting.format_interval(*(100 * row[["mean", "low", "high"]].astype(float)), form)
         for _, row in estimates.iterrows()
     ]
     formatted = estimates.assign(worded=cells, amount=[f"{amount:.0%} pruned" for amount in estimates["amount"]])
-    table = formatted.pivot(index="way", columns="amount", values="worded").reindex(dict.fromkeys(estimates["way"]))
+    table = formatted.pivot(index="strategy", columns="amount", values="worded").reindex(
+        dict.fromkeys(estimates["strategy"])
+    )
     return table.rename_axis(index=None, columns=None)
 
 
@@ -203,11 +207,11 @@ CURVES = {
     "amount": "variance not explained by amount",
     "cosine": "variance not explained by cosine under the mask",
     "after": "variance not explained by cosine after training",
-    "own": "variance not explained by a separate curve for each way",
+    "own": "variance not explained by a separate curve for each strategy",
 }
 unexplained = {
     which: collapse.jackknife(correlations.select_strategies(rows, which), correlations.unexplained_variance, (0, 1))
-    for which in ("all ways", "all but random")
+    for which in ("all strategies", "all but random")
 }
 pd.DataFrame(
     {
@@ -221,12 +225,12 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-def significant_ways(sign: int) -> str:
-    """List the ways that gain (sign 1) or lose (sign -1) significantly, each with its amounts."""
+def significant_strategies(sign: int) -> str:
+    """List the strategies that gain (sign 1) or lose (sign -1) significantly, each with its amounts."""
     end = gains["low"] if sign > 0 else -gains["high"]
     end = end.where(end.notna(), sign * gains["mean"])  # without an interval (a single parent): the mean
-    chosen = gains[end > 0].groupby("way", sort=False)["amount"].agg(lambda a: ", ".join(f"{x:.0%}" for x in a))
-    return "; ".join(f"{way} ({amounts})" for way, amounts in chosen.items()) or "none"
+    chosen = gains[end > 0].groupby("strategy", sort=False)["amount"].agg(lambda a: ", ".join(f"{x:.0%}" for x in a))
+    return "; ".join(f"{strategy} ({amounts})" for strategy, amounts in chosen.items()) or "none"
 
 
 def correlation(which: str, x: str, head: str = correlations.MEAN_OVER_AMOUNTS) -> str:
@@ -238,14 +242,14 @@ MIN_CORRELATION = 0.5  # smallest lower end of a rank correlation at an equal am
 
 
 def is_ordered(which: str) -> bool:
-    """Return True if the cosine under the mask orders these ways; without an interval, by the value itself."""
+    """Return True if the cosine under the mask orders these strategies; without an interval, by the value itself."""
     value, low, _ = ranks[which, "cosine_pruned"][correlations.MEAN_OVER_AMOUNTS]
     return (value if np.isnan(low) else low) >= MIN_CORRELATION
 
 
 table = correlations.mean_by_strategy(rows)
 best = table.loc[table.groupby("amount")["mean"].idxmax()]
-best_text = "; ".join(f"at {row.amount:.0%}, {row.way} ({row.mean:.1%})" for row in best.itertuples(index=False))
+best_text = "; ".join(f"at {row.amount:.0%}, {row.strategy} ({row.mean:.1%})" for row in best.itertuples(index=False))
 control_gain = formatting.format_interval(
     *intervals.mean_interval(100 * (control["accuracy"] - control["accuracy_parent"])), "+.1f"
 )
@@ -255,36 +259,36 @@ shares = {
 }
 Markdown(f"""
 - **At an equal amount**, over all ways, the rank correlation of accuracy with the cosine is
-  {correlation("all ways", "cosine_pruned")} under the mask and {correlation("all ways", "cosine")} after
+  {correlation("all strategies", "cosine_pruned")} under the mask and {correlation("all strategies", "cosine")} after
   training. Without random it is {correlation("all but random", "cosine_pruned")} and
   {correlation("all but random", "cosine")}.
-- **Between methods**, at one schedule, it is {correlation("who chooses", "cosine_pruned")} under the mask;
-  **between schedules** of one method, {correlation("schedules of L1", "cosine_pruned")}.
-- **Over all amounts** it is {correlation("all ways", "cosine_pruned", correlations.ALL_AMOUNTS)} under the mask. One
-  curve over the cosine under the mask, one over the amount, and a curve a way leave {shares["all ways"]} of the
+- **Between methods**, at one schedule, it is {correlation("one-shot methods", "cosine_pruned")} under the mask;
+  **between schedules** of one method, {correlation("L1 schedules", "cosine_pruned")}.
+- **Over all amounts** it is {correlation("all strategies", "cosine_pruned", correlations.ALL_AMOUNTS)} under the mask. One
+  curve over the cosine under the mask, one over the amount, and a curve a way leave {shares["all strategies"]} of the
   variance; without random {shares["all but random"]}.
-- **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {significant_ways(1)}. Worse:
-  {significant_ways(-1)}.
+- **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {significant_strategies(1)}. Worse:
+  {significant_strategies(-1)}.
 - **The best mean**: {best_text}.
 - **Training alone** changes the accuracy of the unpruned parent by {control_gain}\N{NO-BREAK SPACE}points.
 - **So**, as far as {n_seeds} parent{"s" if n_seeds > 1 else ""} of {name} can tell, and calling it an order from a
   correlation of {MIN_CORRELATION} on: at an equal amount the cosine under the mask
-  {"orders" if is_ordered("who chooses") else "does not order"} the methods that are trained in the same way,
-  {"orders" if is_ordered("schedules of L1") else "does not order"} the schedules of one method, and
+  {"orders" if is_ordered("one-shot methods") else "does not order"} the methods that are trained in the same way,
+  {"orders" if is_ordered("L1 schedules") else "does not order"} the schedules of one method, and
   {"orders" if is_ordered("all but random") else "does not order"} all ways but random.
 """)
 
 # %% tags=["hide-input"]
-gain = gains.set_index(["way", "amount"])["mean"].mul(100)
+gain = gains.set_index(["strategy", "amount"])["mean"].mul(100)
 most = float(gains["amount"].max())
 method_text = (
     "between methods that will be trained in the same way, the larger cosine is a fair first guess"
-    if is_ordered("who chooses")
+    if is_ordered("one-shot methods")
     else "do not choose between methods by their cosine"
 )
 schedule_text = (
     "It also says which schedule is better."
-    if is_ordered("schedules of L1")
+    if is_ordered("L1 schedules")
     else "It does not say when to prune, how often, or at which rates to train."
 )
 Markdown(f"""

@@ -1,14 +1,16 @@
 """Run the notebooks through papermill: ``python notebooks/run.py [NAME ...] [-p NAME VALUE] [--out FOLDER]``.
 
-A notebook is written as ``NN_name.py`` and published as ``NN_name.ipynb``, the same cells with their outputs. Without
-``--out`` the published file is refreshed, at the default parameters. What changes from run to run by itself (times,
-cell ids, versions of Python) is left out of what is written, so that two runs differ by nothing.
+A notebook is written as ``NN_name.py`` and published as ``NN_name.ipynb``: the same cells with their outputs. Without
+``--out`` the published file is refreshed at the default parameters. Two runs write the same bytes: times, random cell
+ids and versions of Python are removed. The names of the recorded results that the notebook read are written to its
+metadata, as ``results``.
 
-Once ``_config.yml`` names the project's address, a cell is put in after the parameters: where the package is missing,
-as on Colab, it fetches the project and installs it.
+Once ``_config.yml`` has the project's address, a cell after the parameters fetches and installs the project where the
+package is missing, as on Colab.
 """
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -23,7 +25,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-CHANCE = re.compile(r"\bT_([0-9a-f]{5})(?=[_\W])")  # the names that pandas gives its styled tables
+RANDOM_NAME = re.compile(r"\bT_([0-9a-f]{5})(?=[_\W])")  # pandas' ids of styled tables
 FETCH = """\
 # Where the package is missing, as on Colab, the project is fetched and installed.
 import importlib.util, os, subprocess, sys
@@ -33,20 +35,27 @@ if importlib.util.find_spec("wmgp") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./project[experiments]"], check=True)
     importlib.invalidate_caches()
     os.chdir("project/notebooks")"""
-KEPT = ("tags", "mystnb")  # of a cell's metadata, as in jupytext.toml
+# Runs after the notebook's own cells and is removed again. It imports nothing that the notebook did not import.
+LIST_USED_FILES = """\
+import json, sys
+print(json.dumps(sorted(getattr(sys.modules.get("wmgp.experiments.results.used_files"), "names", ()))))"""
+CELL_METADATA = ("tags", "mystnb")  # the keys that stay, as in jupytext.toml
 
 
 def sources(names: list[str] | None = None) -> list[Path]:
-    """The notebooks' ``.py`` sources in the book's order, or those whose names are given; a wrong name is an error."""
-    found = {path.stem: path for path in sorted(HERE.glob("[0-9][0-9]_*.py"))}
+    """Return the notebooks' ``.py`` sources in the book's order, or those with the given names.
+
+    A name without a notebook is a ValueError.
+    """
+    paths = {path.stem: path for path in sorted(HERE.glob("[0-9][0-9]_*.py"))}
     for name in names or []:
-        if name not in found:
-            raise ValueError(f"no notebook is called {name!r}: there are {', '.join(found)}")
-    return [found[name] for name in names or found]
+        if name not in paths:
+            raise ValueError(f"no notebook is called {name!r}: there are {', '.join(paths)}")
+    return [paths[name] for name in names or paths]
 
 
 def read_source(source: Path) -> nbformat.NotebookNode:
-    """The notebook of a ``.py`` source, without outputs, for the standard kernel."""
+    """Return the notebook of a ``.py`` source, without outputs, for the standard kernel."""
     notebook = jupytext.read(source, fmt="py:percent")
     notebook.metadata["kernelspec"] = dict(KERNEL)
     if address := project_address():
@@ -57,18 +66,18 @@ def read_source(source: Path) -> nbformat.NotebookNode:
 
 
 def project_address() -> str:
-    """Where the project is published; nothing while it is nowhere."""
+    """Return the address where the project is published, or ""."""
     config = yaml.safe_load((HERE.parent / "_config.yml").read_text(encoding="utf-8"))
     return config["sphinx"]["config"]["project_address"]
 
 
 def parameters(notebook: Path) -> dict[str, dict[str, str]]:
-    """What papermill finds in the cell tagged ``parameters`` of an ``.ipynb``: name -> inferred type, default, help."""
-    return {name: dict(found) for name, found in papermill.inspect_notebook(str(notebook)).items()}
+    """Return papermill's view of the parameters of an ``.ipynb``: name -> inferred type, default, help."""
+    return {name: dict(parameter) for name, parameter in papermill.inspect_notebook(str(notebook)).items()}
 
 
 def check(source: Path, names: Iterable[str]) -> None:
-    """ValueError where the notebook has no parameter of one of the names, which papermill would pass over."""
+    """Raise a ValueError if the notebook lacks a parameter of one of the names, which papermill would only log."""
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder, source.stem + ".ipynb")
         nbformat.write(read_source(source), notebook)
@@ -81,26 +90,34 @@ def check(source: Path, names: Iterable[str]) -> None:
 def run(source: Path, out: Path, values: dict[str, Any] | None = None, progress: bool = False) -> None:
     """Run ``source`` (``.py``) in its own folder and write the executed, stripped notebook to ``out`` (``.ipynb``).
 
-    ``values`` replace the parameters of the same name; another name is a ValueError. A cell that fails raises
-    papermill's PapermillExecutionError, and ``out`` stays as it was.
+    ``values`` replace the parameters with the same names; an unknown name is a ValueError. A cell that fails raises
+    papermill's PapermillExecutionError and leaves ``out`` unchanged.
     """
     check(source, values or {})
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, source.stem + ".ipynb"), Path(folder, source.stem + ".out.ipynb")
-        nbformat.write(read_source(source), before)
+        notebook = read_source(source)
+        notebook.cells.append(nbformat.v4.new_code_cell(LIST_USED_FILES))
+        nbformat.write(notebook, before)
         papermill.execute_notebook(before, after, values, cwd=source.parent, progress_bar=progress)
-        notebook = strip(nbformat.read(after, as_version=4))
+        notebook = nbformat.read(after, as_version=4)
+        outputs = notebook.cells.pop().outputs
+        printed = next(output.text for output in outputs if output.get("name") == "stdout")
+        notebook.metadata["results"] = json.loads(printed)
+        notebook = strip(notebook)
     temporary = out.with_suffix(".part")
     nbformat.write(notebook, temporary)
     temporary.replace(out)
 
 
 def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without what differs between two runs of the same cells on two machines."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    """Remove everything that differs between two runs of the same cells on two machines."""
+    kept = {"results": notebook.metadata["results"]} if "results" in notebook.metadata else {}
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, **kept})
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i}"
-        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in KEPT if cell.metadata.get(key)})
+        metadata = {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
+        cell.metadata = nbformat.from_dict(metadata)
         if cell.cell_type == "code":
             cell.outputs = join_streams(cell.outputs)
             for output in cell.outputs:
@@ -110,13 +127,13 @@ def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def number_names(text: str) -> str:
-    """A styled table named by its order, where pandas names it by chance."""
+    """Replace pandas' random ids of styled tables by numbers in order of appearance."""
     numbers: dict[str, int] = {}
-    return CHANCE.sub(lambda name: f"T_{numbers.setdefault(name[1], len(numbers)):05}", text)
+    return RANDOM_NAME.sub(lambda name: f"T_{numbers.setdefault(name[1], len(numbers)):05}", text)
 
 
 def join_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Neighbouring pieces of printed text as one: where the pieces were cut depends on the machine's speed."""
+    """Join neighbouring pieces of printed text, whose ends depend on the machine's speed."""
     joined: list[nbformat.NotebookNode] = []
     for output in outputs:
         before = joined[-1] if joined else None
@@ -128,14 +145,14 @@ def join_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Notebook
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description="Run the notebooks and write them with their outputs.")
-    parser.add_argument("names", nargs="*", help="01_l1_is_optimal, ...; all of them where none is named")
+    parser.add_argument("names", nargs="*", help="01_l1_is_optimal, ... (default: all)")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     parser.add_argument("--out", type=Path, default=HERE, help="the folder to write to (default: beside the sources)")
     options = parser.parse_args(arguments)
     if options.p and options.out == HERE:
-        parser.error("-p needs --out: the published notebooks are the ones at the default parameters")
+        parser.error("-p needs --out: the published notebooks have the default parameters")
     values = {name: yaml.safe_load(value) for name, value in options.p}
     try:
         chosen = sources(options.names)

@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 # modules that numba compiles.
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("wmgp", "studies", "benchmarks")
-COMPILED = {"wmgp._histogram.kernels", "wmgp.experiments.training.pooling"}
+COMPILED = {"wmgp._histogram.kernels"}
 FOUND = [found for top in PACKAGES for found in pkgutil.walk_packages([str(ROOT / top)], f"{top}.")]
 MODULES = [module.name for module in FOUND if not module.ispkg and module.name not in COMPILED]
 install_import_hook(MODULES, "shapes.check").__enter__()

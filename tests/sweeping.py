@@ -12,7 +12,7 @@ from pathlib import Path
 from wmgp.experiments import data, models
 from wmgp.experiments.sweep import runner
 from wmgp.experiments.sweep.presets import Sweep, grid
-from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.training.recipes import DIGITS_CONFIG
 
 ME = os.getpid()
 
@@ -24,12 +24,12 @@ def few(methods, pids=None):
         if pids and os.getpid() != ME:
             Path(pids, str(os.getpid())).touch()
         whole = data.load("digits", train)
-        return data.from_arrays("few", whole.images[:96].numpy(), whole.labels[:96].numpy())
+        return data.image_data_from_arrays("few", whole.images[:96].numpy(), whole.labels[:96].numpy())
 
     def build(seed):
         return models.build("lenet5", seed)
 
-    config = replace(DIGITS, recipe=replace(DIGITS.recipe, batch_size=8), epochs=2)
+    config = replace(DIGITS_CONFIG, recipe=replace(DIGITS_CONFIG.recipe, batch_size=8), epochs=2)
     return Sweep("mine", "few", tuple(methods), grid(7), (0, 1), config=config, build=build, load=load)
 
 

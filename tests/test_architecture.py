@@ -42,10 +42,7 @@ LAYERS = (
 FOLDERS = {"wmgp", "wmgp.experiments"}  # their modules have lines of their own
 HEIGHTS = {room: -line for line, rooms in enumerate(LAYERS) for room in rooms}
 
-UPWARD = {
-    # (importer, imported): the reason
-    ("wmgp.experiments.models", "wmgp.experiments.training.pooling"): "the LeNets are built with this layer",
-}
+UPWARD: dict[tuple[str, str], str] = {}  # (importer, imported): the reason
 BETWEEN_STUDIES = {
     ("studies.kurtosis_on_purpose.variants", "studies.rescaling.measure"): "both record rescaled networks",
     ("studies.rescaling.measure", "studies.when_it_fails.imagenet_sample"): "both evaluate on the ImageNet sample",

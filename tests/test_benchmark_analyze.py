@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from benchmarks import analyze as benchmark
-from benchmarks import large_files, timing
+from benchmarks import synthetic_checkpoints, timing
 
 
 def test_rows_become_a_table():
     big, small = ("a case", 1_234_567, "a peer", 0.5, 100.0), ("small", 0, "other", 2.0, 1.0, 99.6)
-    rows = [benchmark.row(*big), benchmark.row(*small)]
-    shown = benchmark.markdown(timing.table(rows, "abc", benchmark.COLUMNS)).splitlines()
+    rows = [benchmark.make_row(*big), benchmark.make_row(*small)]
+    shown = benchmark.markdown_table(timing.csv_table(rows, "abc", benchmark.COLUMNS)).splitlines()
     assert shown[2] == "| a case | 1,234,567 | 0.5 | a peer | 200 |  |"
     assert shown[3] == "| small |  | 2 | other | 0.5 | 100 MiB |"
 
 
 def test_written_files_are_sound(tmp_path):
     load_file = pytest.importorskip("safetensors.numpy").load_file
-    large_files.write_file(tmp_path / "m.safetensors", "float32", [100] * 3)
+    synthetic_checkpoints.write_checkpoint(tmp_path / "m.safetensors", "float32", [100] * 3)
     tensors = load_file(tmp_path / "m.safetensors")
     assert list(tensors) == ["0.weight", "1.weight", "2.weight"]
     assert all(t.dtype == np.float32 and t.std() > 0.5 for t in tensors.values())

@@ -10,16 +10,16 @@ import torch
 
 import wmgp
 from benchmarks import browser as benchmark_browser
-from benchmarks import large_files
+from benchmarks import synthetic_checkpoints
 from wmgp.errors import InputError
 from wmgp.experiments.results import provenance
 
 
-@pytest.mark.parametrize("dtype", large_files.DTYPES)
+@pytest.mark.parametrize("dtype", synthetic_checkpoints.DTYPES)
 def test_written_files_are_sound(tmp_path, dtype):
     from safetensors.torch import load_file
 
-    large_files.write_file(tmp_path / "m.safetensors", dtype, [103] * 16)
+    synthetic_checkpoints.write_checkpoint(tmp_path / "m.safetensors", dtype, [103] * 16)
     tensors = load_file(tmp_path / "m.safetensors")
     assert list(tensors) == [f"{i}.weight" for i in range(16)]
     for tensor in tensors.values():
@@ -27,12 +27,12 @@ def test_written_files_are_sound(tmp_path, dtype):
 
 
 def test_the_scripts_are_the_pages_up_to_its_worker(monkeypatch, tmp_path):
-    names = [path.name for path in benchmark_browser.scripts()]
+    names = [path.name for path in benchmark_browser.page_scripts()]
     assert names[0] == "room.js" and names[-1] == "client.js" and "page.js" not in names
-    assert all(path.is_file() for path in benchmark_browser.scripts())
+    assert all(path.is_file() for path in benchmark_browser.page_scripts())
     monkeypatch.setattr(benchmark_browser, "SCRIPTS", tmp_path)
     with pytest.raises(InputError, match=r"page\.html: not found; the page's scripts are in a checkout only"):
-        benchmark_browser.scripts()
+        benchmark_browser.page_scripts()
 
 
 def test_both_sides_are_held_to_one_core_and_let_go():
@@ -60,7 +60,7 @@ class FakePage:
 
 def test_a_row_is_the_fastest_run_but_the_first(tmp_path):
     page = FakePage(0.001, 0.5, 0.25, cosine=None)
-    row = benchmark_browser.measured(page, "float32", 160_007, 2, tmp_path)  # in 16 tensors of the same size
+    row = benchmark_browser.measure_dtype(page, "float32", 160_007, 2, tmp_path)  # in 16 tensors of the same size
     assert (row["parameters"], row["browser_seconds"], row["browser_millions"]) == (160_000, 0.25, 0.64)
     assert row["ratio"] == pytest.approx(0.25 / row["native_seconds"]) and not any(tmp_path.iterdir())
     assert row["native_millions"] == pytest.approx(0.16 / row["native_seconds"])
@@ -68,7 +68,7 @@ def test_a_row_is_the_fastest_run_but_the_first(tmp_path):
 
 def test_a_page_that_answers_something_else_is_refused(tmp_path):
     with pytest.raises(InputError, match="float16: the page answers"):
-        benchmark_browser.measured(FakePage(1, 1, cosine=0.5), "float16", 1600, 1, tmp_path)
+        benchmark_browser.measure_dtype(FakePage(1, 1, cosine=0.5), "float16", 1600, 1, tmp_path)
 
 
 def test_a_small_run_writes_its_table(tmp_path, capsys):

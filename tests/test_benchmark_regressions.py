@@ -50,4 +50,4 @@ def test_the_recorded_tables_are_of_this_kind():
 
     for name in set(regressions.TABLES) - {"benchmark_device.csv"}:  # measured where there is a GPU
         path = locate(name)
-        assert list(regressions.worse(path, path)) == []
+        assert list(regressions.find_regressions(path, path)) == []

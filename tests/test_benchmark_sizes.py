@@ -10,8 +10,8 @@ from drawings import ys
 from safetensors.torch import load_file
 
 import wmgp
-from benchmarks import device as benchmark_device
-from benchmarks import large_files, resident
+from benchmarks import gpu as benchmark_device
+from benchmarks import peak_memory, synthetic_checkpoints
 from benchmarks import sizes as benchmark_sizes
 from benchmarks.figure import speed_figure
 from wmgp.experiments.results import provenance
@@ -19,9 +19,9 @@ from wmgp.experiments.results import provenance
 
 @pytest.mark.parametrize(("n", "number"), [(1000, 1), (1001, 3)])
 def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
-    monkeypatch.setattr(large_files, "BLOCK", 100)
-    monkeypatch.setattr(large_files, "LARGEST", 150)
-    paths = large_files.write_shards(tmp_path, n, number)
+    monkeypatch.setattr(synthetic_checkpoints, "BLOCK", 100)
+    monkeypatch.setattr(synthetic_checkpoints, "LARGEST", 150)
+    paths = synthetic_checkpoints.write_shards(tmp_path, n, number)
     assert len(paths) == number
     tensors = [tensor for path in paths for tensor in load_file(path).values()]
     values = torch.cat(tensors)
@@ -30,8 +30,8 @@ def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
 
 
 def test_sparse_shards_hold_a_one_a_tensor_and_take_no_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(large_files, "LARGEST", 1 << 21)
-    paths = large_files.write_shards(tmp_path, 3 << 21, 2, sparse=True)
+    monkeypatch.setattr(synthetic_checkpoints, "LARGEST", 1 << 21)
+    paths = synthetic_checkpoints.write_shards(tmp_path, 3 << 21, 2, sparse=True)
     values = torch.cat([tensor for path in paths for tensor in load_file(path).values()])
     assert len(values) == 3 << 21 and values.float().sum() == len(values.nonzero()) == 4
     assert sum(path.stat().st_blocks for path in paths) * 512 < 1 << 20 < sum(path.stat().st_size for path in paths)
@@ -39,15 +39,15 @@ def test_sparse_shards_hold_a_one_a_tensor_and_take_no_room(tmp_path, monkeypatc
 
 
 def test_a_forgotten_file_is_still_there(tmp_path):
-    path, *_ = large_files.write_shards(tmp_path, 1000, 1)
+    path, *_ = synthetic_checkpoints.write_shards(tmp_path, 1000, 1)
     before = path.read_bytes()
-    large_files.forget(path)
+    synthetic_checkpoints.drop_from_cache(path)
     assert path.read_bytes() == before
 
 
 def test_both_go_in_turn_and_ours_once_more():
     calls = []
-    timed = benchmark_sizes.both(
+    timed = benchmark_sizes.time_in_turn(
         lambda: calls.append("ours"), lambda: calls.append("theirs"), 2, lambda: calls.append("-")
     )
     assert calls == ["ours", *["-", "ours", "-", "theirs"] * 2] and timed[2] == 2
@@ -55,7 +55,7 @@ def test_both_go_in_turn_and_ours_once_more():
 
 def test_what_takes_long_is_timed_once(monkeypatch):
     monkeypatch.setattr(benchmark_sizes, "ENOUGH", 0)
-    assert benchmark_sizes.both(lambda: None, lambda: None, 3)[2] == 1
+    assert benchmark_sizes.time_in_turn(lambda: None, lambda: None, 3)[2] == 1
 
 
 def test_the_peers_take_a_tensor_and_leave_it_as_it_was():
@@ -67,10 +67,10 @@ def test_the_peers_take_a_tensor_and_leave_it_as_it_was():
 
 
 def test_peak_memory_is_that_above_the_data(tmp_path):
-    if np.isnan(found := resident.peak(1 << 20)):
+    if np.isnan(found := peak_memory.peak_memory(1 << 20)):
         pytest.skip("this system does not tell")
-    path, *_ = large_files.write_shards(tmp_path, 1 << 20, 1)
-    assert 0 <= found < 1000 and 0 <= resident.peak(path) < 1000
+    path, *_ = synthetic_checkpoints.write_shards(tmp_path, 1 << 20, 1)
+    assert 0 <= found < 1000 and 0 <= peak_memory.peak_memory(path) < 1000
 
 
 def test_a_small_run_writes_its_table(tmp_path, capsys):
@@ -86,7 +86,7 @@ def test_a_small_run_writes_its_table(tmp_path, capsys):
 
 
 def test_the_figure_has_a_line_for_each_and_the_limits():
-    row = benchmark_sizes.row
+    row = benchmark_sizes.make_row
     rows = pd.DataFrame(
         [row(benchmark_sizes.TENSOR, peer, n, (0.5 * n, times * n, 1))
          for n in (10, 100) for peer, times in (("torch.sum", 0.1), ("torch.sort", 2.0))]
@@ -122,5 +122,5 @@ def test_a_devices_histogram_is_timed_against_a_copy(tmp_path, capsys):
 
 def test_the_copy_arrives():
     weights, target = torch.arange(5.0), torch.zeros(5)
-    benchmark_device.copy(weights, target)
+    benchmark_device.copy_and_wait(weights, target)
     assert torch.equal(weights, target)

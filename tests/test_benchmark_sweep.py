@@ -5,19 +5,19 @@ import csv
 import pytest
 import torch
 
-from benchmarks import formats as benchmark_formats
+from benchmarks import memory_formats as benchmark_formats
 from benchmarks import sweep as benchmark_sweep
 from wmgp.experiments import data, models
 from wmgp.experiments.results import provenance
 
 
 def few(n):
-    return benchmark_sweep.images_of("lenet5", "digits", n)
+    return benchmark_sweep.load_images_or_noise("lenet5", "digits", n)
 
 
 def test_pictures_are_what_batches_are():
     images, _ = few(5)
-    pictures = benchmark_sweep.Pictures(images)
+    pictures = benchmark_sweep.PilImages(images)
     batch, labels = images.batch(torch.arange(5))
     for i in range(5):
         picture, label = pictures[i]
@@ -54,7 +54,7 @@ def test_a_small_run_writes_its_table(tmp_path, capsys):
 
 def test_noise_stands_in_for_missing_data(monkeypatch):
     monkeypatch.delenv("WMGP_DATA", raising=False)
-    training, test = benchmark_sweep.images_of("mobilenet_v2", "cifar10", 8)
+    training, test = benchmark_sweep.load_images_or_noise("mobilenet_v2", "cifar10", 8)
     assert training.name == test.name == "noise" and training.images.shape == (8, 3, 32, 32)
     assert data.load("digits", True).name == "digits"
 

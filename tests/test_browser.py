@@ -1,4 +1,4 @@
-"""The page that analyses in the browser, in headless Chromium from file://: its answers are the package's."""
+"""The analysis page in headless Chromium, opened from file://, gives the same results as the package."""
 
 import csv
 import json
@@ -14,14 +14,14 @@ from test_unsupported_formats import PACKED
 
 import wmgp
 from benchmarks import browser as benchmark_browser
-from benchmarks.browser import SCRIPTS
+from benchmarks.browser import SCRIPTS_FOLDER
 from studies.shared import pretrained
 from wmgp import closed_forms, plotting, report
 from wmgp.errors import InputError
 
 POOLS = ("weight_bias", "weights", "all")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-# A page of the theme's kind: the address of the scripts is that of a page in book/.
+# A minimal page like the theme's; the scripts have the same relative address as for a page in book/.
 SHELL = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>x</title>
 <meta name="viewport" content="width=device-width"><body style="margin: 1rem"><article>{body}</article></html>"""
 
@@ -37,8 +37,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> str:
-    """The page by itself, opened from the disk."""
-    body = (SCRIPTS / "page.html").read_text().replace("../_static/analyze/", f"{SCRIPTS.as_uri()}/")
+    """Return the file:// address of the page."""
+    body = (SCRIPTS_FOLDER / "page.html").read_text().replace("../_static/analyze/", f"{SCRIPTS_FOLDER.as_uri()}/")
     path = tmp_path_factory.mktemp("page") / "analyze.html"
     path.write_text(SHELL.format(theme="light", body=body))
     return path.as_uri()
@@ -46,7 +46,7 @@ def address(tmp_path_factory) -> str:
 
 @pytest.fixture
 def opened(browser, address):
-    """Open the page with a state in its address; what goes wrong on it fails the test at its end."""
+    """Open the page with a state in its URL; errors and network requests on the page fail the test at its end."""
     wrong, contexts = [], []
 
     def open_page(state: str = "", viewport: dict[str, int] = DESK, before: str = ""):
@@ -69,7 +69,7 @@ def opened(browser, address):
 
 @pytest.fixture(scope="module")
 def transformer(tmp_path_factory) -> Path:
-    """The state dict of a transformer of 3 layers, whose projections are not in the paper's pool."""
+    """Return a file with a 3-layer transformer, whose attention projections are outside the paper's pool."""
     torch.manual_seed(0)
     layer = torch.nn.TransformerEncoderLayer(96, 4, 256)
     path = tmp_path_factory.mktemp("transformer") / "transformer.safetensors"
@@ -79,29 +79,29 @@ def transformer(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def mobilenet(tmp_path_factory) -> Path:
-    """MobileNetV2's ImageNet weights as safetensors, buffers and all."""
-    found = pretrained.weights_file()
+    """Return MobileNetV2's ImageNet weights with buffers as a safetensors file."""
+    found = pretrained.mobilenet_v2_file()
     if found is None:
-        pytest.skip(f"needs {pretrained.FILE} where TORCH_HOME says")
+        pytest.skip(f"needs {pretrained.MOBILENET_FILE} where TORCH_HOME says")
     path = tmp_path_factory.mktemp("mobilenet") / "mobilenet_v2.safetensors"
     save_file(torch.load(found, weights_only=True), path)
     return path
 
 
 def analyzed(page, *paths: Path, pool: str = "weight_bias") -> None:
-    """Give files to the page and wait for its answer."""
+    """Give files to the page and wait for its report."""
     page.set_input_files("#files", list(map(str, paths)))
     page.wait_for_function(
-        "document.querySelector('#wrong:not([hidden])') || !document.querySelector('#result').hidden"
+        "document.querySelector('#error:not([hidden])') || !document.querySelector('#result').hidden"
     )
     if pool != "weight_bias":
         page.select_option("#pool", pool)
         page.wait_for_function("!document.querySelector('#result').hidden")
-    assert page.inner_text("#wrong") == ""
+    assert page.inner_text("#error") == ""
 
 
 def rows(page, where: str) -> list[list[str]]:
-    """The cells of the body of a table, shown or not."""
+    """Return the cells of a table's body, visible or not."""
     script = "rows => rows.map(r => [...r.cells].map(c => c.textContent))"
     return page.eval_on_selector_all(f"{where} tbody tr", script)
 
@@ -113,7 +113,7 @@ def downloaded(page, kind: str) -> Path:
 
 
 def compare(ours, theirs, where: str = "report") -> None:
-    """Structures of the same keys, words and counts, and numbers within 1e-9 (of their size, above 1)."""
+    """Check that two structures are equal, with a tolerance of 1e-9 (relative or absolute) for floats."""
     if isinstance(theirs, dict):
         assert list(ours) == list(theirs), where
         for key in theirs:
@@ -129,36 +129,36 @@ def compare(ours, theirs, where: str = "report") -> None:
 
 
 def same_as_the_package(page, analysis: wmgp.Analysis, **differing: str) -> None:
-    """The report to download to 1e-9 but for what is `differing`, and every cell shown to its last digit."""
+    """Check the downloaded report to 1e-9, except for `differing`, and every visible cell exactly."""
     compare(json.loads(downloaded(page, "json").read_text()), {**analysis.to_dict(), **differing})
     with downloaded(page, "csv").open() as file:
         front = {name: [float(x or "nan") for x in column] for name, *column in zip(*csv.reader(file), strict=True)}
     for name, values in front.items():
         np.testing.assert_allclose(values, getattr(analysis.front, name), rtol=0, atol=1e-9, err_msg=name)
-    points = [list(row) for row in report._points(analysis)]
+    points = [list(row) for row in report._point_rows(analysis)]
     assert [row[:5] for row in rows(page, "#points")][:3] == points
     assert [tuple(row) for row in rows(page, "#facts")] == report._facts(analysis)
     assert [tuple(row) for row in rows(page, "#tensors")] == list(report._tensor_rows(analysis))
     shown = page.eval_on_selector_all("#warnings li", "items => items.map(i => i.textContent)")
-    assert shown == [f"Warning: {warning}" for warning in report._warnings(analysis)]
+    assert shown == [f"Warning: {warning}" for warning in report._short_warnings(analysis)]
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_mobilenet_is_analysed_as_by_the_package(opened, mobilenet, pool):
+def test_mobilenet_report_equals_the_package(opened, mobilenet, pool):
     page = opened()
     analyzed(page, mobilenet, pool=pool)
     same_as_the_package(page, wmgp.analyze(mobilenet, pool=pool))
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_transformer_is_analysed_as_by_the_package(opened, transformer, pool):
+def test_transformer_report_equals_the_package(opened, transformer, pool):
     page = opened()
     analyzed(page, transformer, pool=pool)
     same_as_the_package(page, wmgp.analyze(transformer, pool=pool))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_other_precisions_are_analysed_as_by_the_package(opened, transformer, tmp_path, dtype):
+def test_reports_of_other_dtypes_equal_the_package(opened, transformer, tmp_path, dtype):
     from safetensors.torch import load_file
 
     save_file({k: v.to(getattr(torch, dtype)) for k, v in load_file(transformer).items()}, tmp_path / "m.safetensors")
@@ -168,7 +168,7 @@ def test_other_precisions_are_analysed_as_by_the_package(opened, transformer, tm
 
 
 def sharded(folder: Path, whole: Path) -> list[Path]:
-    """The tensors of a file dealt to three shards, and their index."""
+    """Distribute the tensors of a file over three shards with an index; return the shards."""
     from safetensors.torch import load_file
 
     state = list(load_file(whole).items())
@@ -180,19 +180,19 @@ def sharded(folder: Path, whole: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def test_shards_are_one_checkpoint_with_their_index_and_without(opened, transformer, tmp_path):
+def test_shards_are_one_checkpoint_with_and_without_index(opened, transformer, tmp_path):
     shards = sharded(tmp_path, transformer)
     index = tmp_path / "model.safetensors.index.json"
     page = opened()
     analyzed(page, *shards, index)
     assert page.inner_text("#name") == "4 files"
-    same_as_the_package(page, wmgp.analyze(tmp_path), source="4 files")  # a page is not told their folder's name
+    same_as_the_package(page, wmgp.analyze(tmp_path), source="4 files")  # the page does not know the folder's name
     index.unlink()
     analyzed(page, *reversed(shards))
     same_as_the_package(page, wmgp.analyze(tmp_path), source="3 files")
     page.set_input_files("#files", [str(shards[0]), str(shards[0])])
-    page.wait_for_selector("#wrong:not([hidden])")
-    assert "two files of this name" in page.inner_text("#wrong")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "two files of this name" in page.inner_text("#error")
 
 
 def header_of(entries: dict[str, Any], data: bytes = b"") -> bytes:
@@ -204,7 +204,7 @@ def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-HOSTILE = {
+INVALID_FILES = {
     "empty": (b"", "the file is empty"),
     "huge header": (b"\xff" * 7 + b"\x7f{", "absurdly large"),
     "cut header": ((1000).to_bytes(8, "little") + b"{}", "beyond the end of the file"),
@@ -224,10 +224,12 @@ HOSTILE = {
 }
 
 
-def test_what_is_no_checkpoint_is_refused_in_one_line(opened, transformer, tmp_path):
+def test_invalid_files_are_rejected_in_one_line(opened, transformer, tmp_path):
     page = opened()
     twice = b'{"a":%b,"a":%b}' % ((json.dumps(entry("F32", [1], 0, 4)).encode(),) * 2)
-    cases = HOSTILE | {"twice": (len(twice).to_bytes(8, "little") + twice + bytes(4), 'the name "a" occurs twice')}
+    cases = INVALID_FILES | {
+        "twice": (len(twice).to_bytes(8, "little") + twice + bytes(4), 'the name "a" occurs twice')
+    }
     cases["cut"] = (transformer.read_bytes()[:-1], "may be truncated")
     for name, (contents, said) in cases.items():
         path = tmp_path / f"{name}.safetensors"
@@ -235,15 +237,15 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(opened, transformer, tmp_p
         with pytest.raises(InputError):
             wmgp.analyze(path)
         page.set_input_files("#files", str(path))
-        page.wait_for_selector("#wrong:not([hidden])")
-        text = page.inner_text("#wrong")
+        page.wait_for_selector("#error:not([hidden])")
+        text = page.inner_text("#error")
         assert said in text and "\n" not in text and (path.name in text or ".weight" in text), (name, text)
         assert page.is_hidden("#result") and page.is_hidden("#working")
         page.select_option("#source", "normal")
     analyzed(page, transformer)
 
 
-def test_packed_weights_are_refused_in_the_words_of_the_package(opened, tmp_path):
+def test_packed_weights_are_rejected_with_the_package_message(opened, tmp_path):
     page = opened()
     for case, (state, *_) in PACKED.items():
         path = tmp_path / f"{case}.safetensors"
@@ -251,13 +253,13 @@ def test_packed_weights_are_refused_in_the_words_of_the_package(opened, tmp_path
         with pytest.raises(InputError) as caught:
             wmgp.analyze(path)
         page.set_input_files("#files", str(path))
-        page.wait_for_selector("#wrong:not([hidden])")
-        assert page.inner_text("#wrong") == str(caught.value).replace(str(path), path.name)
+        page.wait_for_selector("#error:not([hidden])")
+        assert page.inner_text("#error") == str(caught.value).replace(str(path), path.name)
         page.select_option("#source", "normal")
 
 
 def zeros(path: Path, n: int) -> Path:
-    """A checkpoint of one value and zeros that takes no room on the disk."""
+    """Write a sparse file: a checkpoint of one value followed by zeros."""
     head = header_of({"a.weight": entry("F32", [n], 0, 4 * n)}, np.float32(1).tobytes())
     with path.open("wb") as file:
         file.write(head)
@@ -265,13 +267,13 @@ def zeros(path: Path, n: int) -> Path:
     return path
 
 
-def test_progress_is_told_and_a_file_of_any_size_can_be_cancelled(opened, transformer, tmp_path):
+def test_progress_is_shown_and_the_analysis_can_be_cancelled(opened, transformer, tmp_path):
     page = opened()
     page.set_input_files("#files", str(zeros(tmp_path / "huge.safetensors", 1 << 29)))  # 2 GiB
     page.wait_for_function("document.querySelector('#progress').value > 0")
-    assert page.is_visible("#cancel") and re.fullmatch(r"\d+%", page.inner_text("#share"))
+    assert page.is_visible("#cancel") and re.fullmatch(r"\d+%", page.inner_text("#progress-text"))
     page.click("#cancel")
-    assert page.inner_text("#wrong") == "Cancelled." and page.is_hidden("#working")
+    assert page.inner_text("#error") == "Cancelled." and page.is_hidden("#working")
     page.wait_for_timeout(100)
     assert page.is_hidden("#result")
     analyzed(page, transformer)
@@ -286,26 +288,26 @@ def test_a_file_can_be_dropped(opened, transformer):
             document.querySelector("#drop").dispatchEvent(new DragEvent(kind, {dataTransfer: data, cancelable: true}));
     }"""
     page.evaluate(drop, list(transformer.read_bytes()[:100]))
-    page.wait_for_selector("#wrong:not([hidden])")
-    assert "dropped.safetensors" in page.inner_text("#wrong")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "dropped.safetensors" in page.inner_text("#error")
 
 
-def test_without_a_worker_the_page_computes_itself(opened, transformer):
+def test_without_workers_the_analysis_runs_in_the_page(opened, transformer):
     page = opened(before="window.Worker = class { constructor() { throw new Error('forbidden'); } };")
     analyzed(page, transformer)
     same_as_the_package(page, wmgp.analyze(transformer))
 
 
-LAWS = {
+DISTRIBUTIONS = {
     "source=normal": closed_forms.normal(), "source=laplace": closed_forms.laplace(),
     "source=uniform": closed_forms.uniform(), "source=generalised&tail=0.7": closed_forms.generalised_normal(0.7),
     "source=student&tail=3": closed_forms.student_t(3),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("state", LAWS)
-def test_distributions_are_those_of_the_closed_forms(opened, state):
-    law, page = LAWS[state], opened(f"#{state}&amount=0.6")
+@pytest.mark.parametrize("state", DISTRIBUTIONS)
+def test_distributions_equal_the_closed_forms(opened, state):
+    law, page = DISTRIBUTIONS[state], opened(f"#{state}&amount=0.6")
     found = {name: [float(x) if x[:1].isdigit() else x for x in cells] for name, *cells in rows(page, "#points")}
     best = law.optimal
     assert found["optimal"] == [round(best.amount, 4), round(best.cosine, 4), float(f"{best.threshold:.4g}"), "-",
@@ -313,14 +315,14 @@ def test_distributions_are_those_of_the_closed_forms(opened, state):
     assert found["cosine 0.99"][0] == round(law.amount_at(0.99), 4)
     assert found["your amount"][:2] == [0.6, round(float(law.cosine(0.6)), 4)]
     assert [row[:2] for row in rows(page, "#facts")] == [["kurtosis", f"{law.kurtosis:.2f}"]]
-    front = rows(page, "#numbers")
+    front = rows(page, "#front-table")
     expected = [
         [f"{a:.2f}", f"{c:.6f}"] for a, c in zip(np.arange(101) / 100, law.cosine(np.arange(101) / 100), strict=True)
     ]
     assert [row[:2] for row in front] == expected
 
 
-def test_the_sliders_move_the_theorem_by_keyboard_and_the_link_restores_it(opened):
+def test_keyboard_moves_the_sliders_and_the_link_restores_the_state(opened):
     page = opened("#source=generalised&tail=2&amount=0.5")
     before = page.inner_text("#points tbody")
     page.focus("#tail")
@@ -328,33 +330,33 @@ def test_the_sliders_move_the_theorem_by_keyboard_and_the_link_restores_it(opene
     assert page.inner_text("#tail-value") == "1.9" and page.inner_text("#points tbody") != before
     page.focus("#amount")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('#said').textContent.includes('50.1%')")
+    page.wait_for_function("document.querySelector('#summary').textContent.includes('50.1%')")
     law = closed_forms.generalised_normal(1.9)
     cosine, distance = float(law.cosine(0.501)), float(law.distance(0.501))
-    assert page.inner_text("#said") == (
+    assert page.inner_text("#summary") == (
         f"Pruning 50.1% of the weights keeps {100 * cosine**2:.1f}% of the energy: "
-        f"cosine {cosine:.4f}, {distance:.4f} from utopia."
+        f"cosine {cosine:.4f}, distance to utopia {distance:.4f}."
     )
     state = page.evaluate("location.hash")
     assert state == "#source=generalised&tail=1.9&amount=0.501&pool=weight_bias"
     again = opened(state)
     assert again.inner_text("#points tbody") == page.inner_text("#points tbody")
-    page.click("#follow")
+    page.click("#reset")
     assert "amount=" not in page.evaluate("location.hash")
     other = opened("#source=files&pool=weights&amount=7&tail=x")
-    assert other.input_value("#pool") == "weights" and "Choose the files" in other.inner_text("#wrong")
+    assert other.input_value("#pool") == "weights" and "Choose the files" in other.inner_text("#error")
     assert opened("#source=constructor&tail=-1").input_value("#source") == "normal"
 
 
-def test_the_amount_of_a_file_is_answered_as_by_the_package(opened, transformer):
+def test_the_point_of_an_amount_equals_the_package(opened, transformer):
     page = opened()
     analyzed(page, transformer)
     page.evaluate("a => { amount.value = a; amount.dispatchEvent(new Event('input')); }", 0.713)
     point = wmgp.analyze(transformer).at_amount(0.713)
-    assert rows(page, "#points")[-1][1:5] == list(report._point("", point))[1:]
+    assert rows(page, "#points")[-1][1:5] == list(report._point_row("", point))[1:]
 
 
-def test_the_drawing_can_be_taken_home(opened):
+def test_chart_and_report_can_be_downloaded(opened):
     page = opened("#source=laplace")
     svg = downloaded(page, "svg").read_text()
     assert svg.startswith("<svg ") and "smallest magnitudes first" in svg and 'width="480"' in svg
@@ -364,7 +366,7 @@ def test_the_drawing_can_be_taken_home(opened):
     assert found["safe"] is None and found["tensors"] == []
 
 
-def test_everything_has_a_name_and_the_focus_can_be_seen(opened, transformer):
+def test_controls_have_labels_and_a_visible_focus(opened, transformer):
     page = opened()
     analyzed(page, transformer)
     nameless = """() => [...document.querySelectorAll("#analyzer :is(input, select, button, progress, [role=region])")]
@@ -374,7 +376,7 @@ def test_everything_has_a_name_and_the_focus_can_be_seen(opened, transformer):
         said = page.get_attribute(drawing, "aria-labelledby").split()
         assert [bool(page.text_content(f"[id='{name}']").strip()) for name in said] == [True, True]
         assert page.get_attribute(drawing, "role") == "img"
-    assert page.get_attribute("#said", "aria-live") == "polite" and page.get_attribute("#wrong", "role") == "alert"
+    assert page.get_attribute("#summary", "aria-live") == "polite" and page.get_attribute("#error", "role") == "alert"
     focused = []
     for _ in range(8):
         page.keyboard.press("Tab")
@@ -386,8 +388,8 @@ def test_everything_has_a_name_and_the_focus_can_be_seen(opened, transformer):
     assert len(ids) == len(set(ids))
 
 
-def test_colours_are_the_projects_own():
-    named = re.search(r"const COLOURS = {([^}]*)}", (SCRIPTS / "chart.js").read_text())
+def test_chart_colours_equal_the_package():
+    named = re.search(r"const COLOURS = {([^}]*)}", (SCRIPTS_FOLDER / "plotting.js").read_text())
     assert named is not None
     assert set(re.findall(r"#\w{6}", named[1])) == {*plotting.PALETTE[:5], plotting.GUIDE["color"]}
 
@@ -396,7 +398,7 @@ def test_colours_are_the_projects_own():
 def test_the_page_fits(opened, transformer, viewport):
     page = opened(viewport=viewport)
     analyzed(page, transformer)
-    for details in ("#tensors", "#numbers"):
+    for details in ("#tensors", "#front-table"):
         page.click(f"{details} summary")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= viewport["width"]
     page.emulate_media(media="print")

@@ -297,7 +297,9 @@ def test_ratios_of_loss_surfaces(monkeypatch):
     """The prune's loss less the parent's is the distance: ratios of 4, 1 and 0.25, of geometric mean 1."""
     monkeypatch.setattr(parent_weights, "surface_distance", lambda parent, prune: prune - parent)
     arrays = {"plane": np.array([[1.0, 2, 5], [1, 3, 3], [1, 5, 2]]), "amount": np.array([[0, 0.4, 0.02]] * 3)}
-    of = replace(hand(), surfaces=[("a.npz", arrays, {"network": "lenet5", "data": "mnist", "command": "python -m surfaces"})])
+    of = replace(
+        hand(), surfaces=[("a.npz", arrays, {"network": "lenet5", "data": "mnist", "command": "python -m surfaces"})]
+    )
     rows = {row.key: row for row in parent_weights.surfaces(of)}
     assert rows["C4.ratio"].found.value == pytest.approx(1) and rows["C4.ratio"].note == "Above one in 1 of 3 parents."
     assert rows["landscape.random.amount"].found.value == pytest.approx(0.02)

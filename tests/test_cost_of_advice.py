@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studies.when_it_fails import advice
+from studies.when_it_fails import cost_of_rules
 from wmgp.pareto import CAREFUL_COSINE
 
 
@@ -22,21 +22,21 @@ def rows():
 
 def test_most_lies_where_the_cost_is_first_reached(rows):
     """L1 falls by 40 points from 0.5 to 0.9, LAMP by 2; bare, L1 is too dear at once, and LAMP at 0.5."""
-    assert advice.most(rows, 0.01, "accuracy") == pytest.approx({"l1": 0.51, "lamp": 0.7})
-    assert advice.most(rows, 0.01, "accuracy_pruned") == pytest.approx({"l1": 0.0, "lamp": 0.5})
-    assert advice.most(rows, 1.0, "accuracy") == {"l1": 0.9, "lamp": 0.9}
+    assert cost_of_rules.largest_amounts(rows, 0.01, "accuracy") == pytest.approx({"l1": 0.51, "lamp": 0.7})
+    assert cost_of_rules.largest_amounts(rows, 0.01, "accuracy_pruned") == pytest.approx({"l1": 0.0, "lamp": 0.5})
+    assert cost_of_rules.largest_amounts(rows, 1.0, "accuracy") == {"l1": 0.9, "lamp": 0.9}
 
 
 def test_what_is_lost_lies_between_the_measured_amounts(rows):
-    found = advice.lost(rows, {"optimal": 0.7, "safe": 0.05}, "accuracy")
+    found = cost_of_rules.accuracy_lost(rows, {"optimal": 0.7, "safe": 0.05}, "accuracy")
     assert found["l1"]["optimal"] == pytest.approx(0.2) and found["lamp"]["optimal"] == pytest.approx(0.01)
     assert np.isnan(found["l1"]["safe"])
-    assert advice.left(rows, "l1", 0.7, "accuracy") == pytest.approx(0.7)
-    assert advice.left(rows, "lamp", 0.1, "accuracy") == pytest.approx(0.9)
+    assert cost_of_rules.accuracy_at(rows, "l1", 0.7, "accuracy") == pytest.approx(0.7)
+    assert cost_of_rules.accuracy_at(rows, "lamp", 0.1, "accuracy") == pytest.approx(0.9)
 
 
 def test_the_first_tensor_lost_is_that_of_the_smallest_amount(rows):
-    found = advice.first_loss(rows)
+    found = cost_of_rules.first_emptied_tensor(rows)
     assert found["l1"] is not None and found["l1"]["amount"] == 0.5 and found["l1"]["accuracy"] == 0.9
     assert found["lamp"] is None
 
@@ -47,6 +47,6 @@ def test_recommended_reads_the_front_of_the_trained_weights():
         "safe": {"amount": 0.3},
         "front": {"amount": [0.0, 0.5, 1.0], "cosine": [1.0, 0.98, 0.0]},
     }
-    found = advice.recommended({"trained": {"analysis": analysis}})
-    assert found == {"optimal": 0.8, "safe": 0.3, advice.AT_COSINE: pytest.approx(0.25)}
-    assert advice.AT_COSINE == f"cosine {CAREFUL_COSINE}"
+    found = cost_of_rules.recommended_amounts({"trained": {"analysis": analysis}})
+    assert found == {"optimal": 0.8, "safe": 0.3, cost_of_rules.COSINE_RULE: pytest.approx(0.25)}
+    assert cost_of_rules.COSINE_RULE == f"cosine {CAREFUL_COSINE}"

@@ -91,7 +91,7 @@ def test_cuda_trains_as_the_cpu_does_and_a_graph_as_its_steps(recipe, monkeypatc
 def test_a_seed_repeats_itself(network):
     """Parents by their recipe, an epoch of them."""
     images, config = (
-        data.on_device(noise(models.INPUTS[network], 3000), "cuda"),
+        data.to_device(noise(models.IMAGE_SHAPES[network], 3000), "cuda"),
         recipes.experiment_config(network, "cifar10"),
     )
     trained = []
@@ -103,16 +103,16 @@ def test_a_seed_repeats_itself(network):
 
 def test_side_by_side_is_as_alone():
     """Rows of a ResNet's prunes: fine-tuned on streams of their own at once, and one after another."""
-    images = data.on_device(noise((3, 32, 32), 3000), "cuda")
+    images = data.to_device(noise((3, 32, 32), 3000), "cuda")
     parent, tuning = (
         models.build("resnet18", 0).cuda(),
         recipes.experiment_config("resnet18", "cifar10", device="cuda").tuning,
     )
     before = loop.evaluate(parent, images)
     prunes = [("l1", 0.0), ("l1", 0.5), ("random", 0.5), ("l1", 0.99)]
-    together = job.pruned_together(parent, before, prunes, images, images, 1, tuning, 2)
+    together = job.prune_and_finetune_side_by_side(parent, before, prunes, images, images, 1, tuning, 2)
     for prune, row in zip(prunes, together, strict=True):
-        alone = job.pruned(parent, before, *prune, images, images, 1, tuning, 2)
+        alone = job.prune_and_finetune(parent, before, *prune, images, images, 1, tuning, 2)
         assert {**row, "seconds": 0} == {**alone, "seconds": 0}
 
 

@@ -10,8 +10,8 @@ from wmgp.experiments.sweep import presets
 
 def test_every_network_and_data_set_has_a_name():
     sweeps = [sweep for preset in presets.PRESETS.values() for sweep in preset]
-    assert set(display_names.NETWORKS) == {*models.NETWORKS, measure.NETWORK, *(sweep.network for sweep in sweeps)}
-    assert set(display_names.DATA) >= {*data._READERS, *(sweep.data for sweep in sweeps)}
+    assert set(display_names.NETWORK_NAMES) == {*models.NETWORKS, measure.NETWORK, *(sweep.network for sweep in sweeps)}
+    assert set(display_names.DATA_NAMES) >= {*data.DATASETS, *(sweep.data for sweep in sweeps)}
     assert display_names.display_name("mine", "my_images") == "mine on my_images"
 
 

@@ -8,7 +8,7 @@ from matplotlib.text import Annotation
 from studies.how_much import figure as how_much
 from studies.kurtosis import figure as kurtosis
 from studies.l1_is_optimal import figure as l1_is_optimal
-from studies.shared import fronts
+from studies.shared import front_figures
 from wmgp import closed_forms
 from wmgp.pareto import Point
 
@@ -58,7 +58,7 @@ def test_exchanges_lie_below_l1():
 
 
 def test_fronts_have_their_optima_and_utopia():
-    drawn = fronts.fronts_figure({"a": ([0, 1], [1, 0.5])}, {"a": point(0.7, 0.8)}, lowest=0.2, least_amount=0.1)
+    drawn = front_figures.fronts_figure({"a": ([0, 1], [1, 0.5])}, {"a": point(0.7, 0.8)}, lowest=0.2, least_amount=0.1)
     shown = [np.array(line.get_data()).tolist() for line in drawn.axes[0].lines]
     assert [[0, 1], [1, 0.5]] in shown and [[0.7], [0.8]] in shown and [[0.7, 1], [0.8, 1]] in shown
     assert lines(drawn)["utopia"] == [[1], [1]] and legend(drawn) == ["a", "utopia"]
@@ -68,7 +68,7 @@ def test_fronts_have_their_optima_and_utopia():
 def test_optima_stand_right_of_the_floor():
     drawn = how_much.optima_figure({"made up": [point(0.7, 0.6), point(0.9, 0.8)]})
     assert lines(drawn)["made up"] == [[0.7, 0.9], [0.6, 0.8]]
-    floor = closed_forms.floor()
+    floor = closed_forms.smallest_optimum()
     assert lines(drawn)["the floor"] == [[floor.amount], [floor.cosine]]
     assert drawn.axes[0].patches[0].get_extents().transformed(drawn.axes[0].transData.inverted()).x1 == pytest.approx(
         floor.amount
@@ -102,13 +102,13 @@ def test_named_distributions_stand_on_the_families():
 
 
 def test_a_lead_is_above_or_below_zero():
-    drawn = kurtosis.lead_figure([0.5, 0.9], {"a less b": [-0.1, 0.2]})
+    drawn = kurtosis.amount_difference_figure([0.5, 0.9], {"a less b": [-0.1, 0.2]})
     assert lines(drawn)["a less b"] == [[0.5, 0.9], [-0.1, 0.2]]
 
 
 def test_the_modifier_jumps_and_is_limited():
     drawn = kurtosis.modifier_figure(np.array([1.5, 2.0, 2.7, np.e, np.e**2]), {"a net": np.e**2})
-    published = [line for line in drawn.axes[0].lines if line.get_color() == fronts.PALETTE[0]]
+    published = [line for line in drawn.axes[0].lines if line.get_color() == front_figures.PALETTE[0]]
     assert published[0].get_ydata() == pytest.approx([1 / np.log2(1.5), 1, 1 / np.log2(2.7)])
     assert published[1].get_ydata() == pytest.approx([1, 0.5])
     assert lines(drawn)["at most 1"][1] == pytest.approx([1, 1, 1 / np.log2(2.7)])
@@ -132,5 +132,5 @@ def test_survival_is_what_is_left_of_each_tensor():
 
 
 def test_a_front_of_a_distribution():
-    amount, cosine = fronts.front_of(closed_forms.uniform(), 3)
+    amount, cosine = front_figures.distribution_front(closed_forms.uniform(), 3)
     assert np.asarray(amount).tolist() == [0, 0.5, 1] and cosine == pytest.approx([1, np.sqrt(1 - 0.125), 0])

@@ -15,41 +15,41 @@ from wmgp.experiments.sweep import runner, worker
 from wmgp.experiments.sweep.presets import PRESETS
 from wmgp.experiments.training import recipes
 
-ONE_EPOCH = replace(recipes.DIGITS, epochs=1)
+ONE_EPOCH = replace(recipes.DIGITS_CONFIG, epochs=1)
 
 
 def test_probabilities_are_a_softmax():
-    found = measure.probabilities(np.log([[1.0, 3.0], [2.0, 2.0]]).astype(np.float16))
+    found = measure.softmax(np.log([[1.0, 3.0], [2.0, 2.0]]).astype(np.float16))
     np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], atol=1e-3)
     assert found.dtype == np.float64
 
 
 def test_networks_that_contradict_each_other_are_ln_2_apart():
     sure, other = np.array([[50.0, -50.0]]), np.array([[-50.0, 50.0]])
-    far = measure.divergences(np.stack([sure, other]), sure)
+    far = measure.js_divergences(np.stack([sure, other]), sure)
     np.testing.assert_allclose(far, [0, np.log(2)], atol=1e-12)
 
 
 def test_epochs_away_by_hand():
     way = np.array([0.8, 0.4, 0.5, 0.1, 0.0])
-    found = [measure.epochs_away(far, way) for far in (0.9, 0.8, 0.5, 0.3, 0.1, 0.05, 0.0)]
+    found = [measure.equally_distant_epoch(far, way) for far in (0.9, 0.8, 0.5, 0.3, 0.1, 0.05, 0.0)]
     assert found == pytest.approx([0, 0, 2, 2.5, 3, 3.5, 4])  # at 0.5 and below the second approach counts
 
 
 def test_a_map_keeps_two_groups_apart_and_repeats_itself(rng):
     logits = rng.normal(size=(12, 5, 3)) * 0.1
     logits[6:, :, 0] += 8
-    points = measure.embedding(logits, 0, 3)
+    points = measure.tsne_embedding(logits, 0, 3)
     within = np.linalg.norm(points[:6] - points[:6].mean(axis=0), axis=1).max()
     assert points.shape == (12, 2) and np.linalg.norm(points[:6].mean(axis=0) - points[6:].mean(axis=0)) > 2 * within
-    np.testing.assert_array_equal(points, measure.embedding(logits, 0, 3))
+    np.testing.assert_array_equal(points, measure.tsne_embedding(logits, 0, 3))
     with pytest.raises(InputError, match="perplexity 12: expected a number between 0 and 12"):
-        measure.embedding(logits, 0, 12)
+        measure.tsne_embedding(logits, 0, 12)
 
 
 @pytest.fixture(scope="module")
 def measured():
-    with worker.one_thread():
+    with worker.use_one_thread():
         return measure.measure(
             "lenet5", data.load("digits", True), data.load("digits", False), 0, ONE_EPOCH, (0.0, 0.9)
         )
@@ -80,7 +80,7 @@ def test_prunes_are_those_of_a_sweep(measured, tmp_path):
     for i, method in ((3, "l1"), (5, "random")):
         assert arrays["cosine"][i] == rows["cosine_pruned"][method]
         assert (said[i] == said[1]).mean() == pytest.approx(rows["agreement"][method], abs=0.005)  # half precision
-        far = measure.divergences(arrays["logits"][[i]], arrays["logits"][1])
+        far = measure.js_divergences(arrays["logits"][[i]], arrays["logits"][1])
         assert far[0] == pytest.approx(rows["js"][method], rel=1e-2)
 
 

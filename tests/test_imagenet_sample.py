@@ -11,7 +11,7 @@ from torch import nn
 
 from studies.when_it_fails import imagenet_sample
 from wmgp import InputError
-from wmgp.experiments.data import from_arrays
+from wmgp.experiments.data import image_data_from_arrays
 from wmgp.experiments.results import provenance, tables
 from wmgp.experiments.training import history, loop
 from wmgp.pruning_methods import METHODS
@@ -39,7 +39,7 @@ def test_images_are_normalised_as_the_weights_want_them(sample):
     data = imagenet_sample.load()
     assert data.labels.tolist() == [0, 999, 5] and data.classes == 1000
     np.testing.assert_array_equal(data.images.permute(0, 2, 3, 1).numpy(), sample)
-    image = data.scaled(data.images)[1, 2, 3, 4].item()
+    image = data.normalize(data.images)[1, 2, 3, 4].item()
     assert image == pytest.approx((sample[1, 3, 4, 2] / 255 - 0.406) / 0.225, rel=1e-5)
 
 
@@ -60,7 +60,7 @@ def test_a_row_for_each_method_and_amount_and_nothing_is_trained(sample, tmp_pat
     assert (
         facts["start"] == "IMAGENET1K_V1" and facts["parent_epochs"] == 0 and "10 rows added" in capsys.readouterr().out
     )
-    [record] = history.records(out.parent)
+    [record] = history.read_parent_records(out.parent)
     assert record["parent_sha256"] == facts["parent_sha256"] and record["epochs"] == 0
     assert not list(out.parent.rglob("*.npz")), "nothing lies on a way without training"
 
@@ -86,6 +86,6 @@ def test_batches_of_large_images_are_small(monkeypatch):
             return images.flatten(1)[:, :10]
 
     monkeypatch.setattr(loop, "PIXELS", 2 * 8 * 8)
-    data = from_arrays("squares", np.zeros((5, 1, 8, 8), dtype=np.uint8), np.zeros(5))
+    data = image_data_from_arrays("squares", np.zeros((5, 1, 8, 8), dtype=np.uint8), np.zeros(5))
     loop.evaluate(Sizes(), data)
     assert seen == [2, 2, 1]

@@ -1,4 +1,4 @@
-"""The page's scripts under node's own test runner, beside figures that the package works out here."""
+"""Run the tests of the page's scripts in node, with reference values from the package."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from wmgp import closed_forms
 from wmgp.errors import printable
 
 ROOT = Path(__file__).resolve().parent.parent
-LAWS = [
+DISTRIBUTIONS = [
     ("normal", None, closed_forms.normal()),
     ("laplace", None, closed_forms.laplace()),
     ("uniform", None, closed_forms.uniform()),
@@ -30,7 +30,7 @@ LAWS = [
 POOLS = ("weight_bias", "weights", "all")
 
 
-def law(family: str, tail: float | None, distribution: closed_forms.Distribution) -> dict[str, Any]:
+def distribution_values(family: str, tail: float | None, distribution: closed_forms.Distribution) -> dict[str, Any]:
     amount = np.arange(100) / 100
     return {
         "family": family, "tail": tail, "amount": amount.tolist(), "cosine": distribution.cosine(amount).tolist(),
@@ -39,20 +39,20 @@ def law(family: str, tail: float | None, distribution: closed_forms.Distribution
     }  # fmt: skip
 
 
-def numbers() -> list[Any]:
+def formatted_numbers() -> list[Any]:
     draw = random.Random(0)
-    drawn = [draw.choice([-1, 1]) * 10 ** draw.uniform(-12, 12) for _ in range(200)]
+    values = [draw.choice([-1, 1]) * 10 ** draw.uniform(-12, 12) for _ in range(200)]
     known = [0.0, 1.0, 0.5, 2.5, 3.125, 0.125, 0.375, 1e-4, 9.9999e-5, 9999.5, 99995.0, 123456.0, 1e22, 0.99995, 5e-324]
-    return [[x, d, f"{x:.{d}f}", f"{x:.{max(d, 1)}g}"] for x in drawn + known for d in (0, 2, 4)]
+    return [[x, d, f"{x:.{d}f}", f"{x:.{max(d, 1)}g}"] for x in values + known for d in (0, 2, 4)]
 
 
 def state_dicts() -> dict[str, dict[str, torch.Tensor]]:
-    """A transformer, whose parameters are not all in the paper's pool, in every precision and in several at once."""
+    """Return a transformer, with parameters outside the paper's pool, in every dtype and in mixed dtypes."""
     torch.manual_seed(0)
     layer = torch.nn.TransformerEncoderLayer(64, 4, 160)
     state = torch.nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).state_dict()
     draws = {"emb.weight": torch.distributions.StudentT(4.0).sample((2000, 50)) / 50, "emb.bias": torch.zeros(5)}
-    halves = {name: (values * 1e-3).half() for name, values in draws.items()}  # subnormals among them
+    halves = {name: (values * 1e-3).half() for name, values in draws.items()}  # some are subnormal
     mixed = {name: (x.bfloat16() if i % 2 else x.half() if i % 3 else x) for i, (name, x) in enumerate(state.items())}
     zeros = {name: x * (x.abs() > x.abs().mean()) for name, x in state.items()}
     double = {name: x.double() if "norm" in name else x for name, x in state.items()}
@@ -64,24 +64,24 @@ def state_dicts() -> dict[str, dict[str, torch.Tensor]]:
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
-    found = []
+    results = []
     for name, tensors in state_dicts().items():
         path = folder / f"{name}.safetensors"
         save_file(tensors, path)
         for pool in POOLS:
             analysis = wmgp.analyze(path, pool=pool)
-            found.append({"file": str(path), "pool": pool, "report": analysis.to_dict()})
-    return found
+            results.append({"file": str(path), "pool": pool, "report": analysis.to_dict()})
+    return results
 
 
-def test_the_scripts_pass_their_own_tests(tmp_path):
+def test_scripts_pass_their_node_tests(tmp_path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node, version 20 or later, for the tests in tests/js")
     names = ["plain", "two\nlines", "a\ttab\x1b[0m", "no\u00a0break\u2028", "é ☃ 𝒳", "\ue000\U000f0000"]
     oracle = {
-        "distributions": [law(*each) for each in LAWS],
-        "numbers": numbers(),
+        "distributions": [distribution_values(*each) for each in DISTRIBUTIONS],
+        "numbers": formatted_numbers(),
         "names": [[name, printable(name)] for name in names],
         "reports": reports(tmp_path),
     }
@@ -100,7 +100,7 @@ def test_the_scripts_pass_their_own_tests(tmp_path):
     assert "# skipped 0" in done.stdout
 
 
-def test_lines_fit_as_in_the_rest_of_the_project():
+def test_lines_have_at_most_120_characters():
     files = [*(ROOT / "book" / "_static" / "analyze").glob("*.js"), *(ROOT / "tests" / "js").glob("*.js")]
     long = [
         f"{path.name}:{i}"

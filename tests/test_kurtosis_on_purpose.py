@@ -31,7 +31,7 @@ def few(monkeypatch):
     """The command on 96 digits, two variants and three prunes."""
     whole = data.load("digits", False)
     monkeypatch.setattr(measure, "load", lambda name, train: whole.first(96))
-    monkeypatch.setattr(measure, "base_config", lambda name: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(measure, "base_config", lambda name: replace(recipes.DIGITS_CONFIG, epochs=1))
     monkeypatch.setattr(measure, "VARIANTS", TWO)
     monkeypatch.setattr(measure, "jobs_of", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
 
@@ -72,13 +72,13 @@ def test_what_weights_say_by_hand():
     with torch.no_grad():
         for i, (size, layer) in enumerate(zip((1, 3, 3), model.parameters(), strict=True)):
             layer.copy_(torch.tensor([[size, -size], [size, -size if i < 2 else 0.001]]))
-    said = measure.described(model)
+    said = measure.weight_statistics(model)
     pool = torch.cat([p.detach().flatten() for p in model.parameters()]).double()
     assert said["kurtosis_about_zero"] == pytest.approx((pool**4).mean() / (pool**2).mean() ** 2)
     assert said["norm"] == pytest.approx((4 + 36 + 27) ** 0.5, rel=1e-6) and said["near_zero"] == pytest.approx(1 / 12)
     # (sum |w|)^2 / sum w^2 = 25^2 / 67 of 12 weights count.
     assert said["effective"] == pytest.approx(1 - 25.001**2 / 67 / 12, rel=1e-5)
-    assert set(said) == set(measure.OF_PARENT) - {"variant", "moved", "parent_epochs"}
+    assert set(said) == set(measure.PARENT_COLUMNS) - {"variant", "moved", "parent_epochs"}
 
 
 @pytest.mark.skipif(not TABLE.exists(), reason="not recorded")
@@ -88,7 +88,7 @@ def test_what_is_recorded():
     assert not [run for run, facts in runs.items() if facts["commit"].endswith("-dirty")]
     jobs = [sorted(zip(part["amount"], part["epochs"], strict=True)) for _, part in rows.groupby("run")]
     assert all(each == jobs[0] and len(set(each)) == len(each) for each in jobs)
-    parents: Any = order.by_parent(rows)
+    parents: Any = order.parent_table(rows)
     assert (
         len(parents) == len(parents[["variant", "seed"]].drop_duplicates()) == len(VARIANTS) * parents["seed"].nunique()
     )
@@ -101,7 +101,7 @@ def test_what_is_recorded():
 
 def prunes(run, kurtosis, lost, variant="a", moved="initialisation", seed=0, gain=0.0):
     """Rows of a parent of accuracy 0.9 that loses `lost` by amount after an epoch, and twice that before."""
-    parent = dict.fromkeys((*order.NUMBERS, *order.CONFOUNDERS), 1.0)
+    parent = dict.fromkeys((*order.PREDICTORS, *order.CONFOUNDERS), 1.0)
     amounts = np.array([0.0, 0.5, 0.7, 0.9])
     lost = np.array([0.0, *lost])
     tuned = pd.DataFrame(
@@ -116,7 +116,7 @@ def prunes(run, kurtosis, lost, variant="a", moved="initialisation", seed=0, gai
 
 def test_the_most_of_a_parent_by_hand():
     """0.01 is lost a quarter of the way from 0.7 (0.005) to 0.9 (0.025), and just after pruning at 0.7 (0.010)."""
-    found = order.by_parent(prunes("r", 5.0, [0.0, 0.005, 0.025])).iloc[0]
+    found = order.parent_table(prunes("r", 5.0, [0.0, 0.005, 0.025])).iloc[0]
     assert found["most"] == found["most_held"] == pytest.approx(0.75) and found["most_untuned"] == pytest.approx(0.7)
     assert (found["variant"], found["kurtosis"], found["accuracy_parent"]) == ("a", 5.0, 0.9)
 
@@ -124,12 +124,12 @@ def test_the_most_of_a_parent_by_hand():
 def test_parents_come_in_the_order_of_variants_and_seeds():
     jobs = [("c", "normal", 1), ("b", "as usual", 1), ("d", "of no list", 0), ("a", "normal", 0)]
     rows = pd.concat([prunes(run, 5.0, [0.0, 0.0, 0.0], variant, seed=seed) for run, variant, seed in jobs])
-    found = order.by_parent(rows)[["variant", "seed"]].to_numpy().tolist()
+    found = order.parent_table(rows)[["variant", "seed"]].to_numpy().tolist()
     assert found == [["as usual", 1], ["normal", 0], ["normal", 1], ["of no list", 0]]
 
 
 def test_a_parent_that_gains_by_the_epoch_is_counted_from_what_it_gains():
-    found = order.by_parent(prunes("r", 5.0, [0.0, 0.005, 0.025], gain=0.05)).iloc[0]
+    found = order.parent_table(prunes("r", 5.0, [0.0, 0.005, 0.025], gain=0.05)).iloc[0]
     assert found["most"] == 0.9 and found["most_held"] == pytest.approx(0.75)
 
 
@@ -162,7 +162,7 @@ def test_partial_correlation_is_the_textbooks(rng):
 
 def parents(pairs, seeds=1):
     """A parent a variant and seed, of these kurtoses and mosts; the first is the base."""
-    constant = dict.fromkeys((*order.NUMBERS, *order.CONFOUNDERS, *order.TARGETS), 1.0)
+    constant = dict.fromkeys((*order.PREDICTORS, *order.CONFOUNDERS, *order.TARGETS), 1.0)
     rows = [
         {
             **constant,
@@ -180,14 +180,16 @@ def parents(pairs, seeds=1):
 
 def test_orders_and_leads_by_hand():
     frame = parents([(3, 0.5), (4, 0.7), (5, 0.6)]).assign(optimal=[1, 3, 2])
-    found = order.orders(frame, "most")
+    found = order.predictor_correlations(frame, "most")
     assert found["kurtosis"] == pytest.approx(0.5) and found["optimal"] == pytest.approx(1) and np.isnan(found["k2"])
-    assert order.leads(frame, "most")["optimal"] == pytest.approx(0.5) and "kurtosis" not in order.leads(frame, "most")
+    assert order.gains_over_kurtosis(frame, "most")["optimal"] == pytest.approx(
+        0.5
+    ) and "kurtosis" not in order.gains_over_kurtosis(frame, "most")
 
 
 def test_controlled_holds_each_confounder():
     frame = parents([(3, 0.5), (4, 0.7), (5, 0.6), (6, 0.9), (7, 1.0)]).assign(norm=[1, 2, 3, 4, 5])
-    found = order.controlled(frame, "most")
+    found = order.partial_correlations(frame, "most")
     assert found["nothing"] == pytest.approx(found["accuracy_parent"]) == pytest.approx(0.9)
     assert np.isnan(found["norm"]) and np.isnan(found["all"])
 
@@ -195,16 +197,18 @@ def test_controlled_holds_each_confounder():
 def test_within_seeds_does_not_mix_them():
     frame = parents([(3, 0.5), (4, 0.6), (5, 0.7)], seeds=2)
     frame.loc[frame["seed"] == 1, "most"] -= 0.4  # a seed of twice the kurtosis, of which little can go
-    assert order.within_seeds(frame, "most") == {"kurtosis": pytest.approx(1)}
-    assert order.orders(frame, "most")["kurtosis"] < 0.5
+    assert order.within_seed_correlation(frame, "most") == {"kurtosis": pytest.approx(1)}
+    assert order.predictor_correlations(frame, "most")["kurtosis"] < 0.5
 
 
 def test_moves_are_against_the_base_of_the_same_seed():
     frame = parents([(3, 0.5), (6, 0.7), (1.5, 0.6), (3, 0.4)], seeds=2)
-    moved = order.moves(frame)
+    moved = order.changes_from_base(frame)
     assert moved["kurtosis"].tolist() == pytest.approx([2, 0.5, 1] * 2) and moved["seed"].tolist() == [0] * 3 + [1] * 3
     assert moved["most"].tolist() == pytest.approx([0.2, 0.1, -0.1] * 2)
-    assert order.same_way(moved, "most") == {"share": pytest.approx(1 / 3)}  # the one whose kurtosis stayed is none
+    assert order.sign_agreement(moved, "most") == {
+        "share": pytest.approx(1 / 3)
+    }  # the one whose kurtosis stayed is none
 
 
 def test_intervals_draw_whole_variants():
@@ -214,9 +218,9 @@ def test_intervals_draw_whole_variants():
     def statistic(frame):
         return {"mean": float(frame["most"].mean())}
 
-    once, thrice = (order.over_variants(parents(pairs, seeds), statistic, draws=200) for seeds in (1, 3))
+    once, thrice = (order.bootstrap_variants(parents(pairs, seeds), statistic, draws=200) for seeds in (1, 3))
     assert once["mean"] == pytest.approx(thrice["mean"]) and once["mean"][1] < once["mean"][0] < once["mean"][2]
-    value, low, high = order.over_variants(parents(pairs[:4]), statistic)["mean"]
+    value, low, high = order.bootstrap_variants(parents(pairs[:4]), statistic)["mean"]
     assert value == pytest.approx(0.65) and np.isnan(low) and np.isnan(high)
-    undefined = order.over_variants(parents(pairs), lambda frame: {"none": float("nan")}, draws=20)["none"]
+    undefined = order.bootstrap_variants(parents(pairs), lambda frame: {"none": float("nan")}, draws=20)["none"]
     assert all(np.isnan(undefined))

@@ -3,7 +3,7 @@
 import pandas as pd
 from drawings import xs, ys
 
-from studies.kurtosis_on_purpose.figure import moved_figure, order_figure
+from studies.kurtosis_on_purpose.figure import correlations_figure, largest_amounts_figure
 
 
 def test_a_mark_a_parent_and_a_line_from_the_base_of_its_seed():
@@ -15,7 +15,7 @@ def test_a_mark_a_parent_and_a_line_from_the_base_of_its_seed():
         ("law", 0, 2, 0.6),
     ]
     parents = pd.DataFrame(rows, columns=["moved", "seed", "kurtosis", "most"]).assign(bare=0.1)
-    drawn = moved_figure(parents, {"most": "after", "bare": "before"}, "nothing")
+    drawn = largest_amounts_figure(parents, {"most": "after", "bare": "before"}, "nothing")
     first, second = drawn.axes
     lines, (decay, law, base) = first.lines[:5], first.lines[5:]
     assert [xs(line) for line in lines][1:4:2] == [[3, 6], [4, 8]]
@@ -31,7 +31,7 @@ def test_a_mark_a_parent_and_a_line_from_the_base_of_its_seed():
 def test_a_value_and_its_interval_for_each_number():
     nan = float("nan")
     found = {"tuned": {"a": (0.5, 0.1, 0.9), "b": (-0.2, nan, nan)}, "bare": {"a": (0, -1, 1), "b": (nan, nan, nan)}}
-    (axes,) = order_figure(found).axes
+    (axes,) = correlations_figure(found).axes
     interval, value = axes.lines[:2]
     assert xs(interval) == [0.1, 0.9] and xs(value) == [0.5]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from studies.kurtosis_on_purpose import variants
-from studies.kurtosis_on_purpose.variants import VARIANTS, Power, Variant
+from studies.kurtosis_on_purpose.variants import VARIANTS, PowerReparameterization, Variant
 from wmgp import kurtosis
 from wmgp.experiments import data, models
 from wmgp.experiments.training import recipes
@@ -21,7 +21,7 @@ def few():
     return data.load("digits", True).first(64)
 
 
-SHORT = replace(recipes.DIGITS, epochs=2)
+SHORT = replace(recipes.DIGITS_CONFIG, epochs=2)
 
 
 def weights(model):
@@ -31,7 +31,7 @@ def weights(model):
 @pytest.mark.parametrize(("law", "expected", "tolerance"), [("two values", 1, 1e-9), ("normal", 3, 0.1)])
 def test_laws_have_their_kurtosis_at_the_same_norm(law, expected, tolerance):
     model, before = models.build("lenet5", 0), models.build("lenet5", 0)
-    variants.redraw(model, law, 1)
+    variants.redraw_weights(model, law, 1)
     for (name, new), old in zip(model.named_parameters(), before.parameters(), strict=True):
         assert new.double().norm().item() == pytest.approx(old.double().norm().item(), rel=1e-6)
         assert torch.equal(new, old) == name.endswith("bias")
@@ -42,13 +42,13 @@ def test_laws_have_their_kurtosis_at_the_same_norm(law, expected, tolerance):
 def test_students_law_has_the_quantiles_of_students_t():
     from scipy.stats import kstest, t
 
-    drawn = variants.LAWS["Student-t"]((4000,), torch.Generator().manual_seed(0)).numpy()
+    drawn = variants.INITIAL_DISTRIBUTIONS["Student-t"]((4000,), torch.Generator().manual_seed(0)).numpy()
     assert kstest(drawn, t(3).cdf).pvalue > 0.05 and kurtosis(drawn) > 9
 
 
 def test_the_usual_law_is_left_alone():
     model, before = models.build("lenet5", 0), models.build("lenet5", 0)
-    variants.redraw(model, "uniform", 1)
+    variants.redraw_weights(model, "uniform", 1)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
 
 
@@ -56,22 +56,24 @@ def test_powers_begin_from_the_same_network_and_end_as_plain_weights(few):
     model = models.build("lenet5", 0).double()
     before, images = weights(model), torch.rand(2, 1, 28, 28, dtype=torch.float64)
     plain = model(images)
-    with variants.powered(model, 3.0):
+    with variants.power_reparameterized(model, 3.0):
         torch.testing.assert_close(model(images), plain)
         assert {name for name, _ in model.named_parameters() if "original" in name}
     assert set(model.state_dict()) == set(before)
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(weight, before[name])
-    with variants.powered(model, 1.0):
+    with variants.power_reparameterized(model, 1.0):
         assert not [name for name, _ in model.named_parameters() if "original" in name]
 
 
 def test_a_power_moves_large_weights_more():
     """dL/dv = alpha |v|^(alpha - 1) dL/dw: with alpha 2, v = 0.1 and 1 and dL/dw = 1 that is 0.2 and 2."""
     v = torch.tensor([0.1, -1.0], requires_grad=True)
-    Power(2.0)(v).sum().backward()
+    PowerReparameterization(2.0)(v).sum().backward()
     assert v.grad is not None and v.grad.tolist() == pytest.approx([0.2, 2.0])
-    assert Power(2.0).right_inverse(torch.tensor([0.04, -0.09])).tolist() == pytest.approx([0.2, -0.3])
+    assert PowerReparameterization(2.0).right_inverse(torch.tensor([0.04, -0.09])).tolist() == pytest.approx(
+        [0.2, -0.3]
+    )
 
 
 def test_a_penalty_adds_the_sign_of_the_weight_to_its_gradient(few):
@@ -80,7 +82,7 @@ def test_a_penalty_adds_the_sign_of_the_weight_to_its_gradient(few):
     plain, penalised = models.build("lenet5", 0), models.build("lenet5", 0)
     start = weights(plain)
     train(plain, few, 1, 0, step)
-    with variants.penalised(penalised, 0.01):
+    with variants.l1_penalized(penalised, 0.01):
         train(penalised, few, 1, 0, step)
     for name, weight in penalised.state_dict().items():
         expected = plain.state_dict()[name] - (0.001 * start[name].sign() if weight.ndim > 1 else 0)
@@ -94,7 +96,7 @@ def test_a_penalty_adds_the_sign_of_the_weight_to_its_gradient(few):
 
 
 def test_every_variant_is_another_network_of_the_same_shape(few):
-    found = {v.name: variants.trained("lenet5", v, 0, SHORT, few) for v in VARIANTS}
+    found = {v.name: variants.train_variant("lenet5", v, 0, SHORT, few) for v in VARIANTS}
     names = list(models.build("lenet5", 0).state_dict())
     assert all([name for name, _ in model.named_parameters()] == names for model in found.values())
     assert all(p.dtype == torch.float32 and p.isfinite().all() for model in found.values() for p in model.parameters())
@@ -109,7 +111,7 @@ def test_every_variant_is_another_network_of_the_same_shape(few):
 def test_the_usual_variant_is_trained_as_any_parent(few):
     model = models.build("lenet5", 3)
     train(model, few, 2, 3, SHORT.recipe)
-    mine = variants.trained("lenet5", VARIANTS[0], 3, SHORT, few)
+    mine = variants.train_variant("lenet5", VARIANTS[0], 3, SHORT, few)
     assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), model.parameters(), strict=True))
 
 
@@ -128,4 +130,4 @@ def test_spread_of_layers_by_hand():
     with torch.no_grad():
         model.get_parameter("0.weight").fill_(-1)
         model.get_parameter("1.weight").fill_(np.exp(2))
-    assert variants.spread_of_layers(model) == pytest.approx(1, abs=1e-6)
+    assert variants.layer_scale_spread(model) == pytest.approx(1, abs=1e-6)

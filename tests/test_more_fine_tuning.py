@@ -17,7 +17,7 @@ from wmgp.experiments.sweep import job, worker
 from wmgp.experiments.training import loop, recipes
 
 RESULTS = Path(__file__).parent.parent / "results"
-TUNING = recipes.DIGITS.tuning
+TUNING = recipes.DIGITS_CONFIG.tuning
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +31,15 @@ def network():
 @pytest.fixture(scope="module")
 def walked(network):
     whole, before, images, test = network
-    with worker.one_thread():
-        return measure.path(whole, before, "l1", 0.6, images, test, 7, TUNING, 3)
+    with worker.use_one_thread():
+        return measure.finetuning_path(whole, before, "l1", 0.6, images, test, 7, TUNING, 3)
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
 def test_a_path_passes_through_the_jobs_of_sweeps(network, walked, epochs):
     whole, before, images, test = network
-    with worker.one_thread():
-        row = job.pruned(whole, before, "l1", 0.6, images, test, 7, TUNING, epochs)
+    with worker.use_one_thread():
+        row = job.prune_and_finetune(whole, before, "l1", 0.6, images, test, 7, TUNING, epochs)
     assert [each["epochs"] for each in walked] == [0, 1, 2, 3]
     del row["seconds"]
     assert {name: walked[epochs][name] for name in row} == row
@@ -52,7 +52,7 @@ def test_distance_by_hand():
         whole.bias.fill_(4.0)
         child.load_state_dict(whole.state_dict())
         child.bias.zero_()
-    assert measure.distance(whole, child) == pytest.approx(0.8)
+    assert measure.relative_distance(whole, child) == pytest.approx(0.8)
 
 
 def test_just_after_pruning_distance_and_cosine_are_one_right_triangle(network, walked):
@@ -60,7 +60,7 @@ def test_just_after_pruning_distance_and_cosine_are_one_right_triangle(network, 
     assert first["cosine"] == first["cosine_pruned"] and first["accuracy"] == first["accuracy_pruned"]
     assert first["distance"] ** 2 + first["cosine"] ** 2 == pytest.approx(1, abs=1e-9)
     again = copy.deepcopy(network[0])
-    assert measure.distance(network[0], again) == 0
+    assert measure.relative_distance(network[0], again) == 0
 
 
 def rows(*cells):
@@ -69,7 +69,7 @@ def rows(*cells):
 
 
 def test_changes_by_hand():
-    found = measure.changes(
+    found = measure.change_between_epochs(
         rows((0, 0.2, 1, 0.1), (0, 0.2, 5, 0.9), (0, 0.2, 10, 0.3), (1, 0.2, 1, 0.2), (1, 0.2, 10, 0.6),
              (0, 0.9, 1, 0.5), (0, 0.9, 10, 0.4), (0, 0.5, 1, 0.1)),
         "js",
@@ -78,18 +78,18 @@ def test_changes_by_hand():
     half = 12.7062047 * 0.1  # Student's t of one degree of freedom; 0.2 and 0.4 differ from their mean by 0.1
     assert found[0.2] == pytest.approx((0.3, 0.3 - half, 0.3 + half), rel=1e-6)
     assert found[0.9][0] == pytest.approx(-0.1) and found[0.9][1] != found[0.9][1]
-    assert measure.changes(rows((0, 0.2, 1, 0.1)), "js") == {}
+    assert measure.change_between_epochs(rows((0, 0.2, 1, 0.1)), "js") == {}
 
 
 def test_where_a_path_is_nearest():
-    found = measure.nearest(rows((0, 0.2, 0, 0.1), (0, 0.2, 1, 0.3), (1, 0.2, 0, 0.3), (1, 0.2, 1, 0.2)))
+    found = measure.closest_epoch(rows((0, 0.2, 0, 0.1), (0, 0.2, 1, 0.3), (1, 0.2, 0, 0.3), (1, 0.2, 1, 0.2)))
     assert found[["seed", "epochs", "js"]].to_numpy().tolist() == [[0, 0, 0.1], [1, 1, 0.2]]
 
 
 def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
     few = data.load("digits", True).first(64)
     monkeypatch.setattr(measure, "load", lambda name, train: few)
-    monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS_CONFIG, epochs=1))
     measure._images.cache_clear()
     out = tmp_path / "paths.csv"
     asked = ["--network", "lenet5", "--data", "digits", "--seeds", "3", "--epochs", "1", "--out", str(out)]

@@ -35,7 +35,7 @@ def test_costs_near_the_optimum_in_points():
 
 def test_amounts_of_each_parent():
     table = pd.DataFrame({"optimal amount": [0.8, 0.7], "after fine-tuning": [0.9, 0.95]}, index=[3, 4])
-    drawn = figure.pruned_figure(table, 0.01)
+    drawn = figure.amounts_figure(table, 0.01)
     axes = drawn.axes[0]
     assert [xs(line) for line in axes.lines] == [[0.8, 0.7], [0.9, 0.95]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seed 3", "seed 4"]

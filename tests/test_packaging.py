@@ -106,7 +106,7 @@ def test_package_is_typed_and_has_its_command():
 
 def test_jupytext_keeps_what_the_runner_keeps():
     told = tomllib.loads((ROOT / "jupytext.toml").read_text())
-    assert told["cell_metadata_filter"] == ",".join([*run.KEPT, "-all"])
+    assert told["cell_metadata_filter"] == ",".join([*run.CELL_METADATA, "-all"])
     assert told["formats"] == "notebooks///ipynb,notebooks///py:percent"
 
 

@@ -23,8 +23,8 @@ def nowhere(monkeypatch, tmp_path):
 
 @pytest.fixture
 def real():
-    if pretrained.weights_file() is None:
-        pytest.skip(f"needs {pretrained.FILE} where TORCH_HOME says")
+    if pretrained.mobilenet_v2_file() is None:
+        pytest.skip(f"needs {pretrained.MOBILENET_FILE} where TORCH_HOME says")
     return pretrained.measure(pretrained.mobilenet_v2())
 
 
@@ -46,7 +46,7 @@ def test_without_any_parent_there_are_no_seeds(nowhere, monkeypatch):
 
 
 def test_without_the_file_the_record_is_read(nowhere):
-    report, live = pretrained.report()
+    report, live = pretrained.mobilenet_v2_report()
     assert not live and len(report["analysis"]["front"]["amount"]) == 101
     assert report["analysis"]["n_parameters"] == 3_504_872
     with pytest.raises(wmgp.InputError, match="mobilenet_v2-b0353104.pth: set TORCH_HOME"):
@@ -54,7 +54,7 @@ def test_without_the_file_the_record_is_read(nowhere):
 
 
 def test_the_record_is_what_is_measured(real):
-    recorded = json.loads(pretrained.locate(pretrained.RECORD).read_text())
+    recorded = json.loads(pretrained.locate(pretrained.RECORD_FILE).read_text())
     provenance = recorded.pop("provenance")
     assert {"commit", "date", "versions", "source_sha256", "data_sha256", "data"} <= set(provenance)
     assert recorded.keys() == real.keys() and recorded["filters"] == real["filters"]
@@ -79,10 +79,10 @@ def test_record_is_written_whole_or_not_at_all(nowhere, capsys):
 
 def test_a_broken_record_is_named(nowhere, monkeypatch):
     (nowhere / "results").mkdir()
-    (nowhere / "results" / pretrained.RECORD).write_text("{}")
+    (nowhere / "results" / pretrained.RECORD_FILE).write_text("{}")
     monkeypatch.chdir(nowhere)
     with pytest.raises(wmgp.InputError, match=r"mobilenet_v2\.json: expected a record of MobileNetV2"):
-        pretrained.report()
+        pretrained.mobilenet_v2_report()
 
 
 def test_dead_filters_by_hand():
@@ -102,12 +102,12 @@ def test_dead_filters_by_hand():
             lambda: notebook.check_choice("preset", "small", notebook.PRESETS),
             "preset 'small': expected one of default, tiny",
         ),
-        (lambda: notebook.check_whole("seed", 1.5, 0, 9), "seed 1.5: expected a whole number from 0 to 9"),
-        (lambda: notebook.check_whole("seed", True, 0, 9), "seed True"),
-        (lambda: notebook.check_whole("seed", -1, 0, 9), "seed -1"),
-        (lambda: notebook.check_whole("seed", "3", 0, 9), "seed '3'"),
-        (lambda: notebook.check_flag("recompute", "false"), "recompute 'false': expected true or false"),
-        (lambda: notebook.check_flag("recompute", 1), "recompute 1"),
+        (lambda: notebook.check_integer("seed", 1.5, 0, 9), "seed 1.5: expected a whole number from 0 to 9"),
+        (lambda: notebook.check_integer("seed", True, 0, 9), "seed True"),
+        (lambda: notebook.check_integer("seed", -1, 0, 9), "seed -1"),
+        (lambda: notebook.check_integer("seed", "3", 0, 9), "seed '3'"),
+        (lambda: notebook.check_bool("recompute", "false"), "recompute 'false': expected true or false"),
+        (lambda: notebook.check_bool("recompute", 1), "recompute 1"),
         (lambda: notebook.check_between("cosine", 1, 0, 1), "cosine 1: expected a number between 0 and 1"),
         (lambda: notebook.check_between("cosine", float("nan"), 0, 1), "cosine nan"),
         (lambda: notebook.check_between("cosine", "0.9", 0, 1), "cosine '0.9'"),
@@ -120,6 +120,6 @@ def test_a_wrong_parameter_is_one_clear_line(check, said):
 
 def test_right_parameters_are_handed_back():
     assert notebook.check_choice("preset", "tiny", notebook.PRESETS) == "tiny"
-    assert notebook.check_whole("n", 3, 3, 3) == 3
-    assert notebook.check_flag("recompute", False) is False
+    assert notebook.check_integer("n", 3, 3, 3) == 3
+    assert notebook.check_bool("recompute", False) is False
     assert notebook.check_between("cosine", np.float64(0.5), 0, 1) == 0.5

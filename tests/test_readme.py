@@ -43,10 +43,10 @@ def test_recorded_output_agrees_with_the_record_that_has_provenance():
 
 
 def test_readme_shows_the_benchmark():
-    from benchmarks.analyze import with_table
+    from benchmarks.analyze import insert_table
 
     table = (ROOT / "results" / "benchmark.csv").read_text(encoding="utf-8")
-    assert with_table(README, table) == README
+    assert insert_table(README, table) == README
 
 
 def test_readme_names_files_and_targets_that_exist():

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from studies.beyond_l1.schedules import SALIENCY
-from wmgp.experiments.display_names import NETWORKS
+from studies.beyond_l1.schedules import SNIP
+from wmgp.experiments.display_names import NETWORK_NAMES
 from wmgp.experiments.results import array_files, tables
 from wmgp.experiments.results.provenance import CORE, measured_by, provenance
 from wmgp.experiments.training.recipes import min_parent_accuracy
@@ -67,8 +67,8 @@ def test_rows_have_their_schema_and_their_provenance(table):
         assert not measured_by(facts).endswith("-dirty")
         for column in ("network", "data", "seed", "device"):
             assert set(mine[column]) == {facts[column]}
-    assert set(rows["network"]) <= set(NETWORKS)
-    assert set(rows["method"]) <= {*METHODS, SALIENCY}
+    assert set(rows["network"]) <= set(NETWORK_NAMES)
+    assert set(rows["method"]) <= {*METHODS, SNIP}
     assert rows["js"].between(0, np.log(2)).all() and rows["cosine"].dropna().between(-1, 1).all()
     assert not rows.drop(columns=["cosine", "cosine_pruned", "cka"]).isna().any().any()
     assert rows.loc[rows["cosine"].isna(), "amount"].eq(1).all()  # undefined where nothing is left, and only there

@@ -3,13 +3,13 @@
 import numpy as np
 from drawings import ys
 
-from studies.rescaling.figure import push_figure
+from studies.rescaling.figure import layer_scaling_figure
 
 
 def test_a_panel_a_number_and_a_line_a_layer():
     factors = np.array([0.1, 1.0, 10.0])
     numbers = {"Optimal amount": {"conv1": factors, "fc1": -factors}, "Kurtosis": {"conv1": factors}}
-    drawn = push_figure(factors, numbers, ["Kurtosis"])
+    drawn = layer_scaling_figure(factors, numbers, ["Kurtosis"])
     first, second = drawn.axes
     assert (first.get_ylabel(), second.get_ylabel()) == ("Optimal amount", "Kurtosis")
     assert ys(first.lines[1]) == [-0.1, -1, -10] and first.get_xscale() == "log"

@@ -24,7 +24,7 @@ def few():
 def test_the_same_network_says_the_same_and_is_pruned_otherwise(few):
     model = models.build("lenet5", 0)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    rows = pd.DataFrame(measure.measure(model, measure.of_chains(model, 0), few, 0.7))
+    rows = pd.DataFrame(measure.measure(model, measure.chain_rescalings(model, 0), few, 0.7))
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
     assert len(rows) == 6 * 4 and max(rows["change"]) < 1e-5 and len(set(rows["accuracy_parent"])) == 1
     by_how = rows.drop_duplicates("how").set_index("how")
@@ -39,7 +39,7 @@ def test_the_same_network_says_the_same_and_is_pruned_otherwise(few):
 
 def test_the_command_writes_rows_with_their_provenance(tmp_path, monkeypatch, few):
     monkeypatch.setattr(measure, "load", lambda name, train: few)
-    monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS, epochs=1))
+    monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS_CONFIG, epochs=1))
     monkeypatch.setattr(measure.imagenet_sample, "load", lambda: few)
     monkeypatch.setattr(measure, "build", lambda name, seed: models.build("lenet5", seed))
     small = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Flatten())

@@ -32,7 +32,7 @@ def factors(seed, spread):
 @given(st.integers(0, 99), st.floats(0, 2))
 def test_channels_may_have_any_factor(seed, spread):
     model = lenet(seed)
-    torch.testing.assert_close(outputs(transforms.rescaled(model, factors(seed, spread))), outputs(model))
+    torch.testing.assert_close(outputs(transforms.rescale_channels(model, factors(seed, spread))), outputs(model))
 
 
 def test_by_hand():
@@ -40,10 +40,10 @@ def test_by_hand():
     with torch.no_grad():
         for parameter, values in zip(model.parameters(), ([[1.0], [2]], [3.0, 4], [[5.0, 6]], [7.0]), strict=True):
             parameter.copy_(torch.tensor(values))
-    found = [p.flatten().tolist() for p in transforms.rescaled(model, [torch.tensor([2.0, 0.5])]).parameters()]
+    found = [p.flatten().tolist() for p in transforms.rescale_channels(model, [torch.tensor([2.0, 0.5])]).parameters()]
     assert found == [[2, 1], [6, 2], [2.5, 12], [7]]
     # Balanced: 1 and 3 made, 5 used, so a^4 = 25 / 10; 2 and 4 made, 6 used, so a^4 = 36 / 20.
-    first, second = (float(p) for p in transforms.balanced(model).state_dict()["0.weight"].flatten())
+    first, second = (float(p) for p in transforms.balance(model).state_dict()["0.weight"].flatten())
     assert (first, second) == pytest.approx((2.5**0.25, 2 * 1.8**0.25))
 
 
@@ -51,7 +51,7 @@ def test_by_hand():
 @given(st.integers(0, 99))
 def test_the_balanced_network_is_the_same_from_wherever_one_begins(seed):
     model = lenet(seed)
-    here, there = (transforms.balanced(each) for each in (model, transforms.rescaled(model, factors(seed, 1.0))))
+    here, there = (transforms.balance(each) for each in (model, transforms.rescale_channels(model, factors(seed, 1.0))))
     for a, b in zip(here.parameters(), there.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(outputs(here), outputs(model))
@@ -64,7 +64,7 @@ def test_a_dead_channel_is_left_alone():
     with torch.no_grad():
         for name in ("fc1.weight", "fc1.bias"):
             model.get_parameter(name)[3] = 0
-    settled = transforms.balanced(model)
+    settled = transforms.balance(model)
     assert all(torch.isfinite(p).all() for p in settled.parameters())
     torch.testing.assert_close(outputs(settled), outputs(model))
 
@@ -72,7 +72,7 @@ def test_a_dead_channel_is_left_alone():
 def test_what_weights_say_moves_while_the_outputs_stay():
     """A factor of 100 on the first layer holds nearly all energy in 156 of 61,706 parameters."""
     model = lenet()
-    scaled = transforms.rescaled(model, [1000.0, 1.0, 1.0, 1.0])
+    scaled = transforms.rescale_channels(model, [1000.0, 1.0, 1.0, 1.0])
     torch.testing.assert_close(outputs(scaled), outputs(model))
     before, after = (wmgp.analyze(each) for each in (model, scaled))
     assert before.optimal.amount == pytest.approx(0.79) and after.optimal.amount > 0.98
@@ -105,14 +105,16 @@ def small():
 
 
 def test_batch_normalisation_divides_scales_away(small):
-    scaled = transforms.rescaled_norms(small, 2.0, 3)
+    scaled = transforms.rescale_before_batch_norm(small, 2.0, 3)
     torch.testing.assert_close(outputs(scaled), outputs(small))
     assert not torch.allclose(scaled.get_parameter("conv1.weight"), small.conv1.weight)
     assert wmgp.analyze(scaled).kurtosis != pytest.approx(wmgp.analyze(small).kurtosis, rel=0.1)
 
 
 def test_folded_networks_have_forgotten_those_scales(small):
-    plain, scaled = (transforms.folded(each) for each in (small, transforms.rescaled_norms(small, 2.0, 3)))
+    plain, scaled = (
+        transforms.fold_batch_norm(each) for each in (small, transforms.rescale_before_batch_norm(small, 2.0, 3))
+    )
     torch.testing.assert_close(outputs(plain), outputs(small))
     assert isinstance(plain.get_submodule("bn1"), nn.Identity) and len(list(plain.parameters())) == 4
     for a, b in zip(plain.parameters(), scaled.parameters(), strict=True):
@@ -123,22 +125,28 @@ def test_torchvisions_networks_have_all_their_norms_found():
     for name, number in (("resnet18", 20), ("vgg11_bn", 8), ("mobilenet_v2", 52)):
         model = models.build(name, 0)
         assert (
-            len(transforms.batch_normed(model)) == number == sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+            len(transforms.conv_batch_norm_pairs(model))
+            == number
+            == sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
         )
     small_images = (2, 3, 32, 32)
     model = models.build("resnet18", 0)
     torch.testing.assert_close(
-        outputs(transforms.folded(transforms.rescaled_norms(model, 1.0)), small_images), outputs(model, small_images)
+        outputs(transforms.fold_batch_norm(transforms.rescale_before_batch_norm(model, 1.0)), small_images),
+        outputs(model, small_images),
     )
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda: transforms.rescaled(lenet(), [1.0]), "factors: expected 4, one for each layer but the last, got 1"),
-        (lambda: transforms.rescaled(lenet(), [1.0, 1.0, -1.0, 1.0]), "factors: expected numbers above 0"),
-        (lambda: transforms.balanced(models.build("vgg11_bn", 0)), "BatchNorm2d: expected a chain"),
-        (lambda: transforms.balanced(nn.Sequential(nn.Linear(2, 2))), "expected at least two layers with weights"),
+        (
+            lambda: transforms.rescale_channels(lenet(), [1.0]),
+            "factors: expected 4, one for each layer but the last, got 1",
+        ),
+        (lambda: transforms.rescale_channels(lenet(), [1.0, 1.0, -1.0, 1.0]), "factors: expected numbers above 0"),
+        (lambda: transforms.balance(models.build("vgg11_bn", 0)), "BatchNorm2d: expected a chain"),
+        (lambda: transforms.balance(nn.Sequential(nn.Linear(2, 2))), "expected at least two layers with weights"),
     ],
 )
 def test_what_cannot_be_rescaled(change, said):
@@ -148,7 +156,7 @@ def test_what_cannot_be_rescaled(change, said):
 
 def test_methods_that_look_at_each_tensor_alone_do_not_see_the_scale_of_layers():
     model = lenet()
-    scaled = transforms.rescaled(model, [100.0, 0.1, 3.0, 1.0])
+    scaled = transforms.rescale_channels(model, [100.0, 0.1, 3.0, 1.0])
     for method in ("l1_normalized", "lamp", "l1_local"):
         # Biases are scaled with the weights that make them, so within a tensor nothing changes.
         here, there = (wmgp.global_masks(each.double(), 0.5, method) for each in (model, scaled))

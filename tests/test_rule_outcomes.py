@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from studies.rules_compared import outcomes
+from studies.rules_compared import cost_ranges
 from wmgp import report
 
 NAN = float("nan")
@@ -27,7 +27,7 @@ def test_ranges_by_hand():
     rows.loc[(rows["rule"] == "safe") & (rows["network"] == "c"), ["lost", "lost_untuned"]] = NAN
     rows.loc[(rows["rule"] == "safe") & (rows["parent_sha256"] == "1"), ["amount", "lost"]] = [0.3, 0.05]
     rows["architecture"] = rows["network"].replace("b", "a")  # the same on other data
-    found = outcomes.measured(rows)
+    found = cost_ranges.cost_ranges(rows)
     assert found["networks"] == {"tuned": 2, "untuned": 3, "architectures": 2}
     assert found["lost"]["optimal"] == {"tuned": [0.0, 2.0], "untuned": [0.0, 90.0]}
     assert str(found["lost"]["optimal"]["tuned"][0]) == "0.0"  # and no minus
@@ -37,13 +37,13 @@ def test_ranges_by_hand():
 
 def test_an_undefined_amount_is_not_the_smaller():
     rows = pd.DataFrame({"parent_sha256": ["1", "1"], "rule": ["safe", "cosine 0.99"], "amount": [NAN, 0.4]})
-    assert outcomes.least_of(rows, ["safe", "cosine 0.99"])["rule"].tolist() == ["cosine 0.99"]
+    assert cost_ranges.smallest_amounts(rows, ["safe", "cosine 0.99"])["rule"].tolist() == ["cosine 0.99"]
 
 
 def test_the_packages_file_is_what_is_recorded(tmp_path):
-    """Where this fails: `python -m studies.rules_compared.outcomes`, and record the README's output again."""
+    """Where this fails: `python -m studies.rules_compared.cost_ranges`, and record the README's output again."""
     out = tmp_path / "outcomes.json"
-    outcomes.main(["--results", str(RESULTS), "--out", str(out)])
+    cost_ranges.main(["--results", str(RESULTS), "--out", str(out)])
     assert out.read_text(encoding="utf-8") == report.OUTCOMES.read_text(encoding="utf-8")
     said = json.loads(out.read_text(encoding="utf-8"))
     for low, high in (ends for line in said["lost"].values() for ends in line.values()):
@@ -52,5 +52,5 @@ def test_the_packages_file_is_what_is_recorded(tmp_path):
 
 def test_a_folder_without_sweeps(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        outcomes.main(["--results", str(tmp_path), "--out", str(tmp_path / "x.json")])
+        cost_ranges.main(["--results", str(tmp_path), "--out", str(tmp_path / "x.json")])
     assert "expected a table of a sweep" in capsys.readouterr().err and not (tmp_path / "x.json").exists()

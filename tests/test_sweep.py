@@ -88,7 +88,9 @@ def test_a_sweep_has_every_row_and_each_is_that_job(whole):
     loop.train(parent, images[0], 2, 1, mine.config.recipe)
     row = rows[(rows["seed"] == 1) & (rows["method"] == "random") & (rows["amount"] == round(4 / 7, 10))].iloc[0]
     before = loop.evaluate(parent, images[1])
-    expected = job.prune_and_finetune(parent, before, "random", row["amount"], *images, worker.FINE_TUNING + 1, mine.config.tuning)
+    expected = job.prune_and_finetune(
+        parent, before, "random", row["amount"], *images, worker.FINE_TUNING_SEED_OFFSET + 1, mine.config.tuning
+    )
     for name in set(expected) - {"seconds"}:
         assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
@@ -277,7 +279,7 @@ def fail_at_three(n):
 
 
 def test_what_the_work_raises_is_raised(recwarn):
-    with backends.cluster("threading", 2):
+    with backends.use_backend("threading", 2):
         assert sorted(backends.run_tasks(fail_at_three, [(n,) for n in (1, 2, 4, 5)])) == [1, 2, 4, 5]
         with pytest.raises(ValueError, match="three"):
             list(backends.run_tasks(fail_at_three, [(n,) for n in range(9)]))
@@ -301,7 +303,7 @@ def test_work_that_kills_every_worker_is_given_up(monkeypatch):
 def test_a_missing_package_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match="backend 'dask': distributed is missing: pip install 'wmgp"):
-        with backends.cluster("dask", 1):
+        with backends.use_backend("dask", 1):
             pass
 
 
@@ -363,7 +365,7 @@ def test_a_download_is_moved_into_place_whole(tmp_path, monkeypatch):
 
 def test_normalised_pixels_by_hand():
     images = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
-    plain = data.from_arrays("x", images, np.array([0, 1]))
+    plain = data.image_data_from_arrays("x", images, np.array([0, 1]))
     assert plain.batch(torch.tensor([1, 0]))[0].flatten().tolist() == [1, 0]
     normalised = replace(plain, mean=(0.25,), std=(0.5,))
     assert normalised.batch(torch.tensor([0, 1]))[0].flatten().tolist() == [-0.5, 1.5]
@@ -392,7 +394,7 @@ def test_torchvision_s_weights_keep_all_but_the_last_layer(monkeypatch):
 
 def test_crops_and_flips_are_pieces_of_the_padded_image(rng):
     images = rng.integers(1, 256, (40, 2, 5, 6), dtype=np.uint8)
-    made = data.from_arrays("x", images, np.arange(40) % 10)
+    made = data.image_data_from_arrays("x", images, np.arange(40) % 10)
     [(batch, labels)] = augmentation.batches(made, 40, torch.Generator().manual_seed(0), crop=2, flip=True)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     assert labels.tolist() == made.labels[order].tolist()
@@ -420,7 +422,7 @@ def test_every_network_has_its_recipes():
             not network.startswith("lenet")
         )
     assert recipes.experiment_config("lenet5", "mnist") == recipes.ExperimentConfig(REFERENCE, 25)
-    assert recipes.experiment_config("lenet5", "digits") == recipes.DIGITS
+    assert recipes.experiment_config("lenet5", "digits") == recipes.DIGITS_CONFIG
     assert not recipes.experiment_config("mobilenet_v2", "cifar10", device="cpu").recipe.bfloat16
     assert recipes.experiment_config("mobilenet_v2", "cifar10", "imagenet").weights == "IMAGENET1K_V1"
     with pytest.raises(InputError, match="recipe 'imagenet': expected one of reference, strong for network 'lenet5'"):
@@ -457,7 +459,7 @@ class Small(nn.Sequential):
 def test_masked_steps_are_torch_s_pruned_steps(recipe):
     """Step by step, on the same batches: an epoch here is one step."""
     images = replace(data.load("digits", True))
-    images = data.from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
+    images = data.image_data_from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
     ours, torchs, steps = Small(), Small(), ([], [])
     masks = wmgp.global_masks(ours, 0.6)
     wmgp.apply_masks(ours, masks)
@@ -480,7 +482,7 @@ def test_masked_steps_are_torch_s_pruned_steps(recipe):
 def test_evaluating_on_the_way_brings_no_pruned_weight_back():
     """A training that goes on holds the storage of its weights: evaluation must leave it where it is."""
     images = data.load("digits", True)
-    images = data.from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
+    images = data.image_data_from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
     model = Small()
     masks = wmgp.global_masks(model, 0.6)
     wmgp.apply_masks(model, masks)
@@ -546,7 +548,7 @@ def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
     recipe = Recipe(0.1, 0.9, 5e-4, nesterov=True)
     plain, fused = Small(), Small()
     rate = torch.tensor(0.1)
-    optimizers = sgd.optimizer(plain, recipe, 0.1), sgd.optimizer(fused, recipe, rate)
+    optimizers = sgd.make_optimizer(plain, recipe, 0.1), sgd.make_optimizer(fused, recipe, rate)
     inputs = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     for step in range(4):
         optimizers[0].param_groups[0]["lr"] = 0.1 / (step + 1)
@@ -675,7 +677,7 @@ def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatc
 
 
 def test_values_of_options():
-    assert cli.repeated(["--methods", "l1", "random", "--out", "x"]) == [
+    assert cli.repeat_options(["--methods", "l1", "random", "--out", "x"]) == [
         "--methods", "l1", "--methods", "random", "--out", "x",
     ]  # fmt: skip
     assert cli._amounts(["0:1:0.05"]) == presets.grid(20) == tuple(i / 20 for i in range(21))

@@ -23,7 +23,7 @@ ROWS = pd.DataFrame(
 
 
 def test_means_and_deviations_by_hand():
-    found = sweep_figures.over_seeds(ROWS, "cosine_pruned", "accuracy")
+    found = sweep_figures.mean_over_seeds(ROWS, "cosine_pruned", "accuracy")
     expected = [("l1", 0.0, 1.0, 0.9, 0.0, 2), ("l1", 0.5, 0.85, 0.7, 0.02**0.5, 2), ("random", 0.5, 0.6, 0.5, 0.0, 1)]
     assert list(found.columns) == ["method", "amount", "x", "mean", "sd", "n"]
     for got, wanted in zip(found.itertuples(index=False, name=None), expected, strict=True):
@@ -43,14 +43,14 @@ def test_a_panel_shows_its_rows():
     assert band[:, 1].max() == pytest.approx(0.9) and 0.7 - 0.02**0.5 == pytest.approx(band[band[:, 0] == 0.5, 1].min())
     assert drawn.axes[2].get_ylim()[0] == 0
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random"]
-    assert drawn.axes[0].get_ylabel().replace("\n", " ") == sweep_figures.LABELS["accuracy"]
-    assert drawn.axes[3].get_xlabel().replace("\n", " ") == sweep_figures.LABELS["cosine_pruned"]
+    assert drawn.axes[0].get_ylabel().replace("\n", " ") == sweep_figures.COLUMN_LABELS["accuracy"]
+    assert drawn.axes[3].get_xlabel().replace("\n", " ") == sweep_figures.COLUMN_LABELS["cosine_pruned"]
 
 
 def test_every_method_has_a_name():
     from wmgp.pruning_methods import METHODS
 
-    assert set(sweep_figures.METHODS) == set(METHODS) and len(METHODS) <= len(plotting.PALETTE)
+    assert set(sweep_figures.METHOD_LABELS) == set(METHODS) and len(METHODS) <= len(plotting.PALETTE)
 
 
 def test_networks_have_a_line_of_panels_each():
@@ -61,6 +61,6 @@ def test_networks_have_a_line_of_panels_each():
     assert [len(axes.lines) for axes in drawn.axes] == [2, 2, 1, 1]
     assert first.get_ylim() == (0, pytest.approx(1.05 * corners(first.collections[0])[:, 1].max()))
     assert ys(first.lines[0]) == pytest.approx([0.9, 0.7, 0.1])
-    assert third.get_xlabel().replace("\n", " ") == sweep_figures.LABELS["amount"] and not first.get_xlabel()
+    assert third.get_xlabel().replace("\n", " ") == sweep_figures.COLUMN_LABELS["amount"] and not first.get_xlabel()
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random", "LAMP"]
-    assert first.get_ylabel().replace("\n", " ") == sweep_figures.LABELS["accuracy"]
+    assert first.get_ylabel().replace("\n", " ") == sweep_figures.COLUMN_LABELS["accuracy"]

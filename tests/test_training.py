@@ -3,8 +3,6 @@
 import copy
 import io
 import json
-import subprocess
-import sys
 import time
 from collections import OrderedDict
 from dataclasses import replace
@@ -252,40 +250,10 @@ def test_what_is_pruned_is_plus_zero_whatever_it_was(dtype):
     before = model.weight.detach().clone()
     held = sgd._masked_parameters(model, {"weight": mask, "bias": torch.ones(2, dtype=torch.bool)})
     assert len(held) == 1, "nothing is to be done for the bias"
-    sgd._hold_at_zero(held)
+    sgd._zero_pruned_weights(held)
     assert torch.equal(model.weight[mask], before[mask])
     pruned = model.weight[~mask]
     assert torch.equal(pruned, torch.zeros_like(pruned)) and not torch.signbit(pruned).any()
-
-
-def test_freed_memory_is_kept():
-    """The pages of large blocks are new to the process once, not every time; in a process of its own."""
-    code = """
-import ctypes, resource
-from wmgp.experiments.training.malloc import keep_memory
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
-libc.free.argtypes = (ctypes.c_void_p,)
-size = 24 * 2**20
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    blocks = [libc.malloc(size) for _ in range(4)]
-    for block in blocks:
-        ctypes.memset(block, 1, size)
-    for block in reversed(blocks):
-        libc.free(block)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults()
-given_back = faults()
-kept = keep_memory()
-faults()
-print(int(kept), given_back, faults())
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    kept, given_back, faults = map(int, done.stdout.split())
-    if not kept:
-        pytest.skip("another malloc than glibc's")
-    assert faults < 0.05 * given_back
 
 
 def test_masks_must_name_parameters(digits):
@@ -323,8 +291,8 @@ def test_devices():
 
 def test_a_parent_is_trained_once_and_then_read(digits, tmp_path):
     done = []
-    first = parents.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
-    again = parents.parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
+    first = parents.load_or_train_parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
+    again = parents.load_or_train_parent("lenet5", digits[0], 4, 2, folder=tmp_path, after_epoch=done.append)
     assert done == [1, 2]
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     initial = load_file(tmp_path / "lenet5-init-seed4.safetensors")
@@ -335,24 +303,24 @@ def test_a_parent_is_trained_once_and_then_read(digits, tmp_path):
 
 def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
     train, test = digits
-    parents.parent("lenet5", train, 0, 1, folder=tmp_path)
+    parents.load_or_train_parent("lenet5", train, 0, 1, folder=tmp_path)
     for images, epochs, recipe, said in (
         (train, 2, REFERENCE, "trained with epochs 1, expected 2"),
         (train, 1, Recipe(momentum=0.5), "trained with momentum 0.9, expected 0.5"),
         (test, 1, REFERENCE, "trained with data_sha256"),
     ):
         with pytest.raises(InputError, match=said):
-            parents.parent("lenet5", images, 0, epochs, recipe, tmp_path)
+            parents.load_or_train_parent("lenet5", images, 0, epochs, recipe, tmp_path)
     path = tmp_path / "lenet5-digits-seed0.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a whole safetensors file"):
-        parents.parent("lenet5", train, 0, 1, folder=tmp_path)
+        parents.load_or_train_parent("lenet5", train, 0, 1, folder=tmp_path)
 
 
 def test_a_parent_s_history_is_kept(digits, tmp_path):
     """Before, on the way and after; of a parent that was read, all but the way. Nothing is done twice."""
     train, test = digits
-    model = parents.parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
+    model = parents.load_or_train_parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
     path = tmp_path / "lenet5-digits-seed4.json"
     record, way = json.loads(path.read_text()), np.load(path.with_suffix(".npz"))
     untrained = models.build("lenet5", 4)
@@ -368,11 +336,11 @@ def test_a_parent_s_history_is_kept(digits, tmp_path):
     assert float(record["seconds"]) > 0 and {"commit", "source_sha256", "test_sha256", "device", "cpu"} <= set(record)
 
     before = path.stat().st_mtime_ns
-    parents.parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
+    parents.load_or_train_parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
     assert path.stat().st_mtime_ns == before
     path.unlink()
     path.with_suffix(".npz").unlink()
-    parents.parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
+    parents.load_or_train_parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
     read = json.loads(path.read_text())
     assert not path.with_suffix(".npz").exists()
     assert all(read[name] == record[name] for name in ("initial", "trained", "accuracy", "seconds"))
@@ -394,10 +362,10 @@ def stopping_at(last):
 def test_a_parent_s_training_goes_on_where_it_was_stopped(tmp_path, network):
     """To the same bits, history too; the second epoch, of which the file was not yet written, is done again."""
     many = 32 if network == "mobilenet_v2" else 192
-    images = torch.randint(256, (many, *models.INPUTS[network]), generator=torch.Generator().manual_seed(1))
-    train = data.from_arrays("noise", images.byte().numpy(), (torch.arange(many) % 10).numpy())
+    images = torch.randint(256, (many, *models.IMAGE_SHAPES[network]), generator=torch.Generator().manual_seed(1))
+    train = data.image_data_from_arrays("noise", images.byte().numpy(), (torch.arange(many) % 10).numpy())
     recipe = Recipe(weight_decay=1e-3, batch_size=16, nesterov=True, one_cycle=True, crop=1, flip=True)
-    get = partial(parents.parent, network, train, 1, 3, recipe, test=train)
+    get = partial(parents.load_or_train_parent, network, train, 1, 3, recipe, test=train)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     never = get(folder=whole)
     with pytest.raises(Stopped):
@@ -418,8 +386,8 @@ def test_seconds_of_a_training_that_went_on_are_those_of_both_parts(digits, tmp_
         stopping_at(2)(epoch)
 
     with pytest.raises(Stopped):
-        parents.parent("lenet5", digits[0], 1, 2, folder=tmp_path, after_epoch=slowly)
-    parents.parent("lenet5", digits[0], 1, 2, folder=tmp_path)
+        parents.load_or_train_parent("lenet5", digits[0], 1, 2, folder=tmp_path, after_epoch=slowly)
+    parents.load_or_train_parent("lenet5", digits[0], 1, 2, folder=tmp_path)
     with safe_open(tmp_path / "lenet5-digits-seed1.safetensors", "pt") as file:
         assert float(file.metadata()["seconds"]) > 1
 
@@ -429,9 +397,11 @@ def test_the_state_of_another_network_of_the_same_name_is_no_use(digits, tmp_pat
         return lambda seed: nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, 10))
 
     with pytest.raises(Stopped):
-        parents.parent("mine", digits[0], 1, 2, folder=tmp_path, initial=of(4), after_epoch=stopping_at(2))
+        parents.load_or_train_parent(
+            "mine", digits[0], 1, 2, folder=tmp_path, initial=of(4), after_epoch=stopping_at(2)
+        )
     done = []
-    parents.parent("mine", digits[0], 1, 2, folder=tmp_path, initial=of(5), after_epoch=done.append)
+    parents.load_or_train_parent("mine", digits[0], 1, 2, folder=tmp_path, initial=of(5), after_epoch=done.append)
     assert done == [1, 2]
 
 
@@ -440,7 +410,7 @@ def test_the_state_of_another_training_is_no_use(digits, tmp_path, monkeypatch, 
     """Nor is one that is damaged; the training begins anew, and its result is as of one that was never stopped."""
     train, test = digits
     with pytest.raises(Stopped):
-        parents.parent("lenet5", train, 1, 3, folder=tmp_path, after_epoch=stopping_at(3))
+        parents.load_or_train_parent("lenet5", train, 1, 3, folder=tmp_path, after_epoch=stopping_at(3))
     path, done = tmp_path / "lenet5-digits-seed1.unfinished", []
     recipe = REFERENCE
     if what == "recipe":
@@ -452,19 +422,19 @@ def test_the_state_of_another_training_is_no_use(digits, tmp_path, monkeypatch, 
     elif what == "bytes":
         path.write_bytes(path.read_bytes()[:-1])
     watched = test if what == "history" else None
-    again = parents.parent("lenet5", train, 1, 3, recipe, tmp_path, done.append, test=watched)
+    again = parents.load_or_train_parent("lenet5", train, 1, 3, recipe, tmp_path, done.append, test=watched)
     assert done == [1, 2, 3] and not path.exists()
-    never = parents.parent("lenet5", train, 1, 3, recipe)
+    never = parents.load_or_train_parent("lenet5", train, 1, 3, recipe)
     assert provenance.weights_hash(again.state_dict()) == provenance.weights_hash(never.state_dict())
 
 
 def test_a_start_from_other_weights_is_part_of_what_a_parent_is(digits, tmp_path, monkeypatch):
     build = models.build
     monkeypatch.setattr(parents, "build", lambda name, seed, start: build(name, seed))
-    parents.parent("lenet5", digits[0], 0, 1, folder=tmp_path, start="IMAGENET1K_V1", test=digits[1])
+    parents.load_or_train_parent("lenet5", digits[0], 0, 1, folder=tmp_path, start="IMAGENET1K_V1", test=digits[1])
     assert json.loads((tmp_path / "lenet5-digits-seed0.json").read_text())["start"] == "IMAGENET1K_V1"
     with pytest.raises(InputError, match="trained with start IMAGENET1K_V1, expected scratch"):
-        parents.parent("lenet5", digits[0], 0, 1, folder=tmp_path)
+        parents.load_or_train_parent("lenet5", digits[0], 0, 1, folder=tmp_path)
 
 
 # -- the reference run ----------------------------------------------------------------------------------------------
@@ -490,7 +460,7 @@ def test_the_reference_run_measures_what_it_says(digits, tmp_path):
     table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
     measure.measure(table, 1, train, test, 3, recipe, tmp_path)
     rows = tables.read(table).set_index("rule")
-    parent = parents.parent("lenet5", train, 1, 3, recipe, tmp_path)
+    parent = parents.load_or_train_parent("lenet5", train, 1, 3, recipe, tmp_path)
     analysis, outcome = wmgp.analyze(parent), loop.evaluate(parent, test)
     assert analysis.safe is not None
     for rule, point in (("optimal", analysis.optimal), ("safe", analysis.safe)):

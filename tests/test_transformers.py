@@ -17,12 +17,12 @@ from wmgp.experiments import data
 from wmgp.experiments.results import tables
 from wmgp.experiments.results.provenance import provenance
 from wmgp.experiments.training.loop import evaluate, train
-from wmgp.experiments.training.recipes import DIGITS
+from wmgp.experiments.training.recipes import DIGITS_CONFIG
 from wmgp.experiments.training.sgd import Recipe
 from wmgp.pruning import apply_masks, global_masks
 
 RECORDED = Path(__file__).parent.parent / "results" / "vit_fashion_mnist.csv"
-CONFIG = replace(DIGITS, epochs=1)
+CONFIG = replace(DIGITS_CONFIG, epochs=1)
 STUDY = Study("digits", CONFIG, (0.0, 0.6), (1,))
 
 
@@ -30,7 +30,7 @@ STUDY = Study("digits", CONFIG, (0.0, 0.6), (1,))
 def few(monkeypatch):
     """96 digits in place of all of them."""
     images = data.load("digits", True).first(96)
-    few = data.from_arrays("few", images.images.numpy(), images.labels.numpy())
+    few = data.image_data_from_arrays("few", images.images.numpy(), images.labels.numpy())
     monkeypatch.setattr(measure, "load", lambda name, train: few)
     caches = measure._images, measure._held
     for cache in caches:
@@ -62,7 +62,7 @@ def test_a_row_by_hand(few):
     model = vit(0)
     train(model, few, 2, 0, Recipe(0.05, batch_size=16))
     before = evaluate(model, few)
-    row = measure.pruned(model, before, "weight_bias", "l1", 0.5, few, few, 0, replace(CONFIG, tuning_epochs=0))
+    row = measure.measure_prune(model, before, "weight_bias", "l1", 0.5, few, few, 0, replace(CONFIG, tuning_epochs=0))
     total = sum(p.numel() for p in model.parameters())
     pooled = sum(p.numel() for name, p in model.named_parameters() if name.rpartition(".")[2] in ("weight", "bias"))
     assert row["share"] == round(0.5 * pooled) / total and row["accuracy_parent"] == before.accuracy

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 import wmgp
-from studies.transformers.vit import kinds, split, vit
+from studies.transformers.vit import count_by_kind, split_attention, vit
 
 # By hand: 17 tokens of 48 numbers, patches of 49 pixels, an MLP of 192, three layers.
 LAYER = {
@@ -23,7 +23,7 @@ OUTSIDE = {"attention: queries, keys, values", "positions", "class token"}
 
 
 def test_kinds_by_hand():
-    table: Any = kinds(vit(0))
+    table: Any = count_by_kind(vit(0))
     assert dict(zip(table["kind"], table["n"], strict=True)) == COUNTS
     assert set(table.loc[~table["pooled"], "kind"]) == OUTSIDE
     assert table["share"].sum() == pytest.approx(1) and table["n"].is_monotonic_decreasing
@@ -47,7 +47,7 @@ def test_a_large_one_need_have_no_values():
     with torch.device("meta"):
         from torchvision.models import vit_b_16
 
-        table: Any = kinds(vit_b_16()).set_index("kind")
+        table: Any = count_by_kind(vit_b_16()).set_index("kind")
     assert table["n"].sum() == 86_567_656  # as torchvision gives it
     assert table.loc["attention: queries, keys, values", "n"] == 12 * 3 * (768 * 768 + 768)
 
@@ -66,7 +66,7 @@ def test_split_attention_computes_the_same():
     attention = torch.nn.MultiheadAttention(12, 3, batch_first=True)
     torch.nn.init.normal_(attention.in_proj_bias)
     tokens = torch.rand(2, 5, 12)
-    parts = split({f"a.{name}": values for name, values in attention.state_dict().items()})
+    parts = split_attention({f"a.{name}": values for name, values in attention.state_dict().items()})
     assert set(parts) == {f"a.{layer}.{what}" for layer in ("query", "key", "value", "out_proj") for what in
                           ("weight", "bias")}  # fmt: skip
     query, key, value = (
@@ -80,8 +80,10 @@ def test_split_attention_computes_the_same():
 
 def test_split_changes_the_pool_and_nothing_else():
     weights = vit(0).state_dict()
-    fused, parts = (wmgp.analyze(source) for source in (weights, split(weights)))
+    fused, parts = (wmgp.analyze(source) for source in (weights, split_attention(weights)))
     whole = wmgp.analyze(weights, pool="all")
     assert parts.n_parameters == fused.n_parameters
     assert parts.n_prunable == fused.n_parameters - COUNTS["positions"] - COUNTS["class token"]
-    assert wmgp.analyze(split(weights), pool="all").front.cosine == pytest.approx(whole.front.cosine, rel=1e-12)
+    assert wmgp.analyze(split_attention(weights), pool="all").front.cosine == pytest.approx(
+        whole.front.cosine, rel=1e-12
+    )

@@ -16,7 +16,7 @@ from torch import nn
 import wmgp
 from studies.zoo import measure
 from studies.zoo.networks import NETWORKS, Network
-from studies.zoo.packages import Shipped
+from studies.zoo.packages import PackagedFile
 from wmgp import InputError
 from wmgp.experiments.results.provenance import provenance
 from wmgp.rules import recommendations
@@ -26,7 +26,7 @@ RECORDED = ROOT / "results" / "zoo.csv"
 
 
 def by_pool(weights):
-    return pd.DataFrame(measure.rows_of("a", "b", "c", weights)).set_index("pool")
+    return pd.DataFrame(measure.measure_network("a", "b", "c", weights)).set_index("pool")
 
 
 def test_an_lstm_is_hardly_in_the_papers_pool():
@@ -41,7 +41,7 @@ def test_an_lstm_is_hardly_in_the_papers_pool():
     assert rows.loc["paper", "optimal"] == analysis.optimal.amount > rows.loc["all", "optimal"]
     assert np.isnan(rows.loc["paper", "safe"]) and np.isnan(rows.loc["paper", "modifier"])
     said = recommendations(analysis)
-    assert all(rows.loc["paper", column] == said[rule] for column, rule in measure.OTHERS.items())
+    assert all(rows.loc["paper", column] == said[rule] for column, rule in measure.RULE_COLUMNS.items())
 
 
 def test_a_heavy_bias_by_hand():
@@ -68,7 +68,7 @@ def folder(tmp_path):
 
 
 def network(sha256, **more):
-    return Network("Net", "graph", "Nets", "MIT", "", Shipped("maker", "1.0", "maker/net.pt", sha256), **more)
+    return Network("Net", "graph", "Nets", "MIT", "", PackagedFile("maker", "1.0", "maker/net.pt", sha256), **more)
 
 
 def test_constants_are_left_out_and_rows_name_their_file(folder):
@@ -130,7 +130,7 @@ def test_the_nearest_measured_amount():
     sweep = pd.DataFrame(
         {"method": ["random", "l1", "l1", "l1"], "amount": [0.86, 0.8, 0.9, 0.2], "accuracy": range(4)}
     )
-    found = measure.nearest(sweep, {"optimal": 0.86, "safe": np.nan, "other": 0.1})
+    found = measure.nearest_rows(sweep, {"optimal": 0.86, "safe": np.nan, "other": 0.1})
     assert found["accuracy"].to_dict() == {"optimal": 2, "other": 3}
 
 

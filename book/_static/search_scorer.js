@@ -1,12 +1,12 @@
-// What a search puts first (Sphinx's `html_search_scorer`): pages that are called so, then names of the package, then
-// sections, then pages that only mention it. Sphinx's own order begins with the names.
-const SOUGHT = (new URLSearchParams(location.search).get("q") ?? "").toLowerCase().split(/\W+/).filter((word) => word);
+// The order of search results (Sphinx's `html_search_scorer`): pages with the words in their title, then names of the
+// package, then sections, then pages that contain the words. Sphinx's own order puts the names first.
+const QUERY_WORDS = (new URLSearchParams(location.search).get("q") ?? "").toLowerCase().split(/\W+/).filter((word) => word);
 
 var Scorer = {
   score: ([, title, anchor, , score]) => {
-    const words = title.toLowerCase();
-    const called = !anchor && SOUGHT.length && SOUGHT.every((word) => words.includes(word));
-    return score + (called ? 20 : 0);
+    const lowerTitle = title.toLowerCase();
+    const titleMatches = !anchor && QUERY_WORDS.length && QUERY_WORDS.every((word) => lowerTitle.includes(word));
+    return score + (titleMatches ? 20 : 0);
   },
   objNameMatch: 11,
   objPartialMatch: 6,

@@ -1,1 +1,1 @@
-"""Notebook 13: schedules and methods other than one-shot L1."""
+"""Notebook 13: pruning strategies other than one-shot L1."""

@@ -1,20 +1,21 @@
-"""Other ways to prune than one-shot L1, each trained for as many epochs (`schedules`): does the cosine order them?
+"""Pruning strategies other than one-shot L1, all trained for the same number of epochs (see `schedules`).
 
-`python -m studies.beyond_l1.measure` measures what its table does not hold yet: it can be stopped and started
-again. A row's `accuracy_pruned`, `loss_pruned` and `cosine_pruned` are those of the parent under the row's final masks,
-whenever the masks came about, so that all ways have them.
+`python -m studies.beyond_l1.measure` measures the missing rows of its table; it can be stopped and started again.
+`accuracy_pruned`, `loss_pruned` and `cosine_pruned` are those of the parent under the row's final masks, for every
+strategy.
 """
 
 import argparse
 import copy
 import functools
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studies.beyond_l1.early_weights import early_weights
-from studies.beyond_l1.schedules import ROUNDS, WAYS, Start, follow, looked_back
+from studies.beyond_l1.schedules import ROUNDS, STRATEGIES, Start, prune_and_train, rewind_epochs
 from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import NETWORKS
@@ -23,15 +24,15 @@ from wmgp.experiments.results.tables import COLUMNS, Cell
 from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
 from wmgp.experiments.sweep.progress import show_progress
 from wmgp.experiments.sweep.resume import Experiment, Job, resume
-from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
-from wmgp.experiments.training.loop import Outcome, evaluate
-from wmgp.experiments.training.parents import parent
+from wmgp.experiments.sweep.worker import FINE_TUNING_SEED_OFFSET, use_one_thread
+from wmgp.experiments.training.loop import Evaluation, evaluate
+from wmgp.experiments.training.parents import load_or_train_parent
 from wmgp.experiments.training.recipes import ExperimentConfig, experiment_config
 from wmgp.pruning import apply_masks
 
-EPOCHS = 6  # of training after the parent
+EPOCHS = 6  # of training after pruning
 AMOUNTS = (0.8, 0.9, 0.95, 0.98)
-NOTHING = ("l1", "one-shot", 0.0)  # the control: nothing pruned, and trained on for the same epochs
+UNPRUNED_CONTROL = ("l1", "one-shot", 0.0)  # nothing pruned, trained for the same epochs
 ROW = (*COLUMNS[:4], "rule", *COLUMNS[4:])
 KEY = ("method", "rule", "amount")
 COMMAND = "python -m studies.beyond_l1.measure"
@@ -49,32 +50,34 @@ class ParentSpec:
     folder: Path
 
 
-def started(
-    network: str, training: ImageData, seed: int, how: ExperimentConfig, epochs: int, folder: Path | None = None
+def prepare_start(
+    network: str, training: ImageData, seed: int, config: ExperimentConfig, epochs: int, folder: Path | None = None
 ) -> Start:
-    """A parent of this config and what the ways need of it, from the folder or trained."""
-    model = parent(network, training, seed, how.epochs, how.recipe, folder, start=how.weights)
-    early = early_weights(network, training, seed, how, model, looked_back(how, epochs), folder)
-    return Start(model, how, early, training, epochs, FINE_TUNING + seed)
+    """Train or read a parent and the early weights that the schedules rewind to."""
+    model = load_or_train_parent(network, training, seed, config.epochs, config.recipe, folder, start=config.weights)
+    early = early_weights(network, training, seed, config, model, rewind_epochs(config, epochs), folder)
+    return Start(model, config, early, training, epochs, FINE_TUNING_SEED_OFFSET + seed)
 
 
-def measure(start: Start, before: Outcome, test: ImageData, method: str, rule: str, amount: float) -> dict[str, Cell]:
-    """A row's measurements; `before` is what the parent says of `test`, which outputs are compared on."""
-    began = time.perf_counter()
-    model, masks = follow(start, method, rule, amount)
-    bare = copy.deepcopy(start.parent)
-    apply_masks(bare, masks)
+def measure(
+    start: Start, before: Evaluation, test: ImageData, method: str, rule: str, amount: float
+) -> dict[str, Cell]:
+    """Return the measurements of a row; `before` is the parent's evaluation on `test`."""
+    start_time = time.perf_counter()
+    model, masks = prune_and_train(start, method, rule, amount)
+    masked_parent = copy.deepcopy(start.parent)
+    apply_masks(masked_parent, masks)
     return {
         "method": method, "rule": rule, "amount": amount, "epochs": start.epochs,
-        **before_finetuning(start.parent, before, bare, evaluate(bare, test), masks),
+        **before_finetuning(start.parent, before, masked_parent, evaluate(masked_parent, test), masks),
         **after_finetuning(start.parent, before, model, evaluate(model, test)),
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - start_time,
     }  # fmt: skip
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
     """Train or read the parent, and return all that decides the results of its prunes."""
-    with one_thread():
+    with use_one_thread():
         start, _, test = _cached_start(spec)
     return {
         "network": spec.network,
@@ -92,7 +95,7 @@ def parent_settings(spec: ParentSpec) -> dict[str, Any]:
 
 def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
     """Return a row of the table for each (method, rule, amount), its columns in the order of `ROW`."""
-    with one_thread():
+    with use_one_thread():
         start, before, test = _cached_start(spec)
         measured = [measure(start, before, test, *job) for job in jobs]
     shared = {"network": spec.network, "data": test.name, "seed": spec.seed, "device": "cpu", "run": run}
@@ -100,17 +103,22 @@ def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, 
 
 
 @functools.lru_cache(1)
-def _cached_start(spec: ParentSpec) -> tuple[Start, Outcome, ImageData]:
-    """Return the start, the parent's outcome on the test images, and those images: kept from one job to the next."""
+def _cached_start(spec: ParentSpec) -> tuple[Start, Evaluation, ImageData]:
+    """Return the start, the parent's evaluation, and the test images; cached from one job to the next."""
     training, test = load(spec.data, True), load(spec.data, False)
     config = experiment_config(spec.network, spec.data)
-    start = started(spec.network, training, spec.seed, config, spec.epochs, spec.folder)
+    start = prepare_start(spec.network, training, spec.seed, config, spec.epochs, spec.folder)
     return start, evaluate(start.parent, test), test
 
 
+def strategy_jobs(amounts: Iterable[float]) -> list[Job]:
+    """Return (method, rule, amount) of the control, and of every strategy at every amount."""
+    return [UNPRUNED_CONTROL, *((method, rule, amount) for amount in amounts for method, rule in STRATEGIES)]
+
+
 def jobs(spec: ParentSpec) -> list[Job]:
-    """Return method, rule and amount of every row: the control, and every way at every amount."""
-    return [NOTHING, *((method, rule, amount) for amount in spec.amounts for method, rule in WAYS)]
+    """Return method, rule and amount of every row."""
+    return strategy_jobs(spec.amounts)
 
 
 EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda spec: COMMAND)
@@ -118,14 +126,14 @@ EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda sp
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser("python -m studies.beyond_l1.measure", description="Record other ways to prune.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser("python -m studies.beyond_l1.measure", description="Measure pruning strategies.")
     parser.add_argument("--network", default="lenet_small", choices=NETWORKS, help="(default: %(default)s)")
     parser.add_argument("--data", default="cifar10", help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     parser.add_argument("--amounts", type=float, nargs="+", default=list(AMOUNTS), help="(default: 0.8 0.9 0.95 0.98)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="after the parent's (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of training after pruning (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes with one thread each (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results", "beyond_l1.csv"), help="(default: %(default)s)")
     chosen = parser.parse_args(arguments)
     out, folder = chosen.out.absolute(), chosen.out.absolute().parent / "parents"

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from studies.shared.sweep_figures import METHODS
+from studies.shared.sweep_figures import METHOD_LABELS
 from wmgp.plotting import GUIDE, MARKERS, PALETTE, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PRUNED = {name: "pruned at random" if name == "random" else f"pruned by {words}" for name, words in METHODS.items()}
-SHADES = "cividis"  # of the amount: as many greys without colour
+METHOD_LABELS = {
+    name: "pruned at random" if name == "random" else f"pruned by {words}" for name, words in METHOD_LABELS.items()
+}
+COLORMAP = "cividis"  # of the amount: as many greys without colour
 
 
 def map_figure(
@@ -26,16 +28,16 @@ def map_figure(
     of = np.asarray(kinds)
     path = points[of == way]
     axes.plot(*path.T, color="#444444", linewidth=1.2, marker=".", markersize=6, label="training, by epochs", zorder=2)
-    shown = [method for method in METHODS if (of == method).any()]
+    shown = [method for method in METHOD_LABELS if (of == method).any()]
     shades: list[Any] = []
     for method, marker in zip(shown, MARKERS, strict=False):
         mine = of == method
         found = axes.scatter(
-            *points[mine].T, c=amounts[mine], cmap=SHADES, vmin=0, vmax=1, marker=marker, s=48, edgecolors="white",
+            *points[mine].T, c=amounts[mine], cmap=COLORMAP, vmin=0, vmax=1, marker=marker, s=48, edgecolors="white",
             linewidths=0.6, zorder=3,
         )  # fmt: skip
         shades.append(found)
-        axes.plot([], [], marker, color="#444444", label=PRUNED[method])
+        axes.plot([], [], marker, color="#444444", label=METHOD_LABELS[method])
     for place, name in ((0, "initialisation"), (-1, "parent")):
         axes.plot(*path[place], "*", color=PALETTE[1], markersize=15, markeredgecolor="white", zorder=4)
         outwards = (7, 8) if path[place][1] > points[:, 1].mean() else (9, -15)
@@ -57,10 +59,10 @@ def distance_figure(
     """Divergence from the parent against the cosine just after pruning; a line at each mark (epoch, divergence)."""
     drawn, axes = figure(size=(6.0, 4.4))
     of = np.asarray(kinds)
-    shown = [method for method in METHODS if (of == method).any()]
+    shown = [method for method in METHOD_LABELS if (of == method).any()]
     for method, color, marker in zip(shown, PALETTE, MARKERS, strict=False):
         mine = of == method
-        axes.plot(cosines[mine], far[mine], marker, color=color, label=METHODS[method])
+        axes.plot(cosines[mine], far[mine], marker, color=color, label=METHOD_LABELS[method])
     for epoch, height in marks:
         axes.axhline(height, **GUIDE)
         name = f"epoch {epoch}" if epoch else "initialisation"

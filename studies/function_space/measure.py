@@ -20,16 +20,16 @@ from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import NETWORKS
 from wmgp.experiments.results.array_files import write_arrays
 from wmgp.experiments.results.provenance import surroundings, weights_hash
-from wmgp.experiments.sweep.job import pruned_copy
+from wmgp.experiments.sweep.job import prune_copy
 from wmgp.experiments.sweep.presets import grid
-from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
-from wmgp.experiments.training.history import WATCHED
+from wmgp.experiments.sweep.worker import FINE_TUNING_SEED_OFFSET, use_one_thread
+from wmgp.experiments.training.history import N_RECORDED_IMAGES
 from wmgp.experiments.training.loop import evaluate, train
-from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.parents import load_or_train_parent
 from wmgp.experiments.training.recipes import ExperimentConfig, experiment_config
 from wmgp.similarity import cosine_similarity, js_divergence
 
-WAY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
+TRAJECTORY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
 METHODS = ("l1", "random")
 Arrays = dict[str, np.ndarray]
 
@@ -49,31 +49,35 @@ def measure(
     `cosine` [n], to the parent, of a prune before its fine-tuning, nan on the way; `logits` [n, images, classes] and
     `labels` [images], of the first test images. Prunes and their fine-tuning are those of a sweep.
     """
-    few = test.first(WATCHED)
+    few = test.first(N_RECORDED_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
-        model = parent(network, training, seed, chosen.epochs, chosen.recipe, folder, start=chosen.weights, test=test)
+        model = load_or_train_parent(
+            network, training, seed, chosen.epochs, chosen.recipe, folder, start=chosen.weights, test=test
+        )
         with np.load(next(Path(folder).glob("*.npz"))) as file:
             way = file["logits"]
-    found = [(WAY, epoch, 0.0, np.nan, logits) for epoch, logits in enumerate(way)]
+    found = [(TRAJECTORY, epoch, 0.0, np.nan, logits) for epoch, logits in enumerate(way)]
     for method in methods:
         for amount in amounts:
-            child, masks = pruned_copy(model, method, amount, FINE_TUNING + seed)
+            child, masks = prune_copy(model, method, amount, FINE_TUNING_SEED_OFFSET + seed)
             cosine = cosine_similarity(model, child)
-            train(child, training, chosen.tuning_epochs, FINE_TUNING + seed, chosen.tuning, masks)
+            train(child, training, chosen.tuning_epochs, FINE_TUNING_SEED_OFFSET + seed, chosen.tuning, masks)
             found.append((method, -1, amount, cosine, evaluate(child, few).logits.cpu().numpy().astype(way.dtype)))
     names = ("kind", "epoch", "amount", "cosine", "logits")
     arrays = {name: np.array(column) for name, column in zip(names, zip(*found, strict=True), strict=True)}
     return model, {**arrays, "labels": few.labels.cpu().numpy()}
 
 
-def probabilities(logits: Float[np.ndarray, "... classes"]) -> Float[np.ndarray, "... classes"]:
+def softmax(logits: Float[np.ndarray, "... classes"]) -> Float[np.ndarray, "... classes"]:
     """Softmax over the last axis, in float64."""
     from scipy.special import softmax
 
     return softmax(np.asarray(logits, dtype=np.float64), axis=-1)
 
 
-def embedding(logits: Float[np.ndarray, "n images classes"], seed: int, perplexity: float) -> Float[np.ndarray, "n 2"]:
+def tsne_embedding(
+    logits: Float[np.ndarray, "n images classes"], seed: int, perplexity: float
+) -> Float[np.ndarray, "n 2"]:
     """Networks as points of a plane: t-SNE of their probabilities on all the images (van der Maaten & Hinton 2008).
 
     `perplexity` is, roughly, how many neighbours a network keeps; it has to be less than n.
@@ -82,18 +86,18 @@ def embedding(logits: Float[np.ndarray, "n images classes"], seed: int, perplexi
 
     if not 0 < perplexity < len(logits):
         raise InputError(f"perplexity {perplexity!r}: expected a number between 0 and {len(logits)}, the networks")
-    flat = probabilities(logits).reshape(len(logits), -1)
+    flat = softmax(logits).reshape(len(logits), -1)
     return TSNE(perplexity=perplexity, init="pca", method="exact", random_state=seed).fit_transform(flat)
 
 
-def divergences(
+def js_divergences(
     logits: Float[np.ndarray, "n images classes"], reference: Float[np.ndarray, "images classes"]
 ) -> Float[np.ndarray, " n"]:
     """The Jensen-Shannon divergence (nats) of each network's outputs from the reference's."""
     return np.array([js_divergence(each, reference) for each in logits])
 
 
-def epochs_away(far: float, way: Float[np.ndarray, " epochs"]) -> float:
+def equally_distant_epoch(far: float, way: Float[np.ndarray, " epochs"]) -> float:
     """The epoch of training at which the network was last as far from its end as `far`, between epochs linearly.
 
     `way` is the distance from the end after 0, 1, ... epochs, the last one 0. 0 where nothing on the way is as far.
@@ -111,7 +115,7 @@ def record(out: Path, network: str, data: str, seed: int, recipe: str | None, am
     """Write what is measured of one parent to `out` (.npz), with its provenance beside it."""
     training, test = load(data, True), load(data, False)
     chosen, began = experiment_config(network, data, recipe), time.perf_counter()
-    with one_thread():  # as in a sweep, so that the parent is the same to the bit
+    with use_one_thread():  # as in a sweep, so that the parent is the same to the bit
         model, arrays = measure(network, training, test, seed, chosen, amounts)
     facts: dict[str, Any] = {
         "network": network, "data": training.name, "seed": seed, **chosen.settings(),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studies.shared.fronts import AMOUNT, Curve, Values
+from studies.shared.front_figures import AMOUNT_LABEL, Curve, Values
 from wmgp.closed_forms import smallest_optimum
 from wmgp.pareto import Point
 from wmgp.plotting import DASHES, GUIDE, MARKERS, PALETTE, figure
@@ -38,7 +38,7 @@ def distance_figure(curves: Mapping[str, Curve]) -> "Figure":
     for (name, (x, y)), color, dash, marker in zip(curves.items(), PALETTE, DASHES, MARKERS, strict=False):
         best = int(np.argmin(y))
         axes.plot(x, y, color=color, linestyle=dash, marker=marker, markevery=[best], markersize=8, label=name)
-    axes.set(xlabel=AMOUNT, ylabel=DISTANCE, xlim=(0, 1), ylim=(0, 1.05))
+    axes.set(xlabel=AMOUNT_LABEL, ylabel=DISTANCE, xlim=(0, 1), ylim=(0, 1.05))
     axes.legend(loc="lower left", frameon=True)
     return drawn
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from studies.shared.fronts import Curve, Values
+from studies.shared.front_figures import Curve, Values
 from wmgp.pareto import safe_modifier
 from wmgp.plotting import DASHES, MARKERS, PALETTE, figure
 
@@ -34,7 +34,7 @@ def kurtosis_figure(families: Mapping[str, Curve], named: Mapping[str, tuple[flo
     return drawn
 
 
-def lead_figure(cosines: Values, leads: Mapping[str, Values]) -> "Figure":
+def amount_difference_figure(cosines: Values, leads: Mapping[str, Values]) -> "Figure":
     """How much more one distribution can be pruned than another, at each cosine: above zero the first one wins."""
     drawn, axes = figure()
     for (name, lead), color, dash in zip(leads.items(), PALETTE, DASHES, strict=False):

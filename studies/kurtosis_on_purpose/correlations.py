@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from studies.kurtosis_on_purpose.measure import OF_PARENT
+from studies.kurtosis_on_purpose.measure import PARENT_COLUMNS
 from studies.kurtosis_on_purpose.variants import BASE, VARIANTS
 from wmgp.experiments.statistics.accuracy_cost import COST, largest_amount
 
 # What might order the parents, in the book's words.
-NUMBERS = {
+PREDICTORS = {
     "kurtosis": "kurtosis",
     "kurtosis_about_zero": "kurtosis about zero",
     "kurtosis_of_layers": "mean kurtosis of the layers",
@@ -39,12 +39,12 @@ TARGETS = {
     "most_held": "after an epoch, from the tuned parent",
     "most_untuned": "just after pruning",
 }
-SPARE = 4  # pairs without which whatever a fit leaves would seem to agree
+MIN_EXTRA_PAIRS = 4  # pairs without which whatever a fit leaves would seem to agree
 ROUNDING = 1e-9  # of ranks that a fit leaves nothing of
 Interval = tuple[float, float, float]  # value, and both ends of its 95% interval
 
 
-def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
+def parent_table(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
     """A row a parent, from rows of `kurtosis_on_purpose`: what it is, and the most that it can lose (`TARGETS`).
 
     Amounts are those at which accuracy has fallen by `cost` from the parent's, or, for `most_held`, from that of the
@@ -56,7 +56,7 @@ def by_parent(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
         unpruned = tuned.loc[tuned["amount"] == 0, "accuracy"].mean()
         found.append(
             {
-                **part.iloc[0][["seed", "accuracy_parent", *OF_PARENT]].to_dict(),
+                **part.iloc[0][["seed", "accuracy_parent", *PARENT_COLUMNS]].to_dict(),
                 "most": largest_amount(tuned, cost),
                 "most_held": largest_amount(tuned.assign(accuracy_parent=unpruned), cost),
                 "most_untuned": largest_amount(part, cost, "accuracy_pruned"),
@@ -77,7 +77,7 @@ def correlation(
 
     ranks = np.asarray(rankdata(np.stack([x, y, *given]), axis=1))  # [2 + given, n]
     left = ranks - ranks.mean(axis=1, keepdims=True)
-    if given and len(x) < len(given) + SPARE:
+    if given and len(x) < len(given) + MIN_EXTRA_PAIRS:
         return float("nan")
     if given:
         left[:2] -= (left[2:].T @ np.linalg.lstsq(left[2:].T, left[:2].T, rcond=None)[0]).T
@@ -86,19 +86,19 @@ def correlation(
     return float(np.clip(a @ b / (size[0] * size[1]), -1, 1)) if min(size) > ROUNDING * len(a) else float("nan")
 
 
-def orders(parents: pd.DataFrame, target: str) -> dict[str, float]:
+def predictor_correlations(parents: pd.DataFrame, target: str) -> dict[str, float]:
     """The correlation of each of `NUMBERS` with the target."""
     y = parents[target].to_numpy(dtype=float)
-    return {name: correlation(parents[name].to_numpy(dtype=float), y) for name in NUMBERS}
+    return {name: correlation(parents[name].to_numpy(dtype=float), y) for name in PREDICTORS}
 
 
-def leads(parents: pd.DataFrame, target: str) -> dict[str, float]:
+def gains_over_kurtosis(parents: pd.DataFrame, target: str) -> dict[str, float]:
     """By how much each of the other numbers orders the target better than kurtosis: a difference of correlations."""
-    found = orders(parents, target)
+    found = predictor_correlations(parents, target)
     return {name: value - found["kurtosis"] for name, value in found.items() if name != "kurtosis"}
 
 
-def controlled(parents: pd.DataFrame, target: str) -> dict[str, float]:
+def partial_correlations(parents: pd.DataFrame, target: str) -> dict[str, float]:
     """The correlation of kurtosis with the target given nothing, each of `CONFOUNDERS`, and all of them."""
     x, y = (parents[name].to_numpy(dtype=float) for name in ("kurtosis", target))
     columns = {name: parents[name].to_numpy(dtype=float) for name in CONFOUNDERS}
@@ -106,14 +106,14 @@ def controlled(parents: pd.DataFrame, target: str) -> dict[str, float]:
     return {name: correlation(x, y, each) for name, each in given.items()}
 
 
-def within_seeds(parents: pd.DataFrame, target: str) -> dict[str, float]:
+def within_seed_correlation(parents: pd.DataFrame, target: str) -> dict[str, float]:
     """The correlation of kurtosis with the target over the variants of one seed; the mean over the seeds."""
     parts = [part[["kurtosis", target]].to_numpy(dtype=float).T for _, part in parents.groupby("seed")]
     found = [correlation(*part) for part in parts]
     return {"kurtosis": float(np.mean(found))}
 
 
-def moves(parents: pd.DataFrame) -> pd.DataFrame:
+def changes_from_base(parents: pd.DataFrame) -> pd.DataFrame:
     """Each parent but the base ones, against the base of its seed.
 
     Columns variant, moved, seed, `kurtosis` (the factor on it) and one for each target (the difference of amounts).
@@ -125,13 +125,13 @@ def moves(parents: pd.DataFrame) -> pd.DataFrame:
     return both[["variant", "moved", "seed"]].assign(kurtosis=both["kurtosis"] / both["kurtosis_base"], **changes)
 
 
-def same_way(moved: pd.DataFrame, target: str) -> dict[str, float]:
+def sign_agreement(moved: pd.DataFrame, target: str) -> dict[str, float]:
     """Of the rows of `moves`, the share in which target and kurtosis moved the same way from the base."""
     signs = np.sign(np.log(moved["kurtosis"].to_numpy())) * np.sign(moved[target].to_numpy())
     return {"share": float((signs > 0).mean()) if len(signs) else float("nan")}
 
 
-def over_variants(
+def bootstrap_variants(
     parents: pd.DataFrame, statistic: Callable[[pd.DataFrame], dict[str, float]], seed: int = 0, draws: int = 1000
 ) -> dict[str, Interval]:
     """A statistic of the parents with its interval: variants are drawn with replacement, all seeds of one together.
@@ -147,10 +147,10 @@ def over_variants(
     rng = np.random.default_rng(seed)
     picks = [np.concatenate([places[i] for i in rng.integers(len(places), size=len(places))]) for _ in range(draws)]
     drawn = [statistic(parents.iloc[pick]) for pick in picks]
-    return {name: (value, *_ends([each[name] for each in drawn])) for name, value in found.items()}
+    return {name: (value, *_percentile_interval([each[name] for each in drawn])) for name, value in found.items()}
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
+def _percentile_interval(values: Sequence[float]) -> tuple[float, float]:
     """The 2.5th and 97.5th percentile of the values that are defined."""
     known = np.asarray(values)[np.isfinite(values)]
     low, high = np.quantile(known, [0.025, 0.975]).tolist() if known.size else (float("nan"), float("nan"))

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Interval = tuple[float, float, float]  # value, and both ends of its interval
-LINE, SPACE = 0.42, 1.7  # inches: for a number, and around them
-STAR = {"marker": "*", "color": "#444444", "markersize": 14}  # of the parents of which nothing was moved
+ROW_HEIGHT, MARGIN = 0.42, 1.7  # inches: for a number, and around them
+BASE_STYLE = {"marker": "*", "color": "#444444", "markersize": 14}  # of the parents of which nothing was moved
 
 
-def moved_figure(parents: "DataFrame", targets: Mapping[str, str], base: str) -> "Figure":
+def largest_amounts_figure(parents: "DataFrame", targets: Mapping[str, str], base: str) -> "Figure":
     """A panel for each target (column -> words): the most that could be pruned against kurtosis, a mark a parent.
 
     Shape, colour and filling tell what was moved (`kurtosis_order.by_parent`); stars are those of `base`. The grey
@@ -33,17 +33,17 @@ def moved_figure(parents: "DataFrame", targets: Mapping[str, str], base: str) ->
             color = PALETTE[i % len(PALETTE)]
             look = {"color": color, "marker": MARKERS[i % len(MARKERS)], "markerfacecolor": color if i % 2 else "white"}
             axes.plot(part["kurtosis"], part[target], ls="", markersize=7, markeredgewidth=1.6, label=name, **look)
-        axes.plot(starts["kurtosis"], starts[target], ls="", label=base, **STAR)
+        axes.plot(starts["kurtosis"], starts[target], ls="", label=base, **BASE_STYLE)
         axes.set(xscale="log", ylabel=f"Most to prune,\n{words}")
     panels[-1, 0].set_xlabel("Kurtosis of the parent's weights and biases (a normal has 3)")
     drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawn
 
 
-def order_figure(found: Mapping[str, Mapping[str, Interval]]) -> "Figure":
+def correlations_figure(found: Mapping[str, Mapping[str, Interval]]) -> "Figure":
     """Rank correlations by target and by number: values, with their intervals as lines."""
     numbers = list(next(iter(found.values())))
-    drawn, axes = figure(size=(6.0, LINE * len(numbers) + SPACE))
+    drawn, axes = figure(size=(6.0, ROW_HEIGHT * len(numbers) + MARGIN))
     for i, (target, each) in enumerate(found.items()):
         places = np.arange(len(numbers)) + 0.22 * (i - (len(found) - 1) / 2)
         for place, (value, low, high) in zip(places, each.values(), strict=True):

@@ -18,31 +18,43 @@ import pandas as pd
 import torch
 from torch import nn
 
-from studies.kurtosis_on_purpose.variants import VARIANTS, Variant, spread_of_layers, trained
+from studies.kurtosis_on_purpose.variants import VARIANTS, Variant, layer_scale_spread, train_variant
 from wmgp.analysis import analyze
 from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.results.provenance import current_key, provenance, settings_key, weights_hash
 from wmgp.experiments.results.tables import COLUMNS, Cell
-from wmgp.experiments.sweep.backends import cluster, run_tasks
+from wmgp.experiments.sweep.backends import run_tasks, use_backend
 from wmgp.experiments.sweep.job import prune_and_finetune
 from wmgp.experiments.sweep.progress import show_progress
 from wmgp.experiments.sweep.resume import Experiment, Job, resume
-from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
+from wmgp.experiments.sweep.worker import FINE_TUNING_SEED_OFFSET, use_one_thread
 from wmgp.experiments.training.loop import evaluate
 from wmgp.experiments.training.recipes import ExperimentConfig, experiment_config
 from wmgp.rules import effective_number
 
 NETWORK, METHOD = "lenet5", "l1"
 EPOCHS = 5  # of a parent on real data: enough to be worth pruning, and few enough for many parents
-TUNED = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98)  # amounts after which there is fine-tuning
-BARE = (0.1, 0.2, 0.4)  # amounts that are only looked at, where fine-tuning would have nothing to mend
+FINETUNED_AMOUNTS = (
+    0.0,
+    0.3,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.85,
+    0.9,
+    0.93,
+    0.96,
+    0.98,
+)  # amounts after which there is fine-tuning
+UNTUNED_AMOUNTS = (0.1, 0.2, 0.4)  # amounts that are only looked at, where fine-tuning would have nothing to mend
 NEAR_ZERO = 0.01  # of the root mean square: what is smaller counts as near zero
-OF_PARENT = (
+PARENT_COLUMNS = (
     *("variant", "moved", "parent_epochs", "kurtosis", "kurtosis_about_zero", "kurtosis_of_layers", "k2"),
     *("optimal", "safe", "cosine_99", "effective", "effective_half", "norm", "near_zero", "layer_spread"),
 )
-ROW = (*COLUMNS, "loss_parent", *OF_PARENT)
+ROW = (*COLUMNS, "loss_parent", *PARENT_COLUMNS)
 KEY = ("amount", "epochs")
 COMMAND = "python -m studies.kurtosis_on_purpose.measure"
 Jobs = tuple[tuple[float, int], ...]  # amounts, each with its epochs of fine-tuning
@@ -54,12 +66,14 @@ def base_config(data: str) -> ExperimentConfig:
     return chosen if data == "digits" else replace(chosen, epochs=EPOCHS)
 
 
-def jobs_of(base: ExperimentConfig, tuned: tuple[float, ...] = TUNED, bare: tuple[float, ...] = BARE) -> Jobs:
+def make_jobs(
+    base: ExperimentConfig, tuned: tuple[float, ...] = FINETUNED_AMOUNTS, bare: tuple[float, ...] = UNTUNED_AMOUNTS
+) -> Jobs:
     """All amounts in their order, those of `tuned` with the config's epochs of fine-tuning."""
     return tuple(sorted([*((amount, base.tuning_epochs) for amount in tuned), *((amount, 0) for amount in bare)]))
 
 
-def described(model: nn.Module) -> dict[str, float]:
+def weight_statistics(model: nn.Module) -> dict[str, float]:
     """What the weights say. Kurtoses are Pearson's, amounts and shares in [0, 1]; nan where one is undefined.
 
     `kurtosis` is pooled as the paper's, `kurtosis_about_zero` n sum(w^4) / sum(w^2)^2, and `kurtosis_of_layers` the
@@ -81,7 +95,7 @@ def described(model: nn.Module) -> dict[str, float]:
         "effective_half": 1 - effective_number(levels, 0.5) / levels.n,
         "norm": float(pool.norm()),
         "near_zero": float((pool.abs() < NEAR_ZERO * size).double().mean()),
-        "layer_spread": spread_of_layers(model),
+        "layer_spread": layer_scale_spread(model),
     }
 
 
@@ -96,10 +110,17 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """A row, without its run, for each of the jobs of a trained parent."""
     before, chosen = evaluate(model, test), variant.config(base)
-    known = {"variant": variant.name, "moved": variant.moved, "parent_epochs": chosen.epochs, **described(model)}
+    known = {
+        "variant": variant.name,
+        "moved": variant.moved,
+        "parent_epochs": chosen.epochs,
+        **weight_statistics(model),
+    }
     named = {"network": NETWORK, "data": test.name, "seed": seed, "method": METHOD, **known}
     for amount, epochs in jobs:
-        row = prune_and_finetune(model, before, METHOD, amount, training, test, FINE_TUNING + seed, base.tuning, epochs)
+        row = prune_and_finetune(
+            model, before, METHOD, amount, training, test, FINE_TUNING_SEED_OFFSET + seed, base.tuning, epochs
+        )
         yield {**named, **row, "device": training.images.device.type}
 
 
@@ -122,7 +143,7 @@ def _images(data: str) -> tuple[ImageData, ImageData]:
 
 @functools.lru_cache(1)
 def _cached_parent(spec: ParentSpec) -> nn.Module:
-    return trained(NETWORK, spec.variant, spec.seed, spec.base, _images(spec.data)[0])
+    return train_variant(NETWORK, spec.variant, spec.seed, spec.base, _images(spec.data)[0])
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
@@ -140,14 +161,14 @@ def parent_settings(spec: ParentSpec) -> dict[str, Any]:
     for run in provenance(spec.out).values():
         if settings_key({name: value for name, value in run.items() if name != "parent_sha256"}) == key:
             return settings | {"parent_sha256": run["parent_sha256"]}
-    with one_thread():
+    with use_one_thread():
         return settings | {"parent_sha256": weights_hash(_cached_parent(spec).state_dict())}
 
 
 def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
     """Return a row of the table for each (amount, epochs), its columns in the order of `ROW`."""
     training, test = _images(spec.data)
-    with one_thread():
+    with use_one_thread():
         model = _cached_parent(spec)
         rows = list(measure(model, spec.variant, spec.seed, spec.base, training, test, tuple(jobs)))
     return [{name: (row | {"run": run})[name] for name in ROW} for row in rows]
@@ -158,28 +179,28 @@ EXPERIMENT = Experiment(
 )
 
 
-def fresh(preset: str, device: str, seed: int) -> pd.DataFrame:
+def small_study(preset: str, device: str, seed: int) -> pd.DataFrame:
     """Rows measured on the spot, on digits: `quick` (all variants, two seeds) or `tiny` (a variant a kind, seconds)."""
     base, variants, seeds = base_config("digits"), VARIANTS, (seed, seed + 1)
-    jobs, processes = jobs_of(base), os.cpu_count() or 1
+    jobs, processes = make_jobs(base), os.cpu_count() or 1
     if preset == "tiny":
-        base, seeds, jobs, processes = replace(base, epochs=1), (seed,), jobs_of(base, (0.0, 0.5, 0.9), ()), 1
+        base, seeds, jobs, processes = replace(base, epochs=1), (seed,), make_jobs(base, (0.0, 0.5, 0.9), ()), 1
         variants = tuple({variant.moved: variant for variant in VARIANTS}.values())
     tasks = [(variant, each, base, jobs, device) for each in seeds for variant in variants]
-    with cluster("loky", 1 if device != "cpu" else processes), closing(run_tasks(_fresh, tasks)) as done:
+    with use_backend("loky", 1 if device != "cpu" else processes), closing(run_tasks(_measure_parent, tasks)) as done:
         parts = {part["run"].iloc[0]: part for part in done}
-    return pd.concat([parts[_name(variant, each)] for variant, each, *_ in tasks], ignore_index=True)
+    return pd.concat([parts[_run_name(variant, each)] for variant, each, *_ in tasks], ignore_index=True)
 
 
-def _fresh(variant: Variant, seed: int, base: ExperimentConfig, jobs: Jobs, device: str) -> pd.DataFrame:
+def _measure_parent(variant: Variant, seed: int, base: ExperimentConfig, jobs: Jobs, device: str) -> pd.DataFrame:
     training, test = load("digits", True, device), load("digits", False, device)
-    with one_thread():
-        model = trained(NETWORK, variant, seed, base, training)
+    with use_one_thread():
+        model = train_variant(NETWORK, variant, seed, base, training)
         rows = list(measure(model, variant, seed, base, training, test, jobs))
-    return pd.DataFrame(rows).assign(run=_name(variant, seed))
+    return pd.DataFrame(rows).assign(run=_run_name(variant, seed))
 
 
-def _name(variant: Variant, seed: int) -> str:
+def _run_name(variant: Variant, seed: int) -> str:
     """What stands for the run of a parent that is not recorded."""
     return f"{variant.name}, seed {seed}"
 
@@ -200,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     base, out = base_config(chosen.data), chosen.out.absolute()
     specs = [
-        ParentSpec(out, chosen.data, variant, seed, base, jobs_of(base))
+        ParentSpec(out, chosen.data, variant, seed, base, make_jobs(base))
         for seed in chosen.seeds
         for variant in VARIANTS
     ]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from studies.rescaling.measure import of_chains
+from studies.rescaling.measure import chain_rescalings
 from wmgp.experiments.data import ImageData
 from wmgp.experiments.models import build
 from wmgp.experiments.training.loop import train
@@ -23,7 +23,7 @@ from wmgp.experiments.training.recipes import ExperimentConfig
 
 Shape = tuple[int, ...]
 BASE = "nothing"  # is moved in the variant that all others are held against
-AS_DRAWN = "uniform"  # PyTorch's law for convolutions and linear layers
+PYTORCH_INIT = "uniform"  # PyTorch's law for convolutions and linear layers
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Variant:
 
     name: str
     moved: str
-    law: str = AS_DRAWN  # of the weights at the start: one of `LAWS`
+    law: str = PYTORCH_INIT  # of the weights at the start: one of `LAWS`
     decay: float | None = None  # weight decay; None: the config's
     penalty: float = 0.0  # the strength s of s sum |w| beside the loss
     length: float = 1.0  # of training, in multiples of the config's epochs
@@ -74,36 +74,36 @@ def _normal(shape: Shape, generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def _student(shape: Shape, generator: torch.Generator) -> Tensor:
+def _student_t(shape: Shape, generator: torch.Generator) -> Tensor:
     """Student's t with 3 degrees of freedom, whose kurtosis is infinite: a normal over the root of a mean square."""
     squares = torch.randn((3, *shape), generator=generator, dtype=torch.float64).square()
     return _normal(shape, generator) / squares.mean(0).sqrt()
 
 
-LAWS: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
+INITIAL_DISTRIBUTIONS: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "two values": _two_values,
     "normal": _normal,
-    "Student-t": _student,
+    "Student-t": _student_t,
 }
 
 
-def matrices(model: nn.Module) -> list[nn.Parameter]:
+def weight_tensors(model: nn.Module) -> list[nn.Parameter]:
     """The parameters of two or more dimensions: weights, without biases."""
     return [p for p in model.parameters() if p.ndim >= 2]
 
 
 @torch.no_grad()
-def redraw(model: nn.Module, law: str, seed: int) -> None:
+def redraw_weights(model: nn.Module, law: str, seed: int) -> None:
     """Draw the weights of two or more dimensions anew, in place; each tensor keeps its norm, and biases stay."""
-    if law == AS_DRAWN:
+    if law == PYTORCH_INIT:
         return
     generator = torch.Generator().manual_seed(seed)
-    for weight in matrices(model):
-        drawn = LAWS[law](tuple(weight.shape), generator)
+    for weight in weight_tensors(model):
+        drawn = INITIAL_DISTRIBUTIONS[law](tuple(weight.shape), generator)
         weight.copy_(drawn * (weight.double().norm() / drawn.norm()))
 
 
-class Power(nn.Module):
+class PowerReparameterization(nn.Module):
     """w = v |v|^(alpha - 1): what is small learns slowly and stays small (Schwarz et al. 2021, arXiv:2110.00296).
 
     For alpha of 1, or of 2 or more: between them the gradient is not finite at zero.
@@ -123,11 +123,11 @@ class Power(nn.Module):
 
 
 @contextmanager
-def powered(model: nn.Module, alpha: float) -> Generator[None, None, None]:
+def power_reparameterized(model: nn.Module, alpha: float) -> Generator[None, None, None]:
     """Meanwhile, the weights of two or more dimensions are `Power`s of what is trained; afterwards they are plain."""
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)] if alpha != 1 else []
     for layer in layers:
-        parametrize.register_parametrization(layer, "weight", Power(alpha))
+        parametrize.register_parametrization(layer, "weight", PowerReparameterization(alpha))
     try:
         yield
     finally:
@@ -136,12 +136,12 @@ def powered(model: nn.Module, alpha: float) -> Generator[None, None, None]:
 
 
 @contextmanager
-def penalised(model: nn.Module, strength: float) -> Generator[None, None, None]:
+def l1_penalized(model: nn.Module, strength: float) -> Generator[None, None, None]:
     """Meanwhile, gradients of weights of two or more dimensions have that of strength sum |w| added: strength sign(w).
 
     Weights do not settle at zero but step about it, by no more than the learning rate times the strength.
     """
-    weights = matrices(model) if strength else []
+    weights = weight_tensors(model) if strength else []
     hooks = [w.register_hook(lambda g, w=w: g + strength * w.detach().sign()) for w in weights]
     try:
         yield
@@ -150,20 +150,20 @@ def penalised(model: nn.Module, strength: float) -> Generator[None, None, None]:
             hook.remove()
 
 
-def trained(network: str, variant: Variant, seed: int, base: ExperimentConfig, data: ImageData) -> nn.Module:
+def train_variant(network: str, variant: Variant, seed: int, base: ExperimentConfig, data: ImageData) -> nn.Module:
     """The network of a variant, float32, trained on the data by its config; the same seed gives the same batches."""
     model, chosen = build(network, seed), variant.config(base)
-    redraw(model, variant.law, seed)
-    with powered(model, variant.power), penalised(model, variant.penalty):
+    redraw_weights(model, variant.law, seed)
+    with power_reparameterized(model, variant.power), l1_penalized(model, variant.penalty):
         train(model, data, chosen.epochs, seed, chosen.recipe)
     plain = build(network, seed)  # with its parameters in their usual order, which `powered` leaves changed
     plain.load_state_dict(model.state_dict())
     if variant.rescaled != "as trained":
-        plain = of_chains(plain, seed)[variant.rescaled](plain).float()
+        plain = chain_rescalings(plain, seed)[variant.rescaled](plain).float()
     return plain.to(data.images.device)
 
 
-def spread_of_layers(model: nn.Module) -> float:
+def layer_scale_spread(model: nn.Module) -> float:
     """The standard deviation of ln(root mean square) over the weights of two or more dimensions: 0 for equal scales."""
-    logs = [math.log(w.detach().double().square().mean().sqrt().item()) for w in matrices(model)]
+    logs = [math.log(w.detach().double().square().mean().sqrt().item()) for w in weight_tensors(model)]
     return float(torch.tensor(logs, dtype=torch.float64).std(correction=0))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from studies.shared.fronts import AMOUNT, COSINE, Values, mark_random
+from studies.shared.front_figures import AMOUNT_LABEL, COSINE_LABEL, Values, draw_random_front
 from wmgp.plotting import DASHES, GUIDE, MARKERS, PALETTE, band, figure
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def masks_figure(
     axes.plot(amount, cosine, ".", color=PALETTE[5], markersize=4, label=label, rasterized=True)
     counts = np.linspace(0, 1, len(best))
     axes.plot(counts, best, "o-", color=PALETTE[0], markersize=5, label="L1: smallest first")
-    mark_random(axes)
-    axes.set(xlabel=AMOUNT, ylabel=COSINE)
+    draw_random_front(axes)
+    axes.set(xlabel=AMOUNT_LABEL, ylabel=COSINE_LABEL)
     axes.legend(loc="lower left", frameon=True)
     return drawn
 
@@ -34,8 +34,8 @@ def methods_figure(amounts: Values, cosines: Mapping[str, Float[np.ndarray, "dra
     for (name, draws), color, dash in zip(cosines.items(), PALETTE, DASHES, strict=False):
         axes.plot(amounts, draws.mean(axis=0), color=color, linestyle=dash, label=name)
         band(axes, amounts, draws.min(axis=0), draws.max(axis=0), color)
-    mark_random(axes)
-    axes.set(xlabel=AMOUNT, ylabel=COSINE)
+    draw_random_front(axes)
+    axes.set(xlabel=AMOUNT_LABEL, ylabel=COSINE_LABEL)
     axes.legend(loc="lower left", frameon=True)
     return drawn
 
@@ -46,6 +46,6 @@ def exchanges_figure(pairs: Sequence[int], cosines: Mapping[str, Values], best: 
     for (name, values), color, marker in zip(cosines.items(), PALETTE, MARKERS, strict=False):
         axes.semilogx(pairs, values, marker=marker, color=color, label=name)
     axes.axhline(best, **GUIDE | {"linewidth": 2, "label": "L1, nothing exchanged"})
-    axes.set(xlabel="Pruned weights exchanged for kept ones", ylabel=COSINE)
+    axes.set(xlabel="Pruned weights exchanged for kept ones", ylabel=COSINE_LABEL)
     axes.legend(loc="lower left", frameon=True)
     return drawn

@@ -11,7 +11,7 @@ from wmgp.plotting import DASHES, GUIDE, PALETTE, band, figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LEVELS = 12  # shades of a surface
+N_LEVELS = 12  # shades of a surface
 
 
 def lines_figure(
@@ -38,7 +38,7 @@ def planes_figure(ticks: Float[np.ndarray, " t"], losses: Mapping[str, Float[np.
     from matplotlib.colors import LogNorm
 
     everything = np.stack(list(losses.values()))
-    levels = np.geomspace(everything.min(), everything.max() * (1 + 1e-9), LEVELS + 1)
+    levels = np.geomspace(everything.min(), everything.max() * (1 + 1e-9), N_LEVELS + 1)
     drawn, panels = figure(1, len(losses), (2.0 * len(losses), 3.2), sharex=True, sharey=True, squeeze=False)
     shades: list[Any] = []
     for axes, (name, surface) in zip(panels[0], losses.items(), strict=True):

@@ -30,25 +30,25 @@ from wmgp.experiments.results.array_files import write_arrays
 from wmgp.experiments.results.provenance import surroundings, weights_hash
 from wmgp.experiments.sweep.presets import CONVERGED_SEEDS
 from wmgp.experiments.training.loop import evaluate
-from wmgp.experiments.training.parents import parent as trained
+from wmgp.experiments.training.parents import load_or_train_parent as trained
 from wmgp.experiments.training.recipes import experiment_config
 from wmgp.pareto import CAREFUL_COSINE
 from wmgp.pruning import prune
 from wmgp.similarity import cosine_similarity
 
 Weights = dict[str, Tensor]
-NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
-LINE = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
-PLANE = np.linspace(-1, 1, 31)  # in units of the filters' length
-IMAGES = 1000  # of the test set, the first ones
+SURFACE_NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
+LINE_TICKS = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
+PLANE_TICKS = np.linspace(-1, 1, 31)  # in units of the filters' length
+N_IMAGES = 1000  # of the test set, the first ones
 
 
-def weights_of(model: nn.Module) -> Weights:
+def float_state(model: nn.Module) -> Weights:
     """Copies of all that is floating in a network's state, running statistics among it."""
     return {name: t.detach().clone() for name, t in model.state_dict().items() if t.is_floating_point()}
 
 
-def filter_normalised(weights: Weights, generator: Generator) -> Weights:
+def filter_normalized_direction(weights: Weights, generator: Generator) -> Weights:
     """A random normal direction, each filter of it as long (L2) as the filter of the weights.
 
     Zero for tensors of fewer than 2 dimensions, and for filters that are zero themselves.
@@ -65,14 +65,14 @@ def filter_normalised(weights: Weights, generator: Generator) -> Weights:
     return direction
 
 
-def line(
+def loss_along_line(
     loss: Callable[[Weights], float], start: Weights, end: Weights, ticks: Sequence[float] | np.ndarray
 ) -> Float[np.ndarray, " ticks"]:
     """The loss at start + t (end - start), for each t of `ticks`."""
     return np.array([loss({name: torch.lerp(start[name], end[name], float(t)) for name in end}) for t in ticks])
 
 
-def plane(
+def loss_on_plane(
     loss: Callable[[Weights], float],
     centre: Weights,
     directions: tuple[Weights, Weights],
@@ -88,7 +88,7 @@ def plane(
     return losses
 
 
-def loss_of(model: nn.Module, data: ImageData) -> Callable[[Weights], float]:
+def make_loss_function(model: nn.Module, data: ImageData) -> Callable[[Weights], float]:
     """Mean cross-entropy (nats) on the data as a function of the weights, in a copy of the network."""
     probe = copy.deepcopy(model)
 
@@ -104,8 +104,8 @@ def measure(
     initial: nn.Module,
     data: ImageData,
     seed: int,
-    line_ticks: np.ndarray = LINE,
-    plane_ticks: np.ndarray = PLANE,
+    line_ticks: np.ndarray = LINE_TICKS,
+    plane_ticks: np.ndarray = PLANE_TICKS,
 ) -> dict[str, np.ndarray]:
     """Lines [3, ticks], planes [3, ticks, ticks], and the amounts and cosines [3], in the order of `NETWORKS`.
 
@@ -116,14 +116,21 @@ def measure(
     for method, amount in amounts.items():
         pruned[method] = copy.deepcopy(parent)
         prune(pruned[method], amount, method, generator=seed)
-    start, generator = weights_of(initial), torch.Generator().manual_seed(seed)
-    directions = filter_normalised(weights_of(parent), generator), filter_normalised(weights_of(parent), generator)
-    loss = loss_of(parent, data)
+    start, generator = float_state(initial), torch.Generator().manual_seed(seed)
+    directions = (
+        filter_normalized_direction(float_state(parent), generator),
+        filter_normalized_direction(float_state(parent), generator),
+    )
+    loss = make_loss_function(parent, data)
     return {
-        "line": np.stack([line(loss, start, weights_of(pruned[name]), line_ticks) for name in NETWORKS]),
-        "plane": np.stack([plane(loss, weights_of(pruned[name]), directions, plane_ticks) for name in NETWORKS]),
+        "line": np.stack(
+            [loss_along_line(loss, start, float_state(pruned[name]), line_ticks) for name in SURFACE_NETWORKS]
+        ),
+        "plane": np.stack(
+            [loss_on_plane(loss, float_state(pruned[name]), directions, plane_ticks) for name in SURFACE_NETWORKS]
+        ),
         "amount": np.array([0.0, amounts["l1"], amounts["random"]]),
-        "cosine": np.array([cosine_similarity(parent, pruned[name]) for name in NETWORKS]),
+        "cosine": np.array([cosine_similarity(parent, pruned[name]) for name in SURFACE_NETWORKS]),
     }
 
 
@@ -132,8 +139,8 @@ def record(
     network: str,
     data: str,
     seeds: Sequence[int],
-    images: int = IMAGES,
-    ticks: tuple[np.ndarray, np.ndarray] = (LINE, PLANE),
+    images: int = N_IMAGES,
+    ticks: tuple[np.ndarray, np.ndarray] = (LINE_TICKS, PLANE_TICKS),
     progress: Callable[[str], None] = print,
 ) -> None:
     """Write what is measured of a network's parents of these seeds to `out` (.npz), with its provenance beside it.
@@ -170,13 +177,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--network", default="lenet5", choices=KNOWN, help="(default: %(default)s)")
     parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(CONVERGED_SEEDS), help="(default: %(default)s)")
-    parser.add_argument("--images", type=int, default=IMAGES, help="of the test set (default: %(default)s)")
-    parser.add_argument("--points", type=int, nargs=2, default=(len(LINE), len(PLANE)), metavar=("LINE", "PLANE"),
+    parser.add_argument("--images", type=int, default=N_IMAGES, help="of the test set (default: %(default)s)")
+    parser.add_argument("--points", type=int, nargs=2, default=(len(LINE_TICKS), len(PLANE_TICKS)), metavar=("LINE_TICKS", "PLANE_TICKS"),
                         help="along the line, and along either side of the plane (default: 61 31)")  # fmt: skip
     parser.add_argument("--out", type=Path, help="(default: results/landscape_NETWORK_DATA.npz)")
     chosen = parser.parse_args(arguments)
     out = chosen.out or Path("results", f"landscape_{chosen.network}_{chosen.data}.npz")
-    ticks = tuple(np.linspace(a[0], a[-1], n) for a, n in zip((LINE, PLANE), chosen.points, strict=True))
+    ticks = tuple(np.linspace(a[0], a[-1], n) for a, n in zip((LINE_TICKS, PLANE_TICKS), chosen.points, strict=True))
     if chosen.points[1] % 2 == 0:
         raise InputError(f"points {chosen.points[1]}: expected an odd number on the plane, for a network in its middle")
     record(out, chosen.network, chosen.data, chosen.seeds, chosen.images, (ticks[0], ticks[1]))

@@ -22,14 +22,14 @@ from wmgp.experiments.results.provenance import weights_hash
 from wmgp.experiments.results.tables import SWEEP, Cell
 from wmgp.experiments.statistics.collapse import Interval
 from wmgp.experiments.statistics.intervals import mean_interval
-from wmgp.experiments.sweep.job import pruned_copy
+from wmgp.experiments.sweep.job import prune_copy
 from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
 from wmgp.experiments.sweep.presets import TEN_EPOCH_AMOUNTS
 from wmgp.experiments.sweep.progress import show_progress
 from wmgp.experiments.sweep.resume import Experiment, Job, resume
-from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
-from wmgp.experiments.training.loop import Outcome, evaluate, train
-from wmgp.experiments.training.parents import parent
+from wmgp.experiments.sweep.worker import FINE_TUNING_SEED_OFFSET, use_one_thread
+from wmgp.experiments.training.loop import Evaluation, evaluate, train
+from wmgp.experiments.training.parents import load_or_train_parent
 from wmgp.experiments.training.recipes import experiment_config
 from wmgp.experiments.training.sgd import REFERENCE, Recipe
 
@@ -39,9 +39,9 @@ KEY = ("method", "amount", "epochs")
 ROW = (*SWEEP, "distance")
 
 
-def path(
+def finetuning_path(
     whole: nn.Module,
-    before: Outcome,
+    before: Evaluation,
     method: str,
     amount: float,
     training: ImageData,
@@ -55,7 +55,7 @@ def path(
     `before` is what the parent, `whole`, says of `test`; `distance` is the Euclidean one between the parameters, over
     the parent's norm. `seed` decides the batches, and what a random prune takes.
     """
-    child, masks = pruned_copy(whole, method, amount, seed)
+    child, masks = prune_copy(whole, method, amount, seed)
     began, at_once = time.perf_counter(), evaluate(child, test)
     first = before_finetuning(whole, before, child, at_once, masks)
     first |= {"method": method, "amount": amount, "loss_parent": before.loss}
@@ -63,7 +63,7 @@ def path(
 
     def look(epoch: int) -> None:
         after = evaluate(child, test) if epoch else at_once
-        found = after_finetuning(whole, before, child, after) | {"distance": distance(whole, child)}
+        found = after_finetuning(whole, before, child, after) | {"distance": relative_distance(whole, child)}
         rows.append({**first, "epochs": epoch, **found, "seconds": time.perf_counter() - began})
 
     look(0)
@@ -71,7 +71,7 @@ def path(
     return rows
 
 
-def distance(whole: nn.Module, child: nn.Module) -> float:
+def relative_distance(whole: nn.Module, child: nn.Module) -> float:
     """The Euclidean distance of all parameters of two networks of one shape, over the norm of the first's."""
     pairs = zip(whole.parameters(), child.parameters(), strict=True)
     sums = torch.zeros(2, dtype=torch.float64)
@@ -81,7 +81,7 @@ def distance(whole: nn.Module, child: nn.Module) -> float:
     return float((sums[0] / sums[1]).sqrt())
 
 
-def changes(rows: pd.DataFrame, y: str, first: int = 1, last: int = EPOCHS) -> dict[float, Interval]:
+def change_between_epochs(rows: pd.DataFrame, y: str, first: int = 1, last: int = EPOCHS) -> dict[float, Interval]:
     """By amount, of rows of one method: `y` after `last` epochs less after `first`, the same parent's prunes.
 
     The mean over the parents with its interval (`results.mean_interval`). Amounts without both are left out.
@@ -95,7 +95,7 @@ def changes(rows: pd.DataFrame, y: str, first: int = 1, last: int = EPOCHS) -> d
     return {float(amount): mean_interval(part) for amount, part in parts}
 
 
-def nearest(rows: pd.DataFrame, y: str = "js") -> pd.DataFrame:
+def closest_epoch(rows: pd.DataFrame, y: str = "js") -> pd.DataFrame:
     """The epoch at which each prune is nearest to its parent, that is where `y` is least: seed, amount, epochs, `y`."""
     least = rows.loc[rows.groupby(["seed", "method", "amount"])[y].idxmin()]
     return least[["seed", "method", "amount", "epochs", y]].reset_index(drop=True)
@@ -121,12 +121,14 @@ def _images(data: str) -> tuple[ImageData, ImageData]:
 def _load_parent(spec: ParentSpec) -> nn.Module:
     config = experiment_config(spec.network, spec.data)
     training = _images(spec.data)[0]
-    return parent(spec.network, training, spec.seed, config.epochs, config.recipe, spec.folder, start=config.weights)
+    return load_or_train_parent(
+        spec.network, training, spec.seed, config.epochs, config.recipe, spec.folder, start=config.weights
+    )
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
     """Train or read the parent, and return all that decides the results of its prunes."""
-    with one_thread():
+    with use_one_thread():
         training, test = _images(spec.data)
         whole = _load_parent(spec)
     return {
@@ -145,14 +147,16 @@ def jobs(spec: ParentSpec) -> list[Job]:
 def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
     """Return the rows of each path, one for every number of epochs, their columns in the order of `ROW`."""
     tuning = experiment_config(spec.network, spec.data).tuning
-    with one_thread():
+    with use_one_thread():
         training, test = _images(spec.data)
         whole = _load_parent(spec)
         before = evaluate(whole, test)
         rows = [
             row
             for method, amount, epochs in jobs
-            for row in path(whole, before, method, amount, training, test, FINE_TUNING + spec.seed, tuning, epochs)
+            for row in finetuning_path(
+                whole, before, method, amount, training, test, FINE_TUNING_SEED_OFFSET + spec.seed, tuning, epochs
+            )
         ]
     shared = {"network": spec.network, "data": training.name, "seed": spec.seed, "device": "cpu", "run": run}
     return [{name: (shared | row)[name] for name in ROW} for row in rows]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-POINTS = 100  # of a percentage
+PERCENTAGE_POINTS = 100  # of a percentage
 
 
 def fronts_figure(parents: Mapping[str, Mapping[str, Any]]) -> "Figure":
@@ -40,11 +40,11 @@ def neighbours_figure(
     """Accuracy lost (points, up to 10) at amounts counted from the optimum: the mean, in a band of the extremes."""
     drawn, axes = figure()
     reached = np.isfinite(costs).all(axis=0)
-    x, lost = POINTS * offsets[reached], POINTS * costs[:, reached]
+    x, lost = PERCENTAGE_POINTS * offsets[reached], PERCENTAGE_POINTS * costs[:, reached]
     axes.plot(x, lost.mean(axis=0), color=PALETTE[0], label="mean of the parents")
     band(axes, x, lost.min(axis=0), lost.max(axis=0), PALETTE[0])
     axes.axvline(0, **GUIDE)
-    axes.axhline(POINTS * allowed, **GUIDE | {"linestyle": "--", "label": "allowed"})
+    axes.axhline(PERCENTAGE_POINTS * allowed, **GUIDE | {"linestyle": "--", "label": "allowed"})
     axes.set(xlabel="Amount less the optimal amount (points)", ylabel="Accuracy lost\nafter fine-tuning (points)")
     if lost.size:
         axes.set_ylim(min(float(lost.min()), 0) - 0.5, min(float(lost.max()), 9.5) + 0.5)
@@ -52,7 +52,7 @@ def neighbours_figure(
     return drawn
 
 
-def pruned_figure(amounts: "DataFrame", allowed: float) -> "Figure":
+def amounts_figure(amounts: "DataFrame", allowed: float) -> "Figure":
     """A row a parent (the index names it), a marker a column: amounts in [0, 1]."""
     drawn, axes = figure(size=(6.0, 1.2 + 0.32 * max(len(amounts), 4)))
     for column, color, marker in zip(amounts, PALETTE, MARKERS, strict=False):

@@ -30,7 +30,7 @@ from wmgp.experiments.results.provenance import record_run, weights_hash
 from wmgp.experiments.results.tables import append_row, has_measured
 from wmgp.experiments.sweep.job import prune_and_finetune
 from wmgp.experiments.training.loop import choose_device, evaluate
-from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.parents import load_or_train_parent
 from wmgp.experiments.training.sgd import REFERENCE, Recipe
 
 NETWORK, METHOD = "lenet5", "l1"
@@ -54,7 +54,7 @@ def measure(
     The parent is trained for `epochs`, or read from the folder `parents` where it lies there. `after_epoch` as for
     `train`, of the parent. There is one row, optimal, where the safe amount is undefined.
     """
-    model = parent(NETWORK, training, seed, epochs, recipe, parents, after_epoch)
+    model = load_or_train_parent(NETWORK, training, seed, epochs, recipe, parents, after_epoch)
     settings = {
         "network": NETWORK,
         "data": training.name,

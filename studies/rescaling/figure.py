@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-Lines = Mapping[str, Float[np.ndarray, " f"]]  # a number for each factor, by layer
+LayerCurves = Mapping[str, Float[np.ndarray, " f"]]  # a number for each factor, by layer
 
 
-def push_figure(
-    factors: Float[np.ndarray, " f"], found: Mapping[str, Lines], logarithmic: Collection[str] = ()
+def layer_scaling_figure(
+    factors: Float[np.ndarray, " f"], found: Mapping[str, LayerCurves], logarithmic: Collection[str] = ()
 ) -> "Figure":
     """A panel for each number (its name labels the axis), a line for each layer that is scaled by each of `factors`.
 

@@ -14,7 +14,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from studies.rescaling.transforms import balanced, chain, folded, rescaled, rescaled_norms
+from studies.rescaling.transforms import (
+    balance,
+    chain_layers,
+    fold_batch_norm,
+    rescale_before_batch_norm,
+    rescale_channels,
+)
 from studies.shared.pretrained import mobilenet_v2
 from studies.when_it_fails import imagenet_sample
 from wmgp.analysis import analyze
@@ -22,55 +28,58 @@ from wmgp.errors import exit_on_input_error
 from wmgp.experiments.data import ImageData, load
 from wmgp.experiments.models import build
 from wmgp.experiments.results.provenance import record_run, weights_hash
-from wmgp.experiments.training.loop import Outcome, evaluate
-from wmgp.experiments.training.parents import parent
+from wmgp.experiments.training.loop import Evaluation, evaluate
+from wmgp.experiments.training.parents import load_or_train_parent
 from wmgp.experiments.training.recipes import experiment_config
 from wmgp.io.atomic import write_atomic
 from wmgp.pruning import prune
 
-SPREAD = 1.0  # of the logarithms of factors that are drawn by chance
-LAYER = 30.0  # a factor on one whole layer
+LOG_FACTOR_SPREAD = 1.0  # of the logarithms of factors that are drawn by chance
+LAYER_FACTOR = 30.0  # a factor on one whole layer
 METHODS = ("l1", "l1_normalized", "lamp")
-FIXED = {"lenet5": 0.7, "lenet_small": 0.7, "mobilenet_v2": 0.2}  # an amount at which all methods are compared
+FIXED_AMOUNTS = {"lenet5": 0.7, "lenet_small": 0.7, "mobilenet_v2": 0.2}  # an amount at which all methods are compared
 COLUMNS = (
     *("network", "data", "seed", "how", "method", "rule", "amount"),
     *("kurtosis", "k2", "optimal", "safe", "change", "accuracy_parent", "accuracy_pruned", "run"),
 )
-Change = Callable[[nn.Module], nn.Module]
+Rescaling = Callable[[nn.Module], nn.Module]
 
 
-def of_chains(model: nn.Module, seed: int) -> dict[str, Change]:
+def chain_rescalings(model: nn.Module, seed: int) -> dict[str, Rescaling]:
     """What is done to a chain of layers, by name."""
-    widths, generator = [layer.weight.shape[0] for layer in chain(model)[:-1]], torch.Generator().manual_seed(seed)
-    drawn = [torch.exp(SPREAD * torch.randn(n, generator=generator, dtype=torch.float64)) for n in widths]
+    widths, generator = (
+        [layer.weight.shape[0] for layer in chain_layers(model)[:-1]],
+        torch.Generator().manual_seed(seed),
+    )
+    drawn = [torch.exp(LOG_FACTOR_SPREAD * torch.randn(n, generator=generator, dtype=torch.float64)) for n in widths]
     ones = [1.0] * (len(widths) - 1)
     return {
         "as trained": lambda net: net,
-        f"first layer times {LAYER:g}": lambda net: rescaled(net, [LAYER, *ones]),
-        f"last layer times {LAYER:g}": lambda net: rescaled(net, [*ones, 1 / LAYER]),
-        "channels by chance": lambda net: rescaled(net, drawn),
-        "balanced": balanced,
-        "by chance, then balanced": lambda net: balanced(rescaled(net, drawn)),
+        f"first layer times {LAYER_FACTOR:g}": lambda net: rescale_channels(net, [LAYER_FACTOR, *ones]),
+        f"last layer times {LAYER_FACTOR:g}": lambda net: rescale_channels(net, [*ones, 1 / LAYER_FACTOR]),
+        "channels by chance": lambda net: rescale_channels(net, drawn),
+        "balanced": balance,
+        "by chance, then balanced": lambda net: balance(rescale_channels(net, drawn)),
     }
 
 
-def of_norms(seed: int) -> dict[str, Change]:
+def batch_norm_rescalings(seed: int) -> dict[str, Rescaling]:
     """What is done to a network with batch normalisation, by name."""
     return {
         "as trained": lambda net: net,
-        "channels by chance": lambda net: rescaled_norms(net, SPREAD, seed),
-        "folded": folded,
-        "by chance, then folded": lambda net: folded(rescaled_norms(net, SPREAD, seed)),
+        "channels by chance": lambda net: rescale_before_batch_norm(net, LOG_FACTOR_SPREAD, seed),
+        "folded": fold_batch_norm,
+        "by chance, then folded": lambda net: fold_batch_norm(rescale_before_batch_norm(net, LOG_FACTOR_SPREAD, seed)),
     }
 
 
-def measure(model: nn.Module, changes: dict[str, Change], test: ImageData, fixed: float) -> Iterator[dict[str, Any]]:
+def measure(model: nn.Module, changes: dict[str, Rescaling], test: ImageData, fixed: float) -> Iterator[dict[str, Any]]:
     """A row for each change, method and rule, without what names the network.
 
     `change` is the largest difference of any output from the unchanged network's, over the largest output. Accuracies
     are just after pruning. L1 prunes the optimal amount and `fixed`, the others `fixed`.
     """
-    whole: Outcome | None = None
+    whole: Evaluation | None = None
     for how, change in changes.items():
         changed = change(model).float()
         outcome = evaluate(changed, test)
@@ -90,20 +99,24 @@ def measure(model: nn.Module, changes: dict[str, Change], test: ImageData, fixed
                    "accuracy_pruned": evaluate(pruned, test).accuracy}  # fmt: skip
 
 
-def rows_of(network: str, data: str, seed: int, parents: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def measure_parent(
+    network: str, data: str, seed: int, parents: Path
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The rows of one parent, each with the settings of its run."""
     if network == "mobilenet_v2":
         test = imagenet_sample.load()
-        model, changes = mobilenet_v2(), of_norms(seed)
+        model, changes = mobilenet_v2(), batch_norm_rescalings(seed)
     else:
         training, test, chosen = load(data, True), load(data, False), experiment_config(network, data)
-        model = parent(network, training, seed, chosen.epochs, chosen.recipe, parents, start=chosen.weights)
-        changes = of_chains(build(network, seed), seed)
+        model = load_or_train_parent(
+            network, training, seed, chosen.epochs, chosen.recipe, parents, start=chosen.weights
+        )
+        changes = chain_rescalings(build(network, seed), seed)
     settings = {
         "network": network, "data": test.name, "data_sha256": test.sha256, "seed": seed, "device": "cpu",
         "parent_sha256": weights_hash(model.state_dict()),
     }  # fmt: skip
-    for row in measure(model, changes, test, FIXED[network]):
+    for row in measure(model, changes, test, FIXED_AMOUNTS[network]):
         yield {"network": network, "data": test.name, "seed": seed, **row}, settings
 
 
@@ -118,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
              for seed in chosen.seeds]  # fmt: skip
     table = []
     for network, data, seed in (*asked, ("mobilenet_v2", imagenet_sample.NAME, 0)):
-        for row, settings in rows_of(network, data, seed, chosen.out.parent / "parents"):
+        for row, settings in measure_parent(network, data, seed, chosen.out.parent / "parents"):
             table.append({**row, "run": record_run(chosen.out, settings, "python -m studies.rescaling.measure")})
         print(network, data, seed, flush=True)
     text = pd.DataFrame(table, columns=pd.Index(COLUMNS)).to_csv(index=False)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-LINE, SPACE = 0.27, 1.0  # inches: for a rule, and around them
+ROW_HEIGHT, MARGIN = 0.27, 1.0  # inches: for a rule, and around them
 
 
 def rules_figure(rows: "DataFrame") -> "Figure":
@@ -19,7 +19,7 @@ def rules_figure(rows: "DataFrame") -> "Figure":
     Vertical lines are the largest amounts at the allowed cost, means over the parents: after fine-tuning, and before.
     """
     networks, rules = list(dict.fromkeys(rows["network"])), list(dict.fromkeys(rows["rule"]))
-    size = (6.0, len(networks) * (LINE * len(rules) + SPACE) + 0.6)
+    size = (6.0, len(networks) * (ROW_HEIGHT * len(rules) + MARGIN) + 0.6)
     drawn, panels = figure(len(networks), 1, size, squeeze=False, sharex=True)
     for axes, network in zip(panels[:, 0], networks, strict=True):
         mine = rows.loc[rows["network"] == network]

@@ -27,38 +27,40 @@ from wmgp.io.atomic import write_atomic
 from wmgp.pareto import CAREFUL_COSINE
 from wmgp.pruning import global_masks
 
-FILE = "mobilenet_v2-b0353104.pth"
-RECORD = "mobilenet_v2.json"
-PARENT = "parents/lenet5-{}-seed{}.safetensors"  # stage and seed
+MOBILENET_FILE = "mobilenet_v2-b0353104.pth"
+RECORD_FILE = "mobilenet_v2.json"
+LENET5_FILE = "parents/lenet5-{}-seed{}.safetensors"  # stage and seed
 COMMAND = "python -m studies.shared.pretrained"
 
 
 def lenet5_seeds() -> list[int]:
     """The seeds of the LeNet-5 parents in results/parents, trained on MNIST."""
     try:
-        folder = locate(PARENT.format("mnist", 0)).parent
+        folder = locate(LENET5_FILE.format("mnist", 0)).parent
     except InputError:
         return []
-    return sorted(int(path.stem.rpartition("seed")[2]) for path in folder.glob(Path(PARENT.format("mnist", "*")).name))
+    return sorted(
+        int(path.stem.rpartition("seed")[2]) for path in folder.glob(Path(LENET5_FILE.format("mnist", "*")).name)
+    )
 
 
 def lenet5(seed: int, stage: str = "mnist") -> nn.Module:
     """The recorded LeNet-5 of a seed: trained ("mnist"), or before that ("init"). InputError where there is none."""
     model = build("lenet5", seed)
-    model.load_state_dict(load_file(locate(PARENT.format(stage, seed))))
+    model.load_state_dict(load_file(locate(LENET5_FILE.format(stage, seed))))
     return model
 
 
-def weights_file() -> Path | None:
+def mobilenet_v2_file() -> Path | None:
     """Where torch keeps MobileNetV2's ImageNet weights; None where they are not on this machine."""
-    path = Path(torch.hub.get_dir(), "checkpoints", FILE)
+    path = Path(torch.hub.get_dir(), "checkpoints", MOBILENET_FILE)
     return path if path.is_file() else None
 
 
 def mobilenet_v2() -> nn.Module:
     """torchvision's MobileNetV2 with its ImageNet weights. InputError where their file is missing."""
-    if weights_file() is None:
-        raise InputError(f"{FILE}: set TORCH_HOME to a folder that holds it in hub/checkpoints")
+    if mobilenet_v2_file() is None:
+        raise InputError(f"{MOBILENET_FILE}: set TORCH_HOME to a folder that holds it in hub/checkpoints")
     from torchvision.models import mobilenet_v2
 
     return mobilenet_v2(weights="IMAGENET1K_V1")
@@ -84,12 +86,12 @@ def dead_filters(model: nn.Module, analysis: Analysis) -> dict[str, int]:
     return found
 
 
-def report() -> tuple[dict[str, Any], bool]:
+def mobilenet_v2_report() -> tuple[dict[str, Any], bool]:
     """`measure` of the real network, and whether it was measured here (True) or read from results/ (False)."""
-    if weights_file() is not None:
-        used_files.names.add(RECORD)  # holds the same values; a notebook's metadata must not depend on the machine
+    if mobilenet_v2_file() is not None:
+        used_files.names.add(RECORD_FILE)  # holds the same values; a notebook's metadata must not depend on the machine
         return measure(mobilenet_v2()), True
-    path = locate(RECORD)
+    path = locate(RECORD_FILE)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         return {name: recorded[name] for name in ("analysis", "advised", "definitions", "filters")}, False
@@ -97,9 +99,9 @@ def report() -> tuple[dict[str, Any], bool]:
         raise InputError(f"{path}: expected a record of MobileNetV2 ({error})") from error
 
 
-def record(out: str | Path) -> None:
+def write_record(out: str | Path) -> None:
     """Write `measure` of the real network to `out`, whole or not at all, with where it comes from."""
-    measured, path = measure(mobilenet_v2()), weights_file()
+    measured, path = measure(mobilenet_v2()), mobilenet_v2_file()
     assert path is not None
     provenance = {
         "network": "mobilenet_v2, torchvision's IMAGENET1K_V1",
@@ -115,8 +117,8 @@ def record(out: str | Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("python -m studies.shared.pretrained", description="Record MobileNetV2.")
-    parser.add_argument("--out", type=Path, default=Path("results", RECORD), help="(default: %(default)s)")
-    record(parser.parse_args(arguments).out)
+    parser.add_argument("--out", type=Path, default=Path("results", RECORD_FILE), help="(default: %(default)s)")
+    write_record(parser.parse_args(arguments).out)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-LABELS = {
+COLUMN_LABELS = {
     "amount": "Amount: pruned share of the parameters",
     "cosine_pruned": "Cosine similarity just after pruning",
     "accuracy_pruned": "Accuracy just after pruning",
@@ -25,9 +25,9 @@ LABELS = {
     "cka": "Linear CKA with the parent",
     "min_survival": "Smallest share kept of any tensor",
 }
-WIDTH = 24  # letters of a line under or beside a panel
-ROOM = 0.05  # above the highest curve, as a share of the axis below it
-METHODS = {
+LABEL_WIDTH = 24  # letters of a line under or beside a panel
+HEADROOM = 0.05  # above the highest curve, as a share of the axis below it
+METHOD_LABELS = {
     "l1": "L1",
     "random": "random",
     "l1_local": "L1 per tensor",
@@ -36,7 +36,7 @@ METHODS = {
 }
 
 
-def over_seeds(rows: "DataFrame", x: str, y: str) -> "DataFrame":
+def mean_over_seeds(rows: "DataFrame", x: str, y: str) -> "DataFrame":
     """Mean of `x`, mean and standard deviation (over n - 1) of `y` over the seeds, by method and amount.
 
     Columns method, amount, x, mean, sd, n; in the order of the amounts. Rows without an `x` are left out.
@@ -68,25 +68,25 @@ def _panels(
     named = {}
     for (title, rows, y), line in zip(lines, panels, strict=True):
         line[0].set_title(title, fontsize=12, loc="left")  # as long as it likes: it runs on over the line's next panel
-        line[0].set_ylabel(fill(LABELS[y], WIDTH, break_on_hyphens=False))
+        line[0].set_ylabel(fill(COLUMN_LABELS[y], LABEL_WIDTH, break_on_hyphens=False))
         for axes, x in zip(line, xs, strict=True):
-            _panel(axes, over_seeds(rows, x, y))
+            _panel(axes, mean_over_seeds(rows, x, y))
             named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             if x in lowest:
                 axes.set_xlim(left=lowest[x])
             if y in lowest:
-                axes.set_ylim(lowest[y], lowest[y] + (axes.dataLim.y1 - lowest[y]) * (1 + ROOM))
+                axes.set_ylim(lowest[y], lowest[y] + (axes.dataLim.y1 - lowest[y]) * (1 + HEADROOM))
     for axes, x in zip(panels[-1], xs, strict=True):
-        axes.set_xlabel(fill(LABELS[x], WIDTH, break_on_hyphens=False))
-    shown = [name for name in METHODS.values() if name in named]
+        axes.set_xlabel(fill(COLUMN_LABELS[x], LABEL_WIDTH, break_on_hyphens=False))
+    shown = [name for name in METHOD_LABELS.values() if name in named]
     drawn.legend([named[name] for name in shown], shown, loc="outside upper center", ncols=3)
     return drawn
 
 
 def _panel(axes: "Axes", summary: "DataFrame") -> None:
     """A line and a band for every method, in the order of `METHODS`."""
-    for method, color, dash in zip(METHODS, PALETTE, DASHES, strict=False):
+    for method, color, dash in zip(METHOD_LABELS, PALETTE, DASHES, strict=False):
         part = summary[summary["method"] == method]
         if len(part):
-            axes.plot(part["x"], part["mean"], color=color, linestyle=dash, label=METHODS[method])
+            axes.plot(part["x"], part["mean"], color=color, linestyle=dash, label=METHOD_LABELS[method])
             band(axes, part["x"], part["mean"] - part["sd"], part["mean"] + part["sd"], color)

@@ -26,10 +26,10 @@ from wmgp.experiments.results.tables import COLUMNS, Cell, with_facts
 from wmgp.experiments.sweep.metrics import after_finetuning, before_finetuning
 from wmgp.experiments.sweep.progress import show_progress
 from wmgp.experiments.sweep.resume import Experiment, Job, Progress, no_progress, resume
-from wmgp.experiments.sweep.worker import FINE_TUNING, one_thread
-from wmgp.experiments.training.loop import Outcome, evaluate, train
-from wmgp.experiments.training.parents import parent
-from wmgp.experiments.training.recipes import DIGITS, ExperimentConfig
+from wmgp.experiments.sweep.worker import FINE_TUNING_SEED_OFFSET, use_one_thread
+from wmgp.experiments.training.loop import Evaluation, evaluate, train
+from wmgp.experiments.training.parents import load_or_train_parent
+from wmgp.experiments.training.recipes import DIGITS_CONFIG, ExperimentConfig
 from wmgp.experiments.training.sgd import Recipe
 from wmgp.pruning import apply_masks, global_masks
 
@@ -62,7 +62,7 @@ class ParentSpec:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Results:
     """The rows of a table (`tables.with_facts`), and their parents' weights after and before training, by seed."""
 
     rows: pd.DataFrame
@@ -73,10 +73,10 @@ class Measured:
 # Few and close where random pruning falls, and where L1 does.
 AMOUNTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 # The rate and the epochs are ours, enough for a parent that is worth pruning; fine-tuning is the paper's.
-STRONG = Recipe(0.1, 0.9, 5e-4, 128, nesterov=True, one_cycle=True)
-FASHION = Study("fashion_mnist", ExperimentConfig(STRONG, 15), AMOUNTS, (0, 1, 2))
-QUICK = Study("digits", replace(DIGITS, epochs=30), AMOUNTS, (0, 1, 2))
-TINY = Study("digits", replace(DIGITS, epochs=3, tuning=Recipe(0.01, batch_size=128)), (0.0, 0.5, 0.9), (0,))
+VIT_RECIPE = Recipe(0.1, 0.9, 5e-4, 128, nesterov=True, one_cycle=True)
+FASHION = Study("fashion_mnist", ExperimentConfig(VIT_RECIPE, 15), AMOUNTS, (0, 1, 2))
+QUICK = Study("digits", replace(DIGITS_CONFIG, epochs=30), AMOUNTS, (0, 1, 2))
+TINY = Study("digits", replace(DIGITS_CONFIG, epochs=3, tuning=Recipe(0.01, batch_size=128)), (0.0, 0.5, 0.9), (0,))
 
 
 def run(study: Study, out: str | Path, workers: int = 1, progress: Progress = no_progress) -> int:
@@ -89,7 +89,7 @@ def run(study: Study, out: str | Path, workers: int = 1, progress: Progress = no
     return missing
 
 
-def measured(table: str | Path) -> Measured:
+def read_results(table: str | Path) -> Results:
     """What lies in a table and beside it."""
     rows = with_facts(table)
     [data] = set(rows["data"])
@@ -98,19 +98,19 @@ def measured(table: str | Path) -> Measured:
         {seed: load_file(folder / f"{NETWORK}-{name}-seed{seed}.safetensors") for seed in sorted(set(rows["seed"]))}
         for name in (data, "init")
     )
-    return Measured(rows, trained, untrained)
+    return Results(rows, trained, untrained)
 
 
-def small(study: Study, jobs: int) -> Measured:
+def small_study(study: Study, jobs: int) -> Results:
     """A study run in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         run(study, table := Path(folder, "vit.csv"), jobs)
-        return measured(table)
+        return read_results(table)
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
     """Train or read the parent, and return all that decides the results of its prunes."""
-    with one_thread():
+    with use_one_thread():
         training, test = _images(spec.study.data)
         model = _load_parent(spec, test)
     return {
@@ -127,12 +127,12 @@ def jobs(spec: ParentSpec) -> list[Job]:
 
 def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, Cell]]:
     """Return a row of the table for each (method, amount), its columns in the order of `ROW`."""
-    config, seed = spec.study.config, FINE_TUNING + spec.seed
-    with one_thread():
+    config, seed = spec.study.config, FINE_TUNING_SEED_OFFSET + spec.seed
+    with use_one_thread():
         training, test = _images(spec.study.data)
         model, before = _cached_parent(spec)
         found = [
-            (method, pruned(model, before, spec.pool, method, amount, training, test, seed, config))
+            (method, measure_prune(model, before, spec.pool, method, amount, training, test, seed, config))
             for method, amount in jobs
         ]
     shared = {"network": NETWORK, "data": training.name, "seed": spec.seed, "pool": spec.pool}
@@ -143,9 +143,9 @@ def measure_rows(spec: ParentSpec, run: str, jobs: list[Job]) -> list[dict[str, 
 EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda spec: COMMAND)
 
 
-def pruned(
+def measure_prune(
     model: nn.Module,
-    before: Outcome,
+    before: Evaluation,
     pool: str,
     method: str,
     amount: float,
@@ -180,7 +180,7 @@ def _images(data: str) -> tuple[ImageData, ImageData]:
 
 
 @functools.lru_cache(1)
-def _cached_parent(spec: ParentSpec) -> tuple[nn.Module, Outcome]:
+def _cached_parent(spec: ParentSpec) -> tuple[nn.Module, Evaluation]:
     """Return the parent and its outcome on the test images."""
     model = _load_parent(spec)
     return model, evaluate(model, _images(spec.study.data)[1])
@@ -189,7 +189,9 @@ def _cached_parent(spec: ParentSpec) -> tuple[nn.Module, Outcome]:
 def _load_parent(spec: ParentSpec, test: ImageData | None = None) -> nn.Module:
     """Train the parent, or read it from the folder; with `test` images its history is recorded."""
     training, config = _images(spec.study.data)[0], spec.study.config
-    return parent(NETWORK, training, spec.seed, config.epochs, config.recipe, spec.folder, initial=vit, test=test)
+    return load_or_train_parent(
+        NETWORK, training, spec.seed, config.epochs, config.recipe, spec.folder, initial=vit, test=test
+    )
 
 
 @exit_on_input_error

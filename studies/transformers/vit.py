@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-SIDE, PATCH = 28, 7  # pixels: 16 patches an image
+IMAGE_SIZE, PATCH_SIZE = 28, 7  # pixels: 16 patches an image
 HIDDEN, MLP, LAYERS, HEADS = 48, 192, 3, 4  # an MLP of four times the width, as published and as in BERT
-FUSED = ("in_proj_weight", "in_proj_bias")
-THREE = ("query", "key", "value")
+FUSED_NAMES = ("in_proj_weight", "in_proj_bias")
+PROJECTIONS = ("query", "key", "value")
 # A part of a parameter's name in torchvision's transformers -> what it is; the first that fits.
 KINDS = {
     "in_proj_": "attention: queries, keys, values",
@@ -38,19 +38,21 @@ def vit(seed: int) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = VisionTransformer(SIDE, PATCH, LAYERS, HEADS, HIDDEN, MLP, num_classes=10)
-        model.conv_proj = nn.Conv2d(1, HIDDEN, PATCH, PATCH)  # torchvision's own wants three channels
-        nn.init.trunc_normal_(model.conv_proj.weight, std=PATCH**-1.0)  # as torchvision draws it: 1 over fan-in's root
+        model = VisionTransformer(IMAGE_SIZE, PATCH_SIZE, LAYERS, HEADS, HIDDEN, MLP, num_classes=10)
+        model.conv_proj = nn.Conv2d(1, HIDDEN, PATCH_SIZE, PATCH_SIZE)  # torchvision's own wants three channels
+        nn.init.trunc_normal_(
+            model.conv_proj.weight, std=PATCH_SIZE**-1.0
+        )  # as torchvision draws it: 1 over fan-in's root
         nn.init.zeros_(model.get_parameter("conv_proj.bias"))
     return model
 
 
-def kind(name: str) -> str:
+def parameter_kind(name: str) -> str:
     """What a parameter of a vision transformer of torchvision's is, by its name."""
     return next((what for part, what in KINDS.items() if part in name), "other")
 
 
-def kinds(model: nn.Module) -> pd.DataFrame:
+def count_by_kind(model: nn.Module) -> pd.DataFrame:
     """A row for each kind of parameter in a vision transformer of torchvision's, the largest first.
 
     Columns kind, pooled (whether the paper's pool has it), n (values) and share (of all, in [0, 1]). The values are not
@@ -58,13 +60,13 @@ def kinds(model: nn.Module) -> pd.DataFrame:
     """
     counts: dict[tuple[str, bool], int] = {}
     for name, values in model.named_parameters():
-        key = kind(name), name.rpartition(".")[2] in ("weight", "bias")
+        key = parameter_kind(name), name.rpartition(".")[2] in ("weight", "bias")
         counts[key] = counts.get(key, 0) + values.numel()
     rows = [(*key, n, n / sum(counts.values())) for key, n in sorted(counts.items(), key=lambda item: -item[1])]
     return pd.DataFrame(rows, columns=pd.Index(["kind", "pooled", "n", "share"]))
 
 
-def split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def split_attention(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same numbers as other code stores them: queries, keys and values as layers with a weight and a bias each.
 
     So do, for example, the BERTs of the library transformers. What is computed is the same.
@@ -72,8 +74,8 @@ def split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
     for name, values in weights.items():
         above, _, last = name.rpartition(".")
-        if last in FUSED:
-            for which, part in zip(THREE, values.chunk(3), strict=True):
+        if last in FUSED_NAMES:
+            for which, part in zip(PROJECTIONS, values.chunk(3), strict=True):
                 parts[f"{above}.{which}.{last.removeprefix('in_proj_')}"] = part
         else:
             parts[name] = values

@@ -15,7 +15,7 @@ from torch import nn
 
 from studies.shared.pretrained import mobilenet_v2
 from wmgp.errors import InputError, exit_on_input_error
-from wmgp.experiments.data import ImageData, folder_of, from_arrays, parquet
+from wmgp.experiments.data import ImageData, image_data_from_arrays, read_parquet_images, require_data_folder
 from wmgp.experiments.sweep.presets import ALL_METHODS, PERCENT_GRID, Sweep, grid
 from wmgp.experiments.sweep.runner import run
 from wmgp.experiments.training.recipes import ExperimentConfig
@@ -23,30 +23,30 @@ from wmgp.experiments.training.sgd import REFERENCE
 
 NAME, FOLDER, CLASSES = "imagenet-sample", "imagenet-sample-224", 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights want it
-AS_IT_COMES = ExperimentConfig(REFERENCE, 0, "IMAGENET1K_V1", tuning_epochs=0)
+PRETRAINED_CONFIG = ExperimentConfig(REFERENCE, 0, "IMAGENET1K_V1", tuning_epochs=0)
 
 
 def load(train: bool = False) -> ImageData:
     """The sample, whichever is asked for: nothing is trained on it."""
-    folder = folder_of(NAME, FOLDER) / FOLDER
+    folder = require_data_folder(NAME, FOLDER) / FOLDER
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(
             f"data {NAME!r}: {folder}: expected parquet files of images, 224 x 224, with ImageNet's labels"
         )
-    images, labels, _ = parquet(files)
-    return replace(from_arrays(NAME, images, labels, CLASSES), mean=MEAN, std=STD)
+    images, labels, _ = read_parquet_images(files)
+    return replace(image_data_from_arrays(NAME, images, labels, CLASSES), mean=MEAN, std=STD)
 
 
-def network(seed: int) -> nn.Module:
+def build_network(seed: int) -> nn.Module:
     """torchvision's MobileNetV2 with its ImageNet weights, whatever the seed."""
     return mobilenet_v2()
 
 
-def asked(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
+def sample_sweep(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
     """The sweep: every method, one parent."""
     return Sweep(
-        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=AS_IT_COMES, build=network, load=load,
+        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=PRETRAINED_CONFIG, build=build_network, load=load,
         command=f"python -m studies.when_it_fails.imagenet_sample --steps {len(amounts) - 1}",
     )  # fmt: skip
 
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=100, help="from amount 0 to 1 (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    print(run([asked(grid(chosen.steps))], chosen.out, chosen.jobs, "cpu"), "rows added")
+    print(run([sample_sweep(grid(chosen.steps))], chosen.out, chosen.jobs, "cpu"), "rows added")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-KINDS = [*zip(MARKERS, PALETTE, strict=True), ("*", PALETTE[3])]  # a marker and a colour for each kind, one for yours
-LINE, SPACE = 0.29, 0.45  # inches: for a network, and around those of a kind
-POINTS = {  # column -> words, marker, colour
+KIND_STYLES = [
+    *zip(MARKERS, PALETTE, strict=True),
+    ("*", PALETTE[3]),
+]  # a marker and a colour for each kind, one for yours
+ROW_HEIGHT, MARGIN = 0.29, 0.45  # inches: for a network, and around those of a kind
+AMOUNT_STYLES = {  # column -> words, marker, colour
     "at_099": ("cosine 0.99", "D", PALETTE[4]),
     "safe": ("safe, where it is defined", "s", PALETTE[2]),
     "optimal": ("optimal", "o", PALETTE[1]),
@@ -22,12 +25,12 @@ POINTS = {  # column -> words, marker, colour
 def amounts_figure(rows: "DataFrame") -> "Figure":
     """A line a network (rows of `zoo.rows_of` of one pool), a panel a kind: three amounts on it, and 80 percent."""
     kinds = dict(list(rows.groupby("kind", sort=False)))
-    heights = [LINE * len(part) + SPACE for part in kinds.values()]
+    heights = [ROW_HEIGHT * len(part) + MARGIN for part in kinds.values()]
     drawn, panels = figure(
         len(kinds), 1, (6.0, sum(heights) + 1.3), squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights}
     )
     for axes, (kind, part) in zip(panels[:, 0], kinds.items(), strict=True):
-        for column, (words, marker, color) in POINTS.items():
+        for column, (words, marker, color) in AMOUNT_STYLES.items():
             axes.plot(part[column], range(len(part)), marker, color=color, markersize=8, label=words)
         axes.axvline(CONSTANT_AMOUNT, label="always 80 percent", **GUIDE)
         axes.set_yticks(range(len(part)), part["name"])
@@ -45,7 +48,7 @@ def kurtosis_figure(pools: "Mapping[str, DataFrame]", floor: float) -> "Figure":
     drawn, panels = figure(len(pools), 1, (6.0, 3.2 * len(pools) + 0.8), squeeze=False, sharex=True, sharey=True)
     kinds = dict.fromkeys(kind for rows in pools.values() for kind in rows["kind"])
     for axes, (title, rows) in zip(panels[:, 0], pools.items(), strict=True):
-        for kind, (marker, color) in zip(kinds, KINDS, strict=False):
+        for kind, (marker, color) in zip(kinds, KIND_STYLES, strict=False):
             part = rows[rows["kind"] == kind]
             axes.plot(part["kurtosis"], part["optimal"], marker, color=color, alpha=0.8, markersize=8, label=kind)
         axes.axhline(floor, label="least possible", **GUIDE)

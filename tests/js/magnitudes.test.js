@@ -2,7 +2,7 @@
 
 const test = require("node:test");
 const assert = require("node:assert/strict");
-const { wmgp, checkpoint, numbers } = require("./rooms.js");
+const { wmgp, checkpoint, numbers } = require("./load_modules.js");
 
 const near = (a, b, relative = 1e-12) => assert.ok(Math.abs(a - b) <= relative * Math.abs(b) + 1e-300, `${a} ${b}`);
 const levelsOf = (...values) => wmgp.sortedLevels(Float64Array.from(values));
@@ -21,7 +21,7 @@ test("levels worked out by hand", () => {
   assert.deepEqual([0, 1, 2, 3].map((n) => levels.tiesPruned(n)), [0, 1, 1, 2]);
 });
 
-test("the histogram knows a bin of equal values exactly, and its energy always", async () => {
+test("the histogram knows the value of a bin of equal values, and the energy of every bin", async () => {
   const x = Math.fround(0.1);
   const { bins, coarse } = await measured({ w: new Float32Array(5).fill(-x) }, 0);
   assert.equal(bins.length, 1);
@@ -33,11 +33,11 @@ test("the histogram knows a bin of equal values exactly, and its energy always",
   near(found.above[0], two[0] ** 2 + two[1] ** 2);
 });
 
-test("at the boundaries asked for, the histogram answers as sorting does", async () => {
+test("at the requested ranks, the histogram gives the same results as sorting", async () => {
   const draw = (n, seed) => Float32Array.from(numbers(n, seed), (x, i) => (i % 3 ? 1 : -1) * Math.tan(1.5 * x) ** 2);
   const tensors = { a: draw(4000, 3), b: draw(2000, 5), c: new Float32Array(500).fill(0.25), d: new Float32Array(9) };
   const [sorted, counted] = [await measured(tensors, Infinity), await measured(tensors, 0)];
-  const ranks = wmgp.grid(101).map((amount) => wmgp.rank(amount, sorted.coarse.n));
+  const ranks = wmgp.amountGrid(101).map((amount) => wmgp.nToPrune(amount, sorted.coarse.n));
   const levels = await counted.levels(ranks);
   for (const rank of ranks) {
     near(levels.keptEnergy(rank) + 1, sorted.coarse.keptEnergy(rank) + 1);
@@ -52,7 +52,7 @@ test("at the boundaries asked for, the histogram answers as sorting does", async
 });
 
 for (const half of ["F16", "BF16"]) {
-  test(`${half}: one look is exact, beside float32 too`, async () => {
+  test(`${half}: one pass is exact, also together with float32`, async () => {
     const raw = Uint16Array.from(numbers(20_000), (x) => Math.floor(x * 0x7000) | (x < 0.5 ? 0x8000 : 0));
     const floats = Float32Array.from(numbers(3000), (x) => x / 10);
     for (const tensors of [{ a: raw, small: raw.slice(0, 50) }, { a: raw, b: floats }]) {
@@ -66,7 +66,7 @@ for (const half of ["F16", "BF16"]) {
   });
 }
 
-test("equal values go in the order of the tensors", async () => {
+test("equal values are pruned in the order of the tensors", async () => {
   const same = (n) => new Float32Array(n).fill(2);
   for (const sortedBelow of [0, Infinity]) {
     const found = await measured({ a: same(3), b: same(4), c: same(2) }, sortedBelow);
@@ -75,7 +75,7 @@ test("equal values go in the order of the tensors", async () => {
   }
 });
 
-test("masked weights are zeros, and what is not finite is named", async () => {
+test("masked weights are zeros, and non-finite tensors are named", async () => {
   const tensors = { "w_orig": Float32Array.of(1, 2, 3), "w_mask": Float32Array.of(1, 0, 1) };
   for (const sortedBelow of [0, Infinity]) {
     assert.deepEqual((await (await measured(tensors, sortedBelow)).levels([1])).keptEnergy(1), 10);
@@ -88,7 +88,7 @@ test("masked weights are zeros, and what is not finite is named", async () => {
   await assert.rejects(measured({ d: Float64Array.of(1e100) }, 0), /d: expected a largest magnitude between/);
 });
 
-test("files are read in windows, whose pieces are every value once, unaligned ones too", async () => {
+test("windows cover every value once, unaligned values too", async () => {
   const p = { n: 1000, nbytes: 4000, offset: 13, file: "a", blob: null };
   const found = wmgp.windows([p, { ...p, n: 3, nbytes: 6, offset: 4013 }, { ...p, n: 0, nbytes: 0 }], 256);
   assert.ok(found.every((w) => w.stop - w.start <= 256 + 8));
@@ -99,12 +99,12 @@ test("files are read in windows, whose pieces are every value once, unaligned on
   const blob = new Blob([new Uint8Array(3), values]);
   const parameter = { name: "w", n: 999, nbytes: 3996, offset: 3, file: "a", blob, dtype: "float32" };
   const blocks = [];
-  await wmgp.eachBlock([parameter], (_, block) => blocks.push(...block), () => {}, 128);
+  await wmgp.forEachBlock([parameter], (_, block) => blocks.push(...block), () => {}, 128);
   assert.deepEqual(blocks, [...values]);
 });
 
-test("a file that is gone is named", async () => {
+test("the message names a file that cannot be read", async () => {
   const blob = { slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) };
   const parameter = { name: "w", n: 1, nbytes: 4, offset: 0, file: "mine", blob, dtype: "float32" };
-  await assert.rejects(wmgp.eachBlock([parameter], () => {}), /mine: cannot be read; has it changed or gone/);
+  await assert.rejects(wmgp.forEachBlock([parameter], () => {}), /mine: cannot be read; has it changed or gone/);
 });

@@ -2,7 +2,7 @@
 
 const test = require("node:test");
 const assert = require("node:assert/strict");
-const { wmgp, numbers } = require("./rooms.js");
+const { wmgp, numbers } = require("./load_modules.js");
 
 const near = (a, b, relative = 1e-12) => assert.ok(Math.abs(a - b) <= relative * Math.max(1, Math.abs(b)), `${a} ${b}`);
 
@@ -17,12 +17,12 @@ test("pieces merge to the moments of the whole, far from zero too", () => {
   const values = numbers(3000).map((x) => x ** 4 + 1000);
   const whole = wmgp.moments(values);
   const parts = [0, 10, 11, 1500].map((start, i, cuts) => wmgp.moments(values.slice(start, cuts[i + 1])));
-  const merged = parts.reduce(wmgp.merged, wmgp.EMPTY);
+  const merged = parts.reduce(wmgp.mergeMoments, wmgp.EMPTY_MOMENTS);
   for (const name of Object.keys(whole)) near(merged[name], whole[name]);
 });
 
 test("constants have no variance, and no kurtosis, however they are merged", () => {
-  const constant = wmgp.merged(wmgp.moments(Array(7).fill(0.1)), wmgp.moments(Array(5).fill(0.1)));
+  const constant = wmgp.mergeMoments(wmgp.moments(Array(7).fill(0.1)), wmgp.moments(Array(5).fill(0.1)));
   assert.equal(constant.m2, 0);
   assert.ok(Number.isNaN(wmgp.kurtosis(constant)));
 });

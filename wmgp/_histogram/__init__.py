@@ -1,1 +1,1 @@
-"""The passes over the weights: exact histograms of magnitudes, moments and counts."""
+"""Passes over the weights: exact histograms of magnitudes, moments and counts."""

@@ -1,4 +1,4 @@
-"""What one worker counts of the blocks that it is given, each where its values lie and as its dtype allows."""
+"""Per-thread histograms: each block is counted on its own device, with the method for its dtype."""
 
 from typing import Any
 
@@ -7,68 +7,64 @@ from jaxtyping import Float
 
 from ..parameters import Parameter
 from . import half_precision
+from .blocks import Block
 from .magnitudes import Histogram
 
 
-def by_value(p: Parameter) -> bool:
-    """Whether the values of a tensor are counted one by one."""
-    return p.dtype in half_precision.DTYPES and p.n >= half_precision.FROM and not p.on_cuda
-
-
 class BlockHistogram:
-    """The histogram of the blocks given so far.
+    """The histogram of the blocks counted by one thread.
 
-    float32 goes to packed counters, drained before they could overflow; half precision, and what lies on a device, to
+    float32 goes to packed counters, which are emptied before they could overflow. Half precision and CUDA devices have
     counters of their own.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, half_precision_bytes: int) -> None:
         from . import kernels
 
         self.kernels = kernels
-        self.halves = half_precision.HalfHistogram(room)
-        self.packed = np.zeros((kernels.BINS, 2), dtype=np.uint64)
-        self.nothing = np.zeros((0, 2), dtype=np.uint64)
+        self.half_precision = half_precision.HalfPrecisionHistogram(half_precision_bytes)
+        self.packed = np.zeros((kernels.N_BINS, 2), dtype=np.uint64)
+        self.no_counters = np.zeros((0, 2), dtype=np.uint64)
         self.parts: list[Histogram] = []
-        self.held, self.first, self.last = 0, kernels.BINS, 0  # values in the counters; the bins they may be in
-        self.devices: dict[Any, Any] = {}
+        self.n_packed, self.first_bin, self.last_bin = 0, kernels.N_BINS, 0  # of the values in the packed counters
+        self.cuda: dict[Any, Any] = {}  # histograms by device
 
-    def count(self, place: int, p: Parameter, start: int, stop: int, row: np.ndarray) -> int:
-        """Count a block where it is prunable, fill its row of moments, and return its largest magnitude's bits."""
+    def count(self, p: Parameter, block: Block, row: np.ndarray) -> int:
+        """Count a block if it is prunable, fill its row of moments, and return the bits of its largest magnitude."""
+        index, start, stop = block
         if start == stop:
             return 0
-        if by_value(p):
+        if half_precision.is_counted_by_value(p):
             bits = p.raw_block(start, stop).view(np.uint16)
-            return self.halves.count((place, start), bits, p.dtype, p.prunable, row)
-        block = p.block(start, stop)
-        if not isinstance(block, np.ndarray):
-            return self._there(block.device).add(block, p.prunable, row)
-        return self._add(block, p.prunable, row)
+            return self.half_precision.count((index, start), bits, p.dtype, p.prunable, row)
+        values = p.block(start, stop)
+        if not isinstance(values, np.ndarray):
+            return self._cuda_histogram(values.device).add(values, p.prunable, row)
+        return self._add(values, p.prunable, row)
 
-    def _add(self, block: Float[np.ndarray, " n"], prunable: bool, row: np.ndarray) -> int:
-        if self.held + block.size > self.kernels.FLUSH:
-            self._drain()
-        packed = self.packed if prunable else self.nothing
-        smallest, largest = map(int, self.kernels.first_pass(block, block.view(np.uint32), packed, row))
-        if prunable and largest < self.kernels.INFINITE:
-            self.held += block.size
-            self.first, self.last = min(self.first, smallest >> 12), max(self.last, largest >> 12)
+    def _add(self, values: Float[np.ndarray, " n"], prunable: bool, row: np.ndarray) -> int:
+        if self.n_packed + values.size > self.kernels.MAX_PACKED:
+            self._empty_packed()
+        packed = self.packed if prunable else self.no_counters
+        smallest, largest = map(int, self.kernels.count_float32(values, values.view(np.uint32), packed, row))
+        if prunable and largest < self.kernels.INFINITY_BITS:
+            self.n_packed += values.size
+            self.first_bin, self.last_bin = min(self.first_bin, smallest >> 12), max(self.last_bin, largest >> 12)
         return largest
 
-    def _there(self, where: Any) -> Any:
-        """The counter on a device."""
+    def _cuda_histogram(self, device: Any) -> Any:
         from .cuda import CudaHistogram
 
-        if where not in self.devices:
-            self.devices[where] = CudaHistogram(where)
-        return self.devices[where]
+        if device not in self.cuda:
+            self.cuda[device] = CudaHistogram(device)
+        return self.cuda[device]
 
-    def _drain(self) -> None:
-        self.parts.append(Histogram(*self.kernels.drain(self.packed, self.first, self.last)))
-        self.held = 0
+    def _empty_packed(self) -> None:
+        self.parts.append(Histogram(*self.kernels.unpack_and_clear(self.packed, self.first_bin, self.last_bin)))
+        self.n_packed = 0
 
     def histogram(self) -> Histogram:
-        """All that was counted so far."""
-        self._drain()
-        devices = (counter.histogram() for counter in self.devices.values())
-        return Histogram.merged([*self.parts, *self.halves.histograms(), *devices])
+        """The histogram of all blocks counted so far."""
+        self._empty_packed()
+        on_cuda = (part.histogram() for part in self.cuda.values())
+        return Histogram.merged([*self.parts, *self.half_precision.histograms(), *on_cuda])

@@ -1,11 +1,11 @@
-"""What the book calls networks, data sets and sweeps."""
+"""Names of networks, data sets and sweeps in the book."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-NETWORKS = {
+NETWORK_NAMES = {
     "lenet5": "LeNet-5",
     "lenet_small": "LeNet Small",
     "resnet18": "ResNet18",
@@ -13,7 +13,7 @@ NETWORKS = {
     "mobilenet_v2": "MobileNetV2",
     "vit": "small ViT",
 }
-DATA = {
+DATA_NAMES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
@@ -21,20 +21,20 @@ DATA = {
     "digits": "digits",
     "imagenet-sample": "ImageNet sample",
 }
-SCRATCH = "scratch"  # the start of a network that was trained from its random initialisation
+SCRATCH = "scratch"  # the start of a network trained from a random initialisation
 
 
 def display_name(network: str, data: str, start: str = SCRATCH) -> str:
-    """A network on a data set, such as "LeNet-5 on MNIST"; names that the book does not know stay as they are.
+    """Return the name of a network on a data set, such as "LeNet-5 on MNIST"; unknown names stay unchanged.
 
-    `start` is what a network's training began from; for all but random weights the name says so.
+    `start`: the weights from which training started. The name mentions pretrained weights.
     """
-    name = f"{NETWORKS.get(network, network)} on {DATA.get(data, data)}"
+    name = f"{NETWORK_NAMES.get(network, network)} on {DATA_NAMES.get(data, data)}"
     return name if start == SCRATCH or data == "imagenet-sample" else f"{name}, from ImageNet"
 
 
 def sweep_display_name(rows: "DataFrame") -> str:
-    """A sweep by its rows (`results.with_facts`), which are of one kind: with its epochs unless there is one."""
+    """Return the name of a sweep from its rows (`tables.with_facts`); it has the epochs of fine-tuning unless 1."""
     first = rows.iloc[0]
     epochs = int(first["epochs"])
     tuned = {0: ", not tuned", 1: ""}.get(epochs, f", {epochs} epochs")

@@ -1,4 +1,4 @@
-"""The networks of the experiments, each a function of its seed."""
+"""The networks of the experiments, initialised from a seed."""
 
 from collections import OrderedDict
 
@@ -6,23 +6,23 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .training.pooling import HalvingPool
 
-# Name -> what one image is to be: channels, height, width.
-INPUTS = {
+# Network -> shape of an image: channels, height, width.
+IMAGE_SHAPES = {
     "lenet5": (1, 28, 28),
     **dict.fromkeys(("lenet_small", "resnet18", "vgg11_bn", "mobilenet_v2"), (3, 32, 32)),
 }
-NETWORKS = tuple(INPUTS)
-DROPOUT = ("vgg11_bn", "mobilenet_v2")  # those that have it
+NETWORKS = tuple(IMAGE_SHAPES)
+DROPOUT_NETWORKS = ("vgg11_bn", "mobilenet_v2")
 
 
 def build(name: str, seed: int, weights: str | None = None) -> nn.Module:
-    """A network of `NETWORKS` with 10 outputs and PyTorch's default initialisation, drawn from `seed`.
+    """Return a network of `NETWORKS` with 10 outputs and PyTorch's default initialisation, drawn from `seed`.
 
-    `lenet5` takes [n, 1, 28, 28] and has 61,706 parameters; `lenet_small` takes [n, 3, 32, 32] and has 62,006;
-    the others are torchvision's, as published for larger images. `weights`: those of torchvision to start from, such
-    as "IMAGENET1K_V1"; only the last layer is then drawn. The global random state is left as it was.
+    `lenet5` takes [n, 1, 28, 28] and has 61,706 parameters; `lenet_small` takes [n, 3, 32, 32] and has 62,006. The
+    others are torchvision's networks for larger images. `weights`: name of torchvision's weights to start from, such as
+    "IMAGENET1K_V1"; then only the last layer is drawn. The global random state does not change. Raises InputError if
+    the network or its weights are unknown.
     """
     if name not in NETWORKS:
         raise InputError(f"network {name!r}: expected one of {', '.join(NETWORKS)}")
@@ -40,38 +40,38 @@ def build(name: str, seed: int, weights: str | None = None) -> nn.Module:
 
 
 def _pretrained(name: str, weights: str) -> nn.Module:
-    """torchvision's network with its own weights, from torch's folder of such files or downloaded into it."""
+    """Return torchvision's pretrained network; its weights are downloaded unless torch's hub folder has them."""
     from torchvision import models
 
     try:
         return models.get_model(name, weights=weights)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:  # no network, a broken file, no such weights
-        where = f"{torch.hub.get_dir()}/checkpoints"
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # no internet, a broken file, unknown weights
+        folder = f"{torch.hub.get_dir()}/checkpoints"
         raise InputError(
-            f"network {name!r}: weights {weights}: {error}; expected torchvision's file in {where}"
+            f"network {name!r}: weights {weights}: {error}; expected torchvision's file in {folder}"
         ) from error
 
 
 def _with_ten_outputs(model: nn.Module) -> nn.Module:
-    """The network with a new last linear layer."""
+    """Replace the last linear layer by a new one of 10 outputs."""
     name, last = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)][-1]
-    above, _, attribute = name.rpartition(".")
-    setattr(model.get_submodule(above), attribute, nn.Linear(last.in_features, 10))
+    module, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(module), attribute, nn.Linear(last.in_features, 10))
     return model
 
 
 def _lenet(channels: int, padding: int) -> nn.Sequential:
-    """LeNet-5 with ReLU and max-pooling (LeCun et al. 1998, doi:10.1109/5.726791, has tanh and averages).
+    """LeNet-5 with ReLU and max-pooling (LeCun et al. 1998, doi:10.1109/5.726791, used tanh and average pooling).
 
-    ReLU comes after the pool, on a quarter of the values: a maximum and a rising function can change places, so outputs
-    and gradients are those of ReLU before the pool, to the bit.
+    ReLU follows max-pooling because it then has a quarter of the values. The two commute: outputs and gradients are
+    bitwise those of ReLU before max-pooling.
     """
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(channels, 6, 5, padding=padding),  # [n, 6, 28, 28]
-        "pool1": HalvingPool(),  # [n, 6, 14, 14]
+        "pool1": nn.MaxPool2d(2),  # [n, 6, 14, 14]
         "relu1": nn.ReLU(),
         "conv2": nn.Conv2d(6, 16, 5),  # [n, 16, 10, 10]
-        "pool2": HalvingPool(),  # [n, 16, 5, 5]
+        "pool2": nn.MaxPool2d(2),  # [n, 16, 5, 5]
         "relu2": nn.ReLU(),
         "flatten": nn.Flatten(),  # [n, 400]
         "fc1": nn.Linear(400, 120),

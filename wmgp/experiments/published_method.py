@@ -1,7 +1,7 @@
-"""The authors' method as they published it, kept as the reference: an actual prune for every amount of the grid.
+"""The authors' published method: prune a copy of the network at every amount of the grid.
 
-Used to check the package's fast way and to time it against. Their notebook's dot products are float32; `exact` takes
-them in float64, without which the cosine of large networks is wrong in the third digit and exceeds 1.
+The tests compare the package with it, and the benchmarks time it. The authors' notebook computes dot products in
+float32, which for large networks gives a cosine that is wrong in the third digit or above 1; `exact` uses float64.
 """
 
 import copy
@@ -14,7 +14,7 @@ from torch.nn.utils import parameters_to_vector, prune
 
 
 def pool(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Every weight and bias Parameter of every module: the pairs that torch's `global_unstructured` takes."""
+    """Return the prunable pool, (module, "weight" or "bias") pairs, as torch's `global_unstructured` takes it."""
     return [
         (module, name)
         for module in model.modules()
@@ -24,7 +24,7 @@ def pool(model: nn.Module) -> list[tuple[nn.Module, str]]:
 
 
 def pruned_copy(model: nn.Module, amount: float) -> nn.Module:
-    """A copy of the model after a global L1 prune of this amount, made permanent."""
+    """Return a copy of the model after a permanent global L1 prune of this amount, in [0, 1]."""
     pruned = copy.deepcopy(model)
     members = pool(pruned)
     prune.global_unstructured(members, pruning_method=prune.L1Unstructured, amount=float(amount))
@@ -35,10 +35,11 @@ def pruned_copy(model: nn.Module, amount: float) -> nn.Module:
 
 @torch.no_grad()
 def cosine(parent: nn.Module, pruned: nn.Module, exact: bool = False) -> float:
-    """Cosine similarity of the two networks' parameters, clipped to 1 as published; `exact`: by name, in float64.
+    """Return the cosine similarity of two networks' parameters, clipped to 1 as published.
 
-    The published vector is in the order of `parameters()`, which torch's `prune.remove` can change: where a module's
-    parameters are not weight then bias, two such vectors do not line up.
+    `exact` matches parameters by name and computes in float64. The published vector has the order of `parameters()`.
+    torch's `prune.remove` changes this order in modules whose parameters are not weight, then bias: the vectors of
+    parent and pruned network then do not match.
     """
     if not exact:
         a, b = parameters_to_vector(parent.parameters()), parameters_to_vector(pruned.parameters())
@@ -52,5 +53,5 @@ def cosine(parent: nn.Module, pruned: nn.Module, exact: bool = False) -> float:
 
 
 def front(model: nn.Module, amounts: Iterable[float], exact: bool = False) -> Float[Tensor, " grid"]:
-    """The cosine (float64) of a prune at each of these amounts, one prune after the other."""
+    """Return the cosine (float64) of an L1 prune at each of these amounts, in [0, 1]."""
     return torch.tensor([cosine(model, pruned_copy(model, a), exact) for a in amounts], dtype=torch.float64)

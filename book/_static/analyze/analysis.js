@@ -1,13 +1,13 @@
-// Files -> the report that `wmgp analyze` gives: the same names, the same numbers, the same words.
+// Analyse files as `wmgp analyze` does: the report has the same names, numbers and warnings.
 "use strict";
 
-wmgp.room((wmgp) => {
-  const MANY_ZEROS = 0.05; // of the pool
+wmgp.defineModule((wmgp) => {
+  const MANY_ZEROS = 0.05; // share of the pool
 
-  const tensorsOf = (n) => (n === 1 ? `${n} tensor` : `${n} tensors`);
+  const countTensors = (n) => (n === 1 ? `${n} tensor` : `${n} tensors`);
 
-  // The report of one checkpoint, as the package's to_dict, and what the page needs to answer for any amount: `levels`
-  // and `unprunable_energy`. Throws an InputError, in one line.
+  // Return the report of one checkpoint, as the package's to_dict, with `levels` and `unprunable_energy`, from which
+  // the page computes the point of any amount. Throws an InputError with a message of one line.
   async function analyze(files, pool = "weight_bias", progress = () => {}, amounts = 101) {
     const checkpoint = await wmgp.openCheckpoint(files);
     const parameters = wmgp.collect(checkpoint, pool);
@@ -22,37 +22,37 @@ wmgp.room((wmgp) => {
       pool,
       n_parameters: count(parameters),
       n_prunable: n,
-      kurtosis: wmgp.kurtosis(pooled.reduce(wmgp.merged, wmgp.EMPTY)),
+      kurtosis: wmgp.kurtosis(pooled.reduce(wmgp.mergeMoments, wmgp.EMPTY_MOMENTS)),
       kurtosis_of_kurtoses: k2,
-      ...(await points(checkpoint.label, pool, measurement, k2, wmgp.grid(amounts))),
+      ...(await computePoints(checkpoint.label, pool, measurement, k2, wmgp.amountGrid(amounts))),
     };
   }
 
-  // Share of the bytes to read; a second or third look is not always needed, so it may end before 1.
+  // Progress as the share of bytes read. The second and third pass may read fewer bytes, so it can end before 1.
   function progressOf(parameters, progress) {
     const bytes = parameters.reduce((total, p) => total + p.nbytes * (wmgp.isHalf(p.dtype) ? 1 : 3), 0);
     let done = 0;
     return (more) => progress(Math.min((done += more) / bytes, 1));
   }
 
-  async function points(label, pool, measurement, k2, amounts) {
+  async function computePoints(label, pool, measurement, k2, amounts) {
     const { parameters, tensors } = measurement;
     const n = measurement.coarse.n;
-    const factor = wmgp.safeFactor(k2);
-    // Every safe amount the rule could answer is made exact too, so that one more pass does for both.
-    const safeRanks = amounts.map((amount) => wmgp.rank(amount * (factor ?? 0), n));
-    const levels = await measurement.levels([...amounts.map((amount) => wmgp.rank(amount, n)), ...safeRanks]);
-    const frozen = tensors.reduce((sum, m, i) => sum + (parameters[i].prunable ? 0 : wmgp.energy(m)), 0);
-    if (levels.above[0] + frozen === 0) {
+    const modifier = wmgp.safeModifier(k2);
+    // The safe amount of every grid point is made exact too, so that one pass is enough for the front and safe amount.
+    const safeRanks = amounts.map((amount) => wmgp.nToPrune(amount * (modifier ?? 0), n));
+    const levels = await measurement.levels([...amounts.map((amount) => wmgp.nToPrune(amount, n)), ...safeRanks]);
+    const unprunableEnergy = tensors.reduce((sum, m, i) => sum + (parameters[i].prunable ? 0 : wmgp.energy(m)), 0);
+    if (levels.above[0] + unprunableEnergy === 0) {
       throw new wmgp.InputError(`${label}: all weights are zero, and a zero vector has no cosine similarity`);
     }
-    const grid = amounts.map((amount) => wmgp.pointAt(levels, amount, frozen));
-    const optimal = wmgp.optimal(grid);
-    const safe = factor === null ? null : wmgp.pointAt(levels, optimal.amount * factor, frozen);
+    const grid = amounts.map((amount) => wmgp.pointAt(levels, amount, unprunableEnergy));
+    const optimal = wmgp.optimalPoint(grid);
+    const safe = modifier === null ? null : wmgp.pointAt(levels, optimal.amount * modifier, unprunableEnergy);
     const front = Object.fromEntries(Object.keys(optimal).map((name) => [name, grid.map((point) => point[name])]));
     const rows = await tensorRows(measurement, levels, optimal, safe);
-    const said = [...doubts(pool, levels, rows), ...warnings(k2, rows, safe)];
-    return { front, optimal, safe, tensors: rows, warnings: said, unprunable_energy: frozen, levels };
+    const warnings = [...poolWarnings(pool, levels, rows), ...safeWarnings(k2, rows, safe)];
+    return { front, optimal, safe, tensors: rows, warnings, unprunable_energy: unprunableEnergy, levels };
   }
 
   async function tensorRows(measurement, levels, optimal, safe) {
@@ -67,14 +67,14 @@ wmgp.room((wmgp) => {
     }));
   }
 
-  // Answers that are about less than they seem to be.
-  function doubts(pool, levels, rows) {
+  // Warnings of a pool with few of the values, or with many zeros.
+  function poolWarnings(pool, levels, rows) {
     const [n, whole] = [levels.n, rows.reduce((total, row) => total + row.n, 0)];
     const zeros = levels.count.reduce((total, count, i) => total + (levels.largest[i] === 0 ? count : 0), 0);
     const found = [];
     if (pool !== "all" && 2 * n < whole) {
-      const held = `the pool ${pool} holds ${wmgp.count(n)} of ${wmgp.count(whole)} values`;
-      found.push(`${held}; --pool all (pool="all" in Python) prunes the others too`);
+      const inPool = `the pool ${pool} holds ${wmgp.count(n)} of ${wmgp.count(whole)} values`;
+      found.push(`${inPool}; --pool all (pool="all" in Python) prunes the others too`);
     }
     if (zeros >= MANY_ZEROS * n) {
       const share = `${wmgp.count(zeros)} of the pool's ${wmgp.count(n)} values (${Math.floor((100 * zeros) / n)}%)`;
@@ -84,17 +84,17 @@ wmgp.room((wmgp) => {
     return found;
   }
 
-  function warnings(k2, rows, safe) {
+  function safeWarnings(k2, rows, safe) {
     const found = [];
     const pool = rows.filter((row) => row.prunable);
-    const undefinedOnes = pool.filter((row) => Number.isNaN(row.kurtosis)).length;
-    if (undefinedOnes) {
-      found.push(`${tensorsOf(undefinedOnes)} constant or of a single element: left out of the kurtosis of kurtoses`);
+    const nUndefined = pool.filter((row) => Number.isNaN(row.kurtosis)).length;
+    if (nUndefined) {
+      found.push(`${countTensors(nUndefined)} constant or of a single element: left out of the kurtosis of kurtoses`);
     }
     if (safe === null) {
-      const left = pool.length - undefinedOnes;
+      const left = pool.length - nUndefined;
       const known = Number.isNaN(k2) ? "all kurtoses are equal" : `it is ${+k2.toPrecision(6)}`;
-      const why = left >= 3 ? known : `only ${tensorsOf(left)} left`;
+      const why = left >= 3 ? known : `only ${countTensors(left)} left`;
       found.push(`no safe amount: the kurtosis of kurtoses is undefined (${why})`);
     }
     for (const which of ["optimal", "safe"]) {

@@ -1,4 +1,4 @@
-// What can be taken home: the front's drawing as SVG or PNG, its points as CSV, everything as JSON. All made here.
+// Downloads: the front's chart as SVG or PNG, its points as CSV, the report as JSON, all created in the browser.
 "use strict";
 
 (() => {
@@ -10,7 +10,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  function sized(svg) {
+  function serialize(svg) {
     const copy = svg.cloneNode(true);
     const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
     copy.setAttribute("width", width);
@@ -18,9 +18,9 @@
     return { text: new XMLSerializer().serializeToString(copy), width, height };
   }
 
-  // Two pixels for each of the drawing's.
+  // Twice the chart's resolution.
   async function png(svg) {
-    const { text, width, height } = sized(svg);
+    const { text, width, height } = serialize(svg);
     const image = new Image();
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
     await image.decode();
@@ -29,29 +29,29 @@
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
-  const defined = (x) => (typeof x === "number" && !Number.isFinite(x) ? null : x);
+  const nullIfNotFinite = (x) => (typeof x === "number" && !Number.isFinite(x) ? null : x);
 
-  // The report as the package's to_dict has it; what is undefined is null.
+  // The report in the form of the package's to_dict; undefined values are null.
   wmgp.asJson = (report) => {
     const { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, optimal, safe, warnings } = report;
     const { amount, cosine } = report.front;
     const tensors = report.tensors.map(({ prunable, ...row }) => row);
     const numbers = { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses };
-    const points = { optimal, safe, "at_cosine_0.99": wmgp.atCosine(report, 0.99) };
+    const points = { optimal, safe, "at_cosine_0.99": wmgp.pointAtCosine(report, 0.99) };
     const whole = { ...numbers, front: { amount, cosine }, ...points, tensors, warnings };
-    return JSON.stringify(whole, (_, value) => defined(value));
+    return JSON.stringify(whole, (_, value) => nullIfNotFinite(value));
   };
 
   wmgp.asCsv = ({ front }) => {
     const names = Object.keys(front);
-    const lines = front.amount.map((_, i) => names.map((name) => defined(front[name][i]) ?? "").join(","));
+    const lines = front.amount.map((_, i) => names.map((name) => nullIfNotFinite(front[name][i]) ?? "").join(","));
     return [names.join(","), ...lines, ""].join("\n");
   };
 
   wmgp.download = async (kind, report, svg) => {
     const source = report.source.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "_");
     const makers = {
-      svg: () => new Blob([sized(svg).text], { type: "image/svg+xml" }),
+      svg: () => new Blob([serialize(svg).text], { type: "image/svg+xml" }),
       png: () => png(svg),
       csv: () => new Blob([wmgp.asCsv(report)], { type: "text/csv" }),
       json: () => new Blob([wmgp.asJson(report)], { type: "application/json" }),

@@ -1,11 +1,11 @@
-// A pool's magnitudes in ascending levels, of which each holds `count` values between two bounds; where the bounds are
-// equal, as at every boundary asked for, counts and thresholds are exact.
+// A pool's magnitudes in ascending levels, each with `count` values between two bounds. If the bounds are equal, as at
+// every requested rank, counts and thresholds are exact.
 "use strict";
 
-wmgp.room((wmgp) => {
-  const STEEP = 1 / 512; // a bin across which the cosine falls by more than this is refined: at most 512 bins can
+wmgp.defineModule((wmgp) => {
+  const STEEP = 1 / 512; // a bin across which the cosine falls by more than this is refined: at most 512
 
-  // The first place in ascending numbers whose entry is not below x.
+  // The first index of ascending numbers whose value is not below x.
   function firstNotBelow(sorted, x) {
     let [low, high] = [0, sorted.length];
     while (low < high) {
@@ -30,19 +30,19 @@ wmgp.room((wmgp) => {
       return this.below[this.count.length];
     }
 
-    // The level that holds the last value pruned.
+    // The level of the last pruned value.
     level(pruned) {
       return Math.max(firstNotBelow(this.below, pruned) - 1, 0);
     }
 
-    // Energy left when the smallest values, that many of them, are pruned.
+    // The energy that is kept when the `pruned` smallest values are pruned.
     keptEnergy(pruned) {
       const level = this.level(pruned);
       const left = this.below[level + 1] - pruned;
       return this.above[level + 1] + this.energy[level] * (left / this.count[level]);
     }
 
-    // The largest magnitude pruned; NaN where nothing is.
+    // The largest pruned magnitude; NaN if nothing is pruned.
     threshold(pruned) {
       if (pruned === 0) return NaN;
       const level = this.level(pruned);
@@ -50,9 +50,9 @@ wmgp.room((wmgp) => {
       return this.smallest[level] + (this.largest[level] - this.smallest[level]) * part;
     }
 
-    // The largest number of smallest values whose loss leaves at least this much energy.
+    // The largest number of smallest values that can be pruned while at least `kept` energy remains.
     mostPruned(kept) {
-      let [low, high] = [0, this.above.length]; // the last level that starts with enough
+      let [low, high] = [0, this.above.length]; // the last level that starts with enough energy
       while (low < high) {
         const middle = (low + high) >>> 1;
         if (this.above[middle] >= kept) low = middle + 1;
@@ -67,19 +67,19 @@ wmgp.room((wmgp) => {
       return n;
     }
 
-    // How many of the values equal to the threshold are pruned, at a boundary that is exact.
+    // The number of pruned values that equal the threshold, at a rank that is exact.
     tiesPruned(pruned) {
       return pruned ? pruned - this.below[firstNotBelow(this.smallest, this.threshold(pruned))] : 0;
     }
   }
 
-  // Sorted magnitudes, a level each.
+  // Sorted magnitudes, one level per value.
   function sortedLevels(values) {
     const energy = values.map((x) => x ** 2);
     return new Magnitudes({ smallest: values, largest: values, count: new Uint8Array(values.length).fill(1), energy });
   }
 
-  // Whether all values of a bin are one and the same, as those of half precision are.
+  // True if all values of a bin are equal, as in half precision.
   function isUniform({ count, low, square }) {
     const n = BigInt(count);
     const mean = low / n;
@@ -90,7 +90,7 @@ wmgp.room((wmgp) => {
     return Object.fromEntries(["smallest", "largest", "count", "energy"].map((k) => [k, new Float64Array(length)]));
   }
 
-  // A histogram's levels, one a bin.
+  // A histogram's levels, one per bin.
   function coarseLevels(histogram) {
     const levels = columns(histogram.length);
     for (const [i, bin] of histogram.entries()) {
@@ -106,8 +106,8 @@ wmgp.room((wmgp) => {
     return new Magnitudes(levels);
   }
 
-  // Places of the bins to look into: those that hold a rank or a steep fall of the cosine, and more than one value.
-  function refinable(histogram, coarse, ranks) {
+  // Indices of the bins to refine: several different values, and a rank or a steep fall of the cosine inside.
+  function binsToRefine(histogram, coarse, ranks) {
     const wanted = new Set(ranks.filter((rank) => rank > 0 && rank <= coarse.n).map((rank) => coarse.level(rank)));
     const whole = Math.max(coarse.above[0], 1e-300);
     for (let i = 0; i < histogram.length; i++) {
@@ -116,7 +116,7 @@ wmgp.room((wmgp) => {
     return [...wanted].sort((a, b) => a - b).filter((i) => !isUniform(histogram[i]));
   }
 
-  // The coarse levels with one level a value in the refined bins; `slots` counts the 4,096 values of each of them.
+  // The coarse levels, with one level per value in the refined bins; `slots` has 4,096 counts for each of these.
   function fineLevels(histogram, coarse, refined, slots) {
     const found = slots.reduce((n, count) => n + (count > 0), 0);
     const levels = columns(coarse.count.length - refined.length + found);
@@ -141,5 +141,5 @@ wmgp.room((wmgp) => {
     return new Magnitudes(levels);
   }
 
-  Object.assign(wmgp, { firstNotBelow, Magnitudes, sortedLevels, coarseLevels, refinable, fineLevels, isUniform });
+  Object.assign(wmgp, { firstNotBelow, Magnitudes, sortedLevels, coarseLevels, binsToRefine, fineLevels, isUniform });
 });

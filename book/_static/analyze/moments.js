@@ -1,11 +1,11 @@
-// Moments about the mean, mergeable without loss: {n, mean, m2, m3, m4}. Kurtosis is Pearson's, of the population.
+// Moments about the mean, mergeable without loss of digits: {n, mean, m2, m3, m4}. Pearson's population kurtosis.
 "use strict";
 
-wmgp.room((wmgp) => {
-  const EMPTY = { n: 0, mean: 0, m2: 0, m3: 0, m4: 0 };
+wmgp.defineModule((wmgp) => {
+  const EMPTY_MOMENTS = { n: 0, mean: 0, m2: 0, m3: 0, m4: 0 };
 
-  // From sums of the powers 1 to 4 of the deviations from a centre near the mean.
-  function fromPowers(n, centre, s1, s2, s3, s4) {
+  // Moments from sums of the powers 1 to 4 of the deviations from a centre near the mean.
+  function momentsFromPowers(n, centre, s1, s2, s3, s4) {
     const d = s1 / Math.max(n, 1); // from the centre to the mean
     return {
       n,
@@ -17,7 +17,7 @@ wmgp.room((wmgp) => {
   }
 
   // The moments of two blocks together (Chan et al. 1982; Pebay 2008, SAND2008-6212).
-  function merged(a, b) {
+  function mergeMoments(a, b) {
     if (!a.n || !b.n) return a.n ? a : b;
     const n = a.n + b.n;
     const mean = a.mean + (b.n * (b.mean - a.mean)) / n; // equal means merge to exactly themselves
@@ -31,7 +31,7 @@ wmgp.room((wmgp) => {
 
   // The moments of some numbers.
   function moments(values) {
-    if (values.length === 0) return EMPTY;
+    if (values.length === 0) return EMPTY_MOMENTS;
     let total = 0;
     for (const x of values) total += x - values[0];
     const centre = values[0] + total / values.length;
@@ -44,17 +44,19 @@ wmgp.room((wmgp) => {
       s3 += square * d;
       s4 += square * square;
     }
-    return fromPowers(values.length, centre, s1, s2, s3, s4);
+    return momentsFromPowers(values.length, centre, s1, s2, s3, s4);
   }
 
   const energy = ({ n, mean, m2 }) => m2 + n * mean ** 2;
   const kurtosis = ({ n, m2, m4 }) => (m2 > 0 ? (n * m4) / m2 ** 2 : NaN);
 
-  // The kurtosis of tensors' kurtoses, constant and single-element ones left out; NaN for fewer than three.
+  // The kurtosis of the tensors' kurtoses, without constant and single-element tensors; NaN for fewer than three.
   function kurtosisOfKurtoses(tensors) {
     const found = tensors.map(kurtosis).filter(Number.isFinite);
     return found.length >= 3 ? kurtosis(moments(found)) : NaN;
   }
 
-  Object.assign(wmgp, { EMPTY, fromPowers, merged, moments, energy, kurtosis, kurtosisOfKurtoses });
+  Object.assign(wmgp, {
+    EMPTY_MOMENTS, momentsFromPowers, mergeMoments, moments, energy, kurtosis, kurtosisOfKurtoses,
+  });
 });

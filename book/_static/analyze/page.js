@@ -1,16 +1,16 @@
-// The page itself: what the reader sets, what it asks for, and showing the answer.
+// The page: its controls, the running analysis and the display of the report.
 "use strict";
 
 (() => {
   const $ = (id) => document.getElementById(id);
   const { FILES } = wmgp;
-  const state = { source: "normal", tail: null, amount: null, pool: "weight_bias" }; // amount null: the optimum
-  let files = []; // the last ones that were given
+  const state = { source: "normal", tail: null, amount: null, pool: "weight_bias" }; // amount null: the optimal amount
+  let files = []; // the files chosen last
   let report = null;
   let running = null;
-  let speaking = 0;
+  let announceTimer = 0;
 
-  // Whatever runs on this page, the browser itself lets nothing out of it.
+  // Let the browser block every connection from this page.
   function forbidConnections() {
     const policy = document.createElement("meta");
     policy.httpEquiv = "Content-Security-Policy";
@@ -26,7 +26,7 @@
     }
   }
 
-  // The controls as the state has them.
+  // Set the controls from the state.
   function showControls() {
     const tail = wmgp.FAMILIES[state.source]?.tail ?? null;
     $("source").value = state.source;
@@ -34,18 +34,18 @@
     $("pool-row").hidden = state.source !== FILES;
     $("tail-row").hidden = tail === null;
     if (tail) {
-      Object.assign($("tail"), { min: tail.least, max: tail.most, step: tail.step, value: state.tail });
+      Object.assign($("tail"), { min: tail.min, max: tail.max, step: tail.step, value: state.tail });
       $("tail-name").textContent = tail.name;
-      $("tail-said").textContent = tail.said;
+      $("tail-hint").textContent = tail.hint;
       $("tail-value").textContent = state.tail;
     }
   }
 
-  // Begin again with the state's source.
+  // Analyse the state's source from the start.
   function start() {
     stop();
     showControls();
-    history.replaceState(null, "", wmgp.addressOf(state));
+    history.replaceState(null, "", wmgp.formatUrlState(state));
     if (state.source !== FILES) {
       report = wmgp.analyzeDistribution(state.source, state.tail);
       return show();
@@ -53,17 +53,17 @@
     report = null;
     $("result").hidden = true;
     if (files.length) return analyze();
-    refuse("Choose the files above: a link cannot hold them.");
+    showError("Choose the files above: a link cannot contain them.");
   }
 
   async function analyze() {
     const job = wmgp.analyzeInWorker(files, state.pool, (share) => {
       if (running !== job) return;
       $("progress").value = share;
-      $("share").textContent = `${Math.floor(100 * share)}%`;
+      $("progress-text").textContent = `${Math.floor(100 * share)}%`;
     });
     running = job;
-    [$("progress").value, $("share").textContent, $("working").hidden] = [0, "0%", false];
+    [$("progress").value, $("progress-text").textContent, $("working").hidden] = [0, "0%", false];
     try {
       const found = await job.done;
       if (running !== job) return;
@@ -73,119 +73,121 @@
     } catch (error) {
       if (running !== job) return;
       stop();
-      refuse(error instanceof wmgp.InputError ? error.message : `The analysis broke off: ${error.message}`);
+      showError(error instanceof wmgp.InputError ? error.message : `The analysis failed: ${error.message}`);
     }
   }
 
-  // End what is running, and forget what was said of it.
+  // Cancel the running analysis and clear the error message.
   function stop() {
     running?.cancel();
     running = null;
     $("working").hidden = true;
-    $("wrong").hidden = true;
-    $("wrong").textContent = "";
+    $("error").hidden = true;
+    $("error").textContent = "";
   }
 
-  function refuse(reason) {
-    $("wrong").textContent = wmgp.printable(reason);
-    $("wrong").hidden = false;
+  function showError(reason) {
+    $("error").textContent = wmgp.printable(reason);
+    $("error").hidden = false;
   }
 
-  // Everything that does not depend on the chosen amount, and then what does.
+  // Show everything that does not depend on the chosen amount, then call showAmount.
   function show() {
     $("name").textContent = wmgp.printable(report.source);
     $("facts").replaceChildren(wmgp.factsTable(report));
-    $("warnings").replaceChildren(...report.warnings.map((text) => item(`Warning: ${wmgp.shortened(text)}`)));
+    $("warnings").replaceChildren(...report.warnings.map((text) => listItem(`Warning: ${wmgp.shortened(text)}`)));
     $("tensors").hidden = !report.tensors.length;
     $("tensors").lastElementChild.replaceChildren(wmgp.tensorsTable(report.tensors));
-    $("numbers").lastElementChild.replaceChildren(wmgp.frontTable(report));
-    showRisk();
-    report.named = [["optimal", report.optimal], ["safe", report.safe], ["cosine 0.99", wmgp.atCosine(report, 0.99)]];
+    $("front-table").lastElementChild.replaceChildren(wmgp.frontTable(report));
+    showTensorsAtRisk();
+    const at99 = wmgp.pointAtCosine(report, 0.99);
+    report.named = [["optimal", report.optimal], ["safe", report.safe], ["cosine 0.99", at99]];
     report.bins = wmgp.magnitudeBins(report);
     report.random = wmgp.randomCurve(report);
     $("result").hidden = false;
     showAmount();
   }
 
-  function item(text) {
+  function listItem(text) {
     return Object.assign(document.createElement("li"), { textContent: text });
   }
 
-  function showRisk() {
-    const rows = wmgp.atRisk(report);
+  function showTensorsAtRisk() {
+    const rows = wmgp.tensorsAtRisk(report);
     const heading = Object.assign(document.createElement("h3"), { textContent: "Tensors at risk" });
-    const said = document.createElement("p");
-    said.textContent = rows.length
-      ? "The optimal amount takes 99% or more of the values of these:"
+    const text = document.createElement("p");
+    text.textContent = rows.length
+      ? "The optimal amount prunes 99% or more of the values of these tensors:"
       : "None: every tensor keeps more than 1% of its values at the optimal amount.";
     const scroll = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0 });
     scroll.setAttribute("role", "region");
     scroll.setAttribute("aria-label", "Tensors at risk");
     if (rows.length) scroll.append(wmgp.tensorsTable(rows));
-    $("risk").replaceChildren(...(report.tensors.length ? [heading, said, ...(rows.length ? [scroll] : [])] : []));
+    $("at-risk").replaceChildren(...(report.tensors.length ? [heading, text, ...(rows.length ? [scroll] : [])] : []));
   }
 
-  // What the amount decides: the sentence, the marks of the drawings, a row of the table.
+  // Show everything that depends on the amount: the sentence, the charts' markers, a row of the table.
   function showAmount() {
-    const point = state.amount === null ? report.optimal : wmgp.pointOf(report, state.amount);
+    const point = state.amount === null ? report.optimal : wmgp.pointAtAmount(report, state.amount);
     $("amount").value = point.amount;
     $("amount-value").textContent = wmgp.percent(point.amount);
     $("amount").setAttribute("aria-valuetext", wmgp.percent(point.amount));
-    $("follow").disabled = state.amount === null;
+    $("reset").disabled = state.amount === null;
     const rows = [...report.named, ["your amount", point]];
     $("points").replaceChildren(wmgp.pointsTable(report, rows));
-    const said = wmgp.sentence(point);
-    const looks = { optimal: ["circle", "red"], safe: ["square", "yellow"], "cosine 0.99": ["diamond", "green"] };
-    const marked = state.amount === null ? report.named : rows; // the optimum has a mark of its own
-    const marks = marked.filter(([, at]) => at).map(([name, { amount, cosine }]) => {
-      const [kind, colour] = looks[name] ?? ["triangle", "black"];
+    const summary = wmgp.summarySentence(point);
+    const markers = { optimal: ["circle", "red"], safe: ["square", "yellow"], "cosine 0.99": ["diamond", "green"] };
+    const shown = state.amount === null ? report.named : rows; // the optimum already has a marker
+    const marks = shown.filter(([, at]) => at).map(([name, { amount, cosine }]) => {
+      const [kind, colour] = markers[name] ?? ["triangle", "black"];
       return { name: name === "optimal" ? "nearest to utopia" : name, kind, colour, amount, cosine };
     });
-    $("front").replaceChildren(wmgp.frontChart(report.front, marks, point, report.random, `${describe()} ${said}`));
-    $("energy").replaceChildren(...(report.bins ? [wmgp.energyChart(report.bins, point.threshold, said)] : []));
-    clearTimeout(speaking); // a screen reader hears the last of many changes
-    speaking = setTimeout(() => ($("said").textContent = said), 250);
+    const description = `${describeFront()} ${summary}`;
+    $("front").replaceChildren(wmgp.frontChart(report.front, marks, point, report.random, description));
+    $("energy").replaceChildren(...(report.bins ? [wmgp.energyChart(report.bins, point.threshold, summary)] : []));
+    clearTimeout(announceTimer); // screen readers announce only the last of many changes
+    announceTimer = setTimeout(() => ($("summary").textContent = summary), 250);
   }
 
-  function describe() {
+  function describeFront() {
     const { amount, cosine } = report.optimal;
-    return "A curve from cosine 1 with nothing pruned to its end with everything pruned. The point nearest to " +
+    return "The curve starts at cosine 1 with nothing pruned and ends with everything pruned. The point nearest to " +
       `utopia, the upper right corner, is at ${wmgp.percent(amount)} and cosine ${wmgp.fixed(cosine, 4)}.`;
   }
 
-  function take(list) {
+  function loadFiles(list) {
     if (!list.length) return;
     files = [...list];
     Object.assign(state, { source: FILES, tail: null, amount: null });
     start();
   }
 
-  function choose(source) {
-    Object.assign(state, { source, amount: null, tail: wmgp.FAMILIES[source]?.tail?.first ?? null });
+  function chooseSource(source) {
+    Object.assign(state, { source, amount: null, tail: wmgp.FAMILIES[source]?.tail?.initial ?? null });
     start();
   }
 
   function setAmount(amount) {
     state.amount = amount;
-    history.replaceState(null, "", wmgp.addressOf(state));
+    history.replaceState(null, "", wmgp.formatUrlState(state));
     if (report) showAmount();
   }
 
-  function listen() {
-    $("files").addEventListener("change", () => take($("files").files));
+  function addListeners() {
+    $("files").addEventListener("change", () => loadFiles($("files").files));
     for (const kind of ["dragover", "dragleave", "drop"]) {
       $("drop").addEventListener(kind, (event) => {
         event.preventDefault();
         $("drop").classList.toggle("over", kind === "dragover");
-        if (kind === "drop") take(event.dataTransfer.files);
+        if (kind === "drop") loadFiles(event.dataTransfer.files);
       });
     }
     $("cancel").addEventListener("click", () => {
       stop();
-      refuse("Cancelled.");
+      showError("Cancelled.");
       $("files").focus();
     });
-    $("source").addEventListener("change", () => choose($("source").value));
+    $("source").addEventListener("change", () => chooseSource($("source").value));
     $("pool").addEventListener("change", () => {
       Object.assign(state, { pool: $("pool").value, amount: null });
       start();
@@ -195,26 +197,26 @@
       start();
     });
     $("amount").addEventListener("input", () => setAmount(Number($("amount").value)));
-    $("follow").addEventListener("click", () => setAmount(null));
+    $("reset").addEventListener("click", () => setAmount(null));
     for (const button of document.querySelectorAll("#analyzer [data-kind]")) {
       button.addEventListener("click", () => wmgp.download(button.dataset.kind, report, $("front").firstElementChild));
     }
     $("link").addEventListener("click", copyLink);
-    window.addEventListener("hashchange", follow);
+    window.addEventListener("hashchange", readUrl);
   }
 
   async function copyLink() {
     try {
       await navigator.clipboard.writeText(location.href);
-      $("copied").textContent = "Copied.";
+      $("link-status").textContent = "Copied.";
     } catch {
-      $("copied").textContent = `The address of this page is the link: ${location.href}`;
+      $("link-status").textContent = `The address of this page is the link: ${location.href}`;
     }
   }
 
-  // Another address is another state, unless it only leads to a place on the page.
-  function follow() {
-    const found = wmgp.stateOf(location.hash);
+  // Read the state from the URL, unless its fragment is only an anchor on the page.
+  function readUrl() {
+    const found = wmgp.parseUrlState(location.hash);
     if (!found) return;
     Object.assign(state, found);
     start();
@@ -222,7 +224,7 @@
 
   forbidConnections();
   fillSources();
-  listen();
-  Object.assign(state, wmgp.stateOf(location.hash));
+  addListeners();
+  Object.assign(state, wmgp.parseUrlState(location.hash));
   start();
 })();

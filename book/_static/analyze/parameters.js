@@ -1,9 +1,9 @@
-// The tensors of a checkpoint -> its parameters, and which of them may be pruned.
+// Select the parameters among a checkpoint's tensors, and mark the prunable ones.
 "use strict";
 
-wmgp.room((wmgp) => {
+wmgp.defineModule((wmgp) => {
   const POOLS = ["weight_bias", "weights", "all"];
-  // Buffers that checkpoints carry among their parameters: state, not weights.
+  // Buffers that checkpoints store among their parameters.
   const BUFFERS = new Set(
     ("running_mean running_var num_batches_tracked inv_freq freqs_cis cos_cached sin_cached masked_bias " +
       "attn_mask relative_position_index position_ids").split(" "),
@@ -12,7 +12,7 @@ wmgp.room((wmgp) => {
   const last = (name) => name.slice(name.lastIndexOf(".") + 1);
   const stem = (name, ending) => (name.endsWith(ending) ? name.slice(0, -ending.length) : name);
 
-  // A buffer by its name, or the causal mask that old GPTs store.
+  // True for known names of buffers, and for the causal mask of older GPT checkpoints.
   function isBuffer({ name, shape }) {
     const causal = shape.length === 4 && shape[0] === 1 && shape[1] === 1 && shape[2] === shape[3];
     return BUFFERS.has(last(name)) || (name.endsWith("attn.bias") && causal);
@@ -23,8 +23,8 @@ wmgp.room((wmgp) => {
     return pool === "all" || shape.length >= 2;
   }
 
-  // The floating-point parameters in the order of the tensors: buffers left out; NAME_orig with NAME_mask, as torch's
-  // prune leaves them, are one masked NAME.
+  // The floating-point parameters in the order of the tensors, without buffers. NAME_orig with NAME_mask, as written by
+  // torch.nn.utils.prune, is one masked NAME.
   function collect({ label, tensors }, pool) {
     if (!POOLS.includes(pool)) throw new wmgp.InputError(`pool '${pool}': expected one of ${POOLS.join(", ")}`);
     const named = new Map(tensors.map((t) => [t.name, t]));

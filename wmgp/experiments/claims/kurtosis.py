@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..display_names import NETWORKS
+from ..display_names import NETWORK_NAMES
 from ..statistics import accuracy_cost, rank_correlation
 from ..statistics.kurtosis_definitions import DEFINITIONS, POOLED
 from .parent_weights import families, parent_row
@@ -32,7 +32,7 @@ def nearest_reading(of: Recorded, network: str) -> str:
     published = {name: of.published[key] for name in known if (key := f"kurtosis.{name}") in of.published}
     best = min(known[network], key=lambda reading: abs(known[network][reading] - published[network]))
     others = [
-        f"{NETWORKS[name]} has {known[name][best]:.2f} (published: {figure:.2f})"
+        f"{NETWORK_NAMES[name]} has {known[name][best]:.2f} (published: {figure:.2f})"
         for name, figure in published.items()
         if name != network
     ]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
-from ..display_names import DATA, display_name
+from ..display_names import DATA_NAMES, display_name
 from ..results import tables
 from ..results.array_files import read_arrays
 from ..results.provenance import measured_by
@@ -71,7 +71,7 @@ class Recorded:
         known = commits if commits is not None else set().union(*map(self.commits, sources))
         return Row(
             id, key, claim, display_name(*about), self.published.get(key), found, form, self.limits[key],
-            DATA.get(about[1], about[1]), notebook, command, sources, tuple(sorted(known)), **more,
+            DATA_NAMES.get(about[1], about[1]), notebook, command, sources, tuple(sorted(known)), **more,
         )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def read(folder: str | Path) -> Recorded:
         {key: _limits(each, published.get(key)) for key, each in _json(folder / "tolerances.json")["limits"].items()},
         tables.read(folder / "reference_run.csv"),
         tables.sweeps(folder),
-        history.records(folder / "parents"),
+        history.read_parent_records(folder / "parents"),
         [(path.name, *read_arrays(path)) for path in sorted(folder.glob("landscape_*.npz"))],
         _json(folder / "mobilenet_v2.json"),
     )

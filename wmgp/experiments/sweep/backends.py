@@ -1,4 +1,4 @@
-"""Work spread over processes by joblib, with results as they come; what a dying worker held is given out again."""
+"""Run tasks in parallel by joblib, yield results as they finish, and repeat the tasks of workers that died."""
 
 import importlib
 import logging
@@ -14,17 +14,18 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from ...errors import InputError, require_extra
 
 BACKENDS = ("loky", "dask", "ray")
-Numbered = tuple[int, Any, Exception | None]  # a task's number, its result, and the error that is there instead
-Done = Generator[Numbered, None, None]
-DEATHS = 3  # in a row, without a result between them: then it is the work that kills
+TaskResult = tuple[int, Any, Exception | None]  # number of the task, and its result or its error
+TaskResults = Generator[TaskResult, None, None]
+MAX_FAILURES = 3  # failures in a row without any result
 
 
 @contextmanager
-def cluster(backend: str | None, jobs: int) -> Generator[None, None, None]:
-    """What the backend needs to run `jobs` processes, for as long as they are wanted; joblib uses it inside.
+def use_backend(backend: str | None, jobs: int) -> Generator[None, None, None]:
+    """Start the backend with `jobs` processes and make joblib use it within the context.
 
-    `dask` connects to the scheduler of DASK_SCHEDULER_ADDRESS and `ray` to the cluster of RAY_ADDRESS; without these
-    each starts workers of its own, here. None leaves joblib as the caller has configured it.
+    `dask` connects to the scheduler at DASK_SCHEDULER_ADDRESS and `ray` to the cluster at RAY_ADDRESS; without these
+    variables they start local workers. None keeps the caller's joblib configuration. Raises InputError if the
+    backend's package is missing.
     """
     starts = {"dask": _dask, "ray": _ray}
     if backend is None:
@@ -33,8 +34,11 @@ def cluster(backend: str | None, jobs: int) -> Generator[None, None, None]:
         with parallel_config(backend, n_jobs=jobs):
             yield
     else:
-        needed = require_extra("distributed", f"backend {backend!r}: ")
-        with needed, starts[backend](jobs), parallel_config(backend, n_jobs=jobs):
+        with (
+            require_extra("distributed", f"backend {backend!r}: "),
+            starts[backend](jobs),
+            parallel_config(backend, n_jobs=jobs),
+        ):
             yield
 
 
@@ -66,34 +70,34 @@ def _ray(jobs: int) -> Generator[None, None, None]:
 
 
 def run_tasks(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Generator[Any, None, None]:
-    """`work(*task)` of every task, in the order in which they are done, on joblib's backend of the moment.
+    """Yield `work(*task)` of every task, in the order in which they finish, on joblib's current backend.
 
-    `work` is a function of a module, or of the program, where that runs as a module. What it raises is raised here.
-    What a worker held that died is given out again, `DEATHS` times in a row.
+    `work` is a function of a module. Its exceptions are raised here. If a worker dies, its tasks run again. Raises
+    InputError after `MAX_FAILURES` failures in a row without a result.
     """
-    work, left, deaths = importable(work), dict(enumerate(tasks)), 0
-    while left:
-        before = len(left)
+    work, remaining, failures = importable(work), dict(enumerate(tasks)), 0
+    while remaining:
+        before = len(remaining)
         try:
-            with _abandoning(_round(work, left)) as done:
-                for number, result, error in done:
-                    del left[number]
+            with _closing_without_warnings(_run_remaining(work, remaining)) as results:
+                for number, result, error in results:
+                    del remaining[number]
                     if error is not None:
                         break
                     yield result
                 else:
                     continue
-        except Exception as failure:  # of the machinery: what the work raises comes as a result
-            deaths = deaths + 1 if len(left) == before else 1
-            if deaths == DEATHS:
+        except Exception as failure:  # of joblib or a worker: exceptions of the work are results
+            failures = failures + 1 if len(remaining) == before else 1
+            if failures == MAX_FAILURES:
                 reason = f"{type(failure).__name__}: {failure}".splitlines()[0]
-                raise InputError(f"workers failed {DEATHS} times without a result ({reason})") from failure
+                raise InputError(f"workers failed {MAX_FAILURES} times without a result ({reason})") from failure
             continue
         raise error
 
 
 def importable(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The work by the name under which other processes can import it, where `python -m` calls its module "__main__"."""
+    """Return the function from its importable module, which `python -m` runs under the name "__main__"."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if work.__module__ != "__main__" or spec is None:
         return work
@@ -101,8 +105,8 @@ def importable(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _abandoning(results: Done) -> Generator[Done, None, None]:
-    """Close the results at the end; joblib warns of those that nobody took, here after an error."""
+def _closing_without_warnings(results: TaskResults) -> Generator[TaskResults, None, None]:
+    """Close the results without joblib's warning about unused results, which follow an error."""
     try:
         yield results
     finally:
@@ -111,9 +115,9 @@ def _abandoning(results: Done) -> Generator[Done, None, None]:
             results.close()
 
 
-def _round(work: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]) -> Done:
-    """One try at all of the tasks. A backend that cannot give results one by one is asked for a few at a time."""
-    calls = [delayed(_numbered)(work, number, task) for number, task in tasks.items()]
+def _run_remaining(work: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]) -> TaskResults:
+    """Run all tasks once. If the backend cannot return results one by one, run a few tasks at a time."""
+    calls = [delayed(_run_task)(work, number, task) for number, task in tasks.items()]
     one_by_one: Any = {"batch_size": 1}
     try:
         parallel: Any = Parallel(return_as="generator_unordered", **one_by_one)
@@ -129,7 +133,7 @@ def _round(work: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]) -> Done:
             yield from results
 
 
-def _numbered(work: Callable[..., Any], number: int, task: tuple[Any, ...]) -> Numbered:
+def _run_task(work: Callable[..., Any], number: int, task: tuple[Any, ...]) -> TaskResult:
     try:
         return number, work(*task), None
     except Exception as error:

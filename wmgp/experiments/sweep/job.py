@@ -1,4 +1,4 @@
-"""One job of a sweep: prune a copy of the parent, fine-tune it, and hold it against the parent before and after."""
+"""One job of a sweep: prune a copy of the parent, fine-tune it, and compare it with the parent before and after."""
 
 import copy
 import time
@@ -10,23 +10,24 @@ from torch import Tensor, nn
 from ...pruning import apply_masks, global_masks
 from ..data import ImageData
 from ..results.tables import Cell
-from ..training.loop import Outcome, evaluate, train_side_by_side
+from ..training.loop import Evaluation, evaluate, train_side_by_side
 from ..training.sgd import REFERENCE, Recipe
 from .metrics import after_finetuning, before_finetuning
 
 Masks = dict[str, Bool[Tensor, "..."]]
 
 
-def pruned_copy(parent: nn.Module, method: str, amount: float, seed: int) -> tuple[nn.Module, Masks]:
-    """A copy of the parent, pruned, and its masks; seed and amount together decide a random prune."""
-    child, masks = copy.deepcopy(parent), global_masks(parent, amount, method, generator=[seed, round(amount * 1e9)])
-    apply_masks(child, masks)
-    return child, masks
+def prune_copy(parent: nn.Module, method: str, amount: float, seed: int) -> tuple[nn.Module, Masks]:
+    """Return a pruned copy of the parent and its masks; `seed` and `amount` decide a random prune."""
+    masks = global_masks(parent, amount, method, generator=[seed, round(amount * 1e9)])
+    pruned = copy.deepcopy(parent)
+    apply_masks(pruned, masks)
+    return pruned, masks
 
 
 def prune_and_finetune(
     parent: nn.Module,
-    before: Outcome,
+    parent_evaluation: Evaluation,
     method: str,
     amount: float,
     training: ImageData,
@@ -35,16 +36,19 @@ def prune_and_finetune(
     recipe: Recipe = REFERENCE,
     epochs: int = 1,
 ) -> dict[str, Cell]:
-    """A row's measurements; `before` is what the parent says of `test`, which outputs are compared on.
+    """Return the measurements of a row; `parent_evaluation` is the parent's on `test`.
 
-    `seed` decides the order of batches in fine-tuning, and what a random prune takes.
+    `seed` decides the order of batches in fine-tuning and the masks of a random prune.
     """
-    return prune_and_finetune_side_by_side(parent, before, [(method, amount)], training, test, seed, recipe, epochs)[0]
+    prunes = [(method, amount)]
+    return prune_and_finetune_side_by_side(
+        parent, parent_evaluation, prunes, training, test, seed, recipe, epochs
+    )[0]  # fmt: skip
 
 
 def prune_and_finetune_side_by_side(
     parent: nn.Module,
-    before: Outcome,
+    parent_evaluation: Evaluation,
     prunes: Sequence[tuple[str, float]],
     training: ImageData,
     test: ImageData,
@@ -52,16 +56,15 @@ def prune_and_finetune_side_by_side(
     recipe: Recipe,
     epochs: int,
 ) -> list[dict[str, Cell]]:
-    """`pruned` for several methods and amounts, fine-tuned together; the seconds of each are its share of all."""
-    began = time.perf_counter()
-    children, masks = map(list, zip(*(pruned_copy(parent, *prune, seed) for prune in prunes), strict=True))
-    at_once = [evaluate(child, test) for child in children]
-    first = [before_finetuning(parent, before, *each) for each in zip(children, at_once, masks, strict=True)]
-    train_side_by_side(children, training, epochs, seed, recipe, masks)
+    """Return the measurements of several (method, amount) prunes, fine-tuned together; `seconds` is the mean of all."""
+    start = time.perf_counter()
+    models, masks = map(list, zip(*(prune_copy(parent, *prune, seed) for prune in prunes), strict=True))
+    pruned = [evaluate(model, test) for model in models]
+    before = [before_finetuning(parent, parent_evaluation, *each) for each in zip(models, pruned, masks, strict=True)]
+    train_side_by_side(models, training, epochs, seed, recipe, masks)
     rows = []
-    for child, pruned, (_, amount), found in zip(children, at_once, prunes, first, strict=True):
-        after = after_finetuning(parent, before, child, evaluate(child, test) if epochs else pruned)
-        losses = {"loss_parent": before.loss, "amount": amount, "epochs": epochs}
-        rows.append(losses | found | after)
-    seconds = (time.perf_counter() - began) / len(rows)
+    for model, evaluation, (_, amount), metrics in zip(models, pruned, prunes, before, strict=True):
+        after = after_finetuning(parent, parent_evaluation, model, evaluate(model, test) if epochs else evaluation)
+        rows.append({"loss_parent": parent_evaluation.loss, "amount": amount, "epochs": epochs} | metrics | after)
+    seconds = (time.perf_counter() - start) / len(rows)
     return [row | {"seconds": seconds} for row in rows]

@@ -1,4 +1,4 @@
-"""Settings of a sweep, and the sweeps that have a name."""
+"""Settings of a sweep, and the presets."""
 
 import shlex
 from collections.abc import Callable
@@ -10,22 +10,22 @@ from torch import nn
 
 from ..data import ImageData
 from ..results.formatting import format_amounts, format_integer_ranges
-from ..training.recipes import DIGITS, ExperimentConfig
+from ..training.recipes import DIGITS_CONFIG, ExperimentConfig
 
 
 def grid(steps: int) -> tuple[float, ...]:
-    """`steps` + 1 amounts from 0 to 1, equally far apart."""
+    """Return `steps` + 1 equally spaced amounts from 0 to 1."""
     return tuple((np.arange(steps + 1) / steps).round(10).tolist())
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Every method at every amount for every seed, of one network on one data set.
+    """A sweep of every method, amount and seed, with one network and one data set.
 
-    `recipe` is the network's recipe in `recipes.CONFIGS`; a `config` replaces it. `tuning_epochs` and `tuning_rate`
-    replace the epochs and the learning rate of fine-tuning. `build` (seed -> untrained network) and `load` (training
-    split or not -> ImageData) replace the network and the data of that name. `command` runs the sweep again, up to its
-    option --out; by default `wmgp sweep` with these settings.
+    `recipe` names the network's recipe in `recipes.CONFIGS`; a `config` replaces it. `tuning_epochs` and `tuning_rate`
+    replace the epochs and the learning rate of fine-tuning. `build` (seed -> untrained network) and `load` (True for
+    the training split -> ImageData) replace the network and the data of the same name. `command` runs the sweep again,
+    without its option --out; the default is `wmgp sweep` with these settings.
     """
 
     network: str = "lenet5"
@@ -45,18 +45,18 @@ class Sweep:
 ALL_METHODS = ("l1", "random", "l1_local", "l1_normalized", "lamp")
 PERCENT_GRID = grid(100)
 
-CONVERGED_SEEDS = (0, 1, *range(3, 11))  # seeds whose LeNet-5 parents on MNIST have learnt enough (`recipes.NEEDED`)
-HIGH_AMOUNTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where a curve of few points is best measured
+CONVERGED_SEEDS = (0, 1, *range(3, 11))  # LeNet-5 parents on MNIST above `MIN_PARENT_ACCURACY`
+HIGH_AMOUNTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # for curves with few points
 TEN_EPOCH_AMOUNTS = (0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98)  # small, middle and large prunes, fine-tuned for ten epochs
 
 PRESETS: dict[str, tuple[Sweep, ...]] = {
-    # Figures 1 and 2 as published, and the MobileNetV2 case: for GPUs.
+    # The paper's Figures 1 and 2, and its MobileNetV2 case. Needs a GPU.
     "paper": (
         *(Sweep(network, "cifar10", amounts=PERCENT_GRID) for network in ("resnet18", "vgg11_bn", "lenet_small")),
         Sweep("mobilenet_v2", "cifar10", ALL_METHODS, PERCENT_GRID, recipe="imagenet"),
         Sweep("mobilenet_v2", "cifar10", amounts=PERCENT_GRID),
     ),
-    # What two CPU cores can do in a long night.
+    # One night on two CPU cores.
     "cpu": (
         Sweep("lenet5", "mnist", amounts=PERCENT_GRID, seeds=CONVERGED_SEEDS),
         Sweep("lenet_small", "cifar10", amounts=PERCENT_GRID),
@@ -68,17 +68,17 @@ PRESETS: dict[str, tuple[Sweep, ...]] = {
         Sweep("lenet_small", "cifar10", amounts=TEN_EPOCH_AMOUNTS, seeds=(0, 1, 2, 3, 4), tuning_epochs=10),
         Sweep("resnet18", "cifar10", amounts=TEN_EPOCH_AMOUNTS, seeds=(0,), tuning_epochs=10),
     ),
-    # Two minutes on two cores, and no data needed.
+    # Two minutes on two cores, with scikit-learn's digits.
     "quick": (Sweep(methods=ALL_METHODS, seeds=(0, 1, 2)),),
-    # Seconds.
-    "tiny": (Sweep(amounts=(0.0, 0.5, 0.9), seeds=(0,), config=replace(DIGITS, epochs=1)),),
+    # Seconds, for tests.
+    "tiny": (Sweep(amounts=(0.0, 0.5, 0.9), seeds=(0,), config=replace(DIGITS_CONFIG, epochs=1)),),
 }
 
 
 def sweep_command(sweep: Sweep, out: Path) -> str:
-    """Return the command that measures the rows of a sweep again, into the table of this name in results/.
+    """Return the command that measures the sweep again, into the table of the same name in results/.
 
-    Empty if there is none, as for a network of a user that is not in `PRESETS`.
+    Empty if the command line cannot express the sweep, such as one with a user's own network.
     """
     if sweep.command is None and (sweep.build or sweep.load or sweep.config):
         presets = [name for name, sweeps in PRESETS.items() if sweep in sweeps]

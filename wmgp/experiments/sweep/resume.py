@@ -1,6 +1,6 @@
-"""Resumable experiments: measure the rows that a table lacks, in parallel, and append each as soon as it is measured.
+"""Resumable experiments: measure missing rows of a table in parallel and append each as soon as it is measured.
 
-Only this process writes the table. An experiment can be stopped at any moment and started again.
+Only the main process writes the table. An experiment can be stopped at any time and started again.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,14 +12,14 @@ from typing import Any
 from ...errors import InputError
 from ..results.provenance import current_key, provenance, record_run, settings_key
 from ..results.tables import Cell, append_row, has_rows, read
-from .backends import cluster, importable, run_tasks
+from .backends import importable, run_tasks, use_backend
 
 Job = tuple[Any, ...]  # values of the columns `Experiment.key`
 Row = dict[str, Cell]
-Progress = Callable[[str, int, int], None]  # called with what is done ("parents" or "jobs"), how many, and of how many
+Progress = Callable[[str, int, int], None]  # arguments: "parents" or "jobs", number done, total
 
 
-def one(spec: Any) -> int:
+def one_job(spec: Any) -> int:
     """Give a worker one job at a time."""
     return 1
 
@@ -30,18 +30,20 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The functions of an experiment. A spec describes one parent network and all jobs on it; it can be pickled.
+    """The functions of an experiment. A spec, which can be pickled, describes one parent network and all its jobs.
 
-    `settings` and `rows` run in other processes, so they are functions of a module.
+    `settings` and `rows` run in other processes and must therefore be functions of a module.
     """
 
-    columns: tuple[str, ...]  # of the table
-    key: tuple[str, ...]  # the columns that tell the jobs of one run apart
-    settings: Callable[[Any], dict[str, Any]]  # spec -> all that decides the results; trains or reads the parent
+    columns: tuple[str, ...]  # columns of the table
+    key: tuple[str, ...]  # columns that identify a job within a run
+    settings: Callable[
+        [Any], dict[str, Any]
+    ]  # spec -> every setting that decides the results; trains or reads the parent
     jobs: Callable[[Any], Iterable[Job]]  # spec -> its jobs
     rows: Callable[[Any, str, list[Job]], list[Row]]  # spec, run id, jobs -> their rows
     command: Callable[[Any], str]  # spec -> the command that measures its rows again
-    batch: Callable[[Any], int] = one  # spec -> how many jobs a worker gets at a time
+    batch: Callable[[Any], int] = one_job  # spec -> number of jobs that a worker gets at a time
 
 
 def resume(
@@ -53,7 +55,7 @@ def resume(
     progress: Progress = no_progress,
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> int:
-    """Add to the table `out` every row of the specs that it lacks, and return the number of jobs that were missing.
+    """Measure the specs' rows that are missing in the table `out`, and return the number of missing jobs.
 
     A row counts as present if a run with equal settings (`provenance.settings_key`) has a row with the same key.
     `backend`: see `backends.cluster`. `on_row` is called with every new row. Raises InputError, naming the file, if the
@@ -62,7 +64,7 @@ def resume(
     out, specs = Path(out).absolute(), list(specs)
     present = _present_jobs(out, experiment)
     try:
-        with cluster(backend, workers):
+        with use_backend(backend, workers):
             missing = _missing_jobs(_read_settings(specs, experiment, progress), present, experiment)
             tasks = list(_tasks(out, missing, experiment))
             _append_rows(out, tasks, experiment, progress, on_row)
@@ -84,21 +86,21 @@ def _present_jobs(out: Path, experiment: Experiment) -> set[tuple[str, Job]]:
 
 def _read_settings(specs: list[Any], experiment: Experiment, progress: Progress) -> list[tuple[Any, dict[str, Any]]]:
     """Train or read every parent, and return the specs with their settings."""
-    work, found = importable(experiment.settings), {}
+    work, settings_by_number = importable(experiment.settings), {}
     progress("parents", 0, len(specs))
     with closing(run_tasks(_numbered, [(work, i, spec) for i, spec in enumerate(specs)])) as results:
         for done, (i, settings) in enumerate(results, 1):
-            found[i] = settings
+            settings_by_number[i] = settings
             progress("parents", done, len(specs))
-    return [(spec, found[i]) for i, spec in enumerate(specs)]
+    return [(spec, settings_by_number[i]) for i, spec in enumerate(specs)]
 
 
 def _missing_jobs(
-    known: list[tuple[Any, dict[str, Any]]], present: set[tuple[str, Job]], experiment: Experiment
+    specs: list[tuple[Any, dict[str, Any]]], present: set[tuple[str, Job]], experiment: Experiment
 ) -> list[tuple[Any, dict[str, Any], list[Job]]]:
-    """Return the specs and settings that lack rows, and their jobs, each once although several specs may name it."""
+    """Return the specs with missing rows, their settings and missing jobs; each job once, even if specs share it."""
     seen, missing = set(present), []
-    for spec, settings in known:
+    for spec, settings in specs:
         key, jobs = current_key(settings), []
         for job in map(tuple, experiment.jobs(spec)):
             if (key, job) not in seen:
@@ -112,7 +114,7 @@ def _missing_jobs(
 def _tasks(
     out: Path, missing: list[tuple[Any, dict[str, Any], list[Job]]], experiment: Experiment
 ) -> Iterator[tuple[Any, str, list[Job]]]:
-    """Record the runs, and cut their jobs into the pieces that a worker gets at a time."""
+    """Record the runs, and split their jobs into the batches that workers get."""
     for spec, settings, jobs in missing:
         run, size = record_run(out, settings, experiment.command(spec)), experiment.batch(spec)
         for start in range(0, len(jobs), size):
@@ -132,7 +134,7 @@ def _append_rows(
     with closing(run_tasks(_counted, [(work, *task) for task in tasks])) as results:
         for jobs, rows in results:
             for row in rows:
-                append_row(out, row, unless=("run", *experiment.key))  # another process may have been faster
+                append_row(out, row, unless=("run", *experiment.key))  # another process may have added it
                 on_row(row)
             done += jobs
             progress("jobs", done, total)

@@ -1,7 +1,7 @@
-"""What the processes of a sweep do: settings of a run, which name its parent, and rows.
+"""Functions that run in a sweep's worker processes: train the parent, measure rows.
 
-On a CPU all of it has one thread. A worker keeps one data set and one parent from one job to the next. One job at a
-time: the threads of a process, which some clusters give several jobs, share torch's random state and number of threads.
+On a CPU they use one thread. A worker caches one data set and one parent. It runs one job at a time, because threads of
+a process share torch's random state and number of threads, and some backends start several threads.
 """
 
 import hashlib
@@ -18,38 +18,38 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from ...errors import InputError
-from ..data import ImageData, load, on_device
-from ..models import DROPOUT, NETWORKS
+from ..data import ImageData, load, to_device
+from ..models import DROPOUT_NETWORKS, NETWORKS
 from ..results.provenance import weights_hash
 from ..results.tables import SWEEP, Cell
-from ..training.loop import Outcome, evaluate
-from ..training.parents import parent
+from ..training.loop import Evaluation, evaluate
+from ..training.parents import load_or_train_parent
 from ..training.recipes import ExperimentConfig, experiment_config
 from .job import prune_and_finetune_side_by_side
 from .presets import Sweep
 
-FINE_TUNING = 10_000  # plus the seed: the order of batches in fine-tuning is not that of the parent's training
-SIDE_BY_SIDE = 8  # jobs of a process on a GPU
-Hashes = dict[str, str]  # of the training and of the test images
+FINE_TUNING_SEED_OFFSET = 10_000  # batches of fine-tuning differ from those of training
+JOBS_PER_GPU_TASK = 8
+Hashes = dict[str, str]  # "train" and "test" -> sha256
 _one_job = Lock()
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a sweep runs: the device, and the folder of trained parents that all its workers share."""
+    """Location of a sweep: its device, and the folder of trained parents that its workers share."""
 
     device: str
     parents: Path
 
     @property
     def device_type(self) -> str:
-        """ "cpu" or "cuda"."""
+        """Return "cpu" or "cuda"."""
         return torch.device(self.device).type
 
 
 @dataclass(frozen=True)
 class ParentSpec:
-    """One parent of a sweep. `data` is the full name of the data set, and `hashes` are those of its two splits."""
+    """One parent of a sweep; `data` is the recorded name of the data set, and `hashes` are of its splits."""
 
     sweep: Sweep
     config: ExperimentConfig
@@ -60,8 +60,8 @@ class ParentSpec:
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
-    """Train or read the parent, and return all that decides the results of its prunes."""
-    with _one_job, one_thread():
+    """Train or read the parent, and return every setting that decides the results of its prunes."""
+    with _one_job, use_one_thread():
         model = _load_parent(spec, _load_data(spec)[1])
         return {
             "network": spec.sweep.network,
@@ -75,20 +75,20 @@ def parent_settings(spec: ParentSpec) -> dict[str, Any]:
 
 
 def jobs_per_task(network: str, device_type: str) -> int:
-    """Return how many prunes are fine-tuned side by side: several on a GPU, which one of them does not fill.
+    """Return the number of prunes to fine-tune side by side: more than 1 on a GPU, which one network does not fill.
 
-    Networks with dropout are fine-tuned alone (see `train_side_by_side`), and a user's network, whose size is unknown.
+    1 for networks with dropout (see `train_side_by_side`) and for a user's network, whose size is unknown.
     """
-    return SIDE_BY_SIDE if device_type == "cuda" and network in NETWORKS and network not in DROPOUT else 1
+    return JOBS_PER_GPU_TASK if device_type == "cuda" and network in NETWORKS and network not in DROPOUT_NETWORKS else 1
 
 
 def measure_rows(spec: ParentSpec, run: str, prunes: Sequence[tuple[str, float]]) -> list[dict[str, Cell]]:
     """Return a row of the table for each (method, amount), its columns in the order of `tables.SWEEP`."""
-    with _one_job, one_thread():
-        model, before = _cached_parent(spec, run)
+    with _one_job, use_one_thread():
+        model, evaluation = _cached_parent(spec, run)
         tuning, epochs = spec.config.tuning, spec.config.tuning_epochs
         measured = prune_and_finetune_side_by_side(
-            model, before, prunes, *_load_data(spec), FINE_TUNING + spec.seed, tuning, epochs
+            model, evaluation, prunes, *_load_data(spec), FINE_TUNING_SEED_OFFSET + spec.seed, tuning, epochs
         )
     shared = {"network": spec.sweep.network, "data": spec.data, "seed": spec.seed}
     shared |= {"device": spec.location.device_type, "run": run}
@@ -97,7 +97,7 @@ def measure_rows(spec: ParentSpec, run: str, prunes: Sequence[tuple[str, float]]
 
 
 def _load_parent(spec: ParentSpec, test: ImageData | None = None) -> nn.Module:
-    """Train the parent, or read it from the folder; with `test` images its history is recorded."""
+    """Train the parent, or read it from the folder; with `test` images, record its history."""
     sweep, config = spec.sweep, spec.config
 
     def build_own(seed: int) -> nn.Module:
@@ -106,41 +106,44 @@ def _load_parent(spec: ParentSpec, test: ImageData | None = None) -> nn.Module:
             torch.manual_seed(seed)
             return sweep.build(seed)
 
-    return parent(
+    return load_or_train_parent(
         sweep.network, _load_data(spec)[0], spec.seed, config.epochs, config.recipe, _parent_folder(spec),
         initial=build_own if sweep.build else None, start=config.weights, test=test,
     )  # fmt: skip
 
 
 def _parent_folder(spec: ParentSpec) -> Path:
-    """Return the parents' folder; unless the config is the network's default, a subfolder named by a hash of it."""
+    """Return the folder of parents, or a subfolder named by a hash if the config is not the network's default."""
     sweep, config = spec.sweep, spec.config
-    if sweep.build is None and config.parent() == experiment_config(sweep.network, sweep.data).parent():
+    if (
+        sweep.build is None
+        and config.parent_training() == experiment_config(sweep.network, sweep.data).parent_training()
+    ):
         return spec.location.parents
     trained = json.dumps([config.recipe.settings(), config.epochs, config.weights])
     return spec.location.parents / hashlib.sha256(trained.encode()).hexdigest()[:8]
 
 
-# A worker keeps one data set and one parent from one job to the next.
+# Caches of one data set and one parent.
 _images: dict[tuple[str, str, str], tuple[ImageData, ImageData]] = {}
-_parents: dict[str, tuple[nn.Module, Outcome]] = {}
+_parents: dict[str, tuple[nn.Module, Evaluation]] = {}
 
 
 def _load_data(spec: ParentSpec) -> tuple[ImageData, ImageData]:
-    """Return the training and test images on the device, once their hashes are those that the sweep began with."""
+    """Return the training and test images on the device. Raises InputError if their hashes changed."""
     key = (spec.hashes["train"], spec.hashes["test"], spec.location.device)
     if key not in _images:
         _images.clear()
-        both = [on_device(load_images(spec.sweep, train), spec.location.device) for train in (True, False)]
-        for split, expected in zip(both, spec.hashes.values(), strict=True):
+        splits = [to_device(load_images(spec.sweep, train), spec.location.device) for train in (True, False)]
+        for split, expected in zip(splits, spec.hashes.values(), strict=True):
             if split.sha256 != expected:
                 raise InputError(f"data {spec.data!r}: not the same for every worker, or changed during the sweep")
-        _images[key] = both[0], both[1]
+        _images[key] = splits[0], splits[1]
     return _images[key]
 
 
-def _cached_parent(spec: ParentSpec, run: str) -> tuple[nn.Module, Outcome]:
-    """Return the parent of a run and its outcome on the test images."""
+def _cached_parent(spec: ParentSpec, run: str) -> tuple[nn.Module, Evaluation]:
+    """Return the parent of a run and its evaluation on the test images."""
     if run not in _parents:
         _parents.clear()
         model = _load_parent(spec)
@@ -149,13 +152,13 @@ def _cached_parent(spec: ParentSpec, run: str) -> tuple[nn.Module, Outcome]:
 
 
 def load_images(sweep: Sweep, train: bool) -> ImageData:
-    """The sweep's training or test images, in memory."""
+    """Return the sweep's training or test images on the CPU."""
     return sweep.load(train) if sweep.load else load(sweep.data, train)
 
 
 @contextmanager
-def one_thread() -> Generator[None, None, None]:
-    """For torch and for numpy's linear algebra: sums come out otherwise, in the last digit, with more."""
+def use_one_thread() -> Generator[None, None, None]:
+    """Limit torch and numpy's linear algebra to one thread: more threads change the last digits of sums."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

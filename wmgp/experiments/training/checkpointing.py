@@ -1,4 +1,4 @@
-"""Training that was stopped: a file of its state after every whole epoch, from which it goes on to the same bits."""
+"""A checkpoint after every epoch, from which an interrupted training continues to bitwise equal weights."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,71 +18,74 @@ MOMENTUM = "momentum_buffer"  # torch.optim.SGD's name for it
 
 
 class EpochCheckpoint:
-    """The file `path`: weights, momentum and random states of networks in training, and what was seen on the way.
+    """The file `path` with the weights, momentum and random states of a training, and the outputs recorded so far.
 
-    `settings` and the untrained weights say which training it is. A file of another one, of another version or kind of
-    device is of no use and is written over. `seen` grows by an array an epoch, all of one shape and dtype.
+    A checkpoint is valid for the same `settings`, untrained weights, versions and device type; any other is ignored and
+    overwritten. `outputs` grows by one array per epoch, all of one shape and dtype.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, str], seen: list[np.ndarray]):
-        self.path, self.settings, self.seen = path, dict(settings), seen
-        self.began = time.perf_counter()
+    def __init__(self, path: Path, settings: Mapping[str, str], outputs: list[np.ndarray]):
+        self.path, self.settings, self.outputs = path, dict(settings), outputs
+        self.start = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """How long the training has taken, less the time between its being stopped and its going on."""
-        return time.perf_counter() - self.began
+        """The training time in seconds, without interruptions."""
+        return time.perf_counter() - self.start
 
-    def restore(self, descent: MaskedSGD, batches: Generator) -> int:
-        """Set a descent that has not begun, and the random numbers, to the file's state; return the epochs done."""
-        self.settings["initial_sha256"] = weights_hash(dict(_weights(descent)))
-        facts, kept = self._read()
-        expected = self._facts(descent)
-        if {name: facts.get(name) for name in expected} != expected:
+    def restore(self, sgd: MaskedSGD, batches: Generator) -> int:
+        """Restore networks, momentum and random states before the first step; return the number of finished epochs.
+
+        Returns 0, and changes nothing, if there is no valid checkpoint.
+        """
+        self.settings["initial_sha256"] = weights_hash(dict(_weights(sgd)))
+        metadata, saved = self._read()
+        expected = self._metadata(sgd)
+        if {name: metadata.get(name) for name in expected} != expected:
             return 0
         with torch.no_grad():
-            for name, tensor in _weights(descent):
-                tensor.copy_(kept[name])
-        for name, parameter, state in _momenta(descent):
-            if name in kept:
-                state[MOMENTUM] = torch.empty_like(parameter, requires_grad=False).copy_(kept[name])
-        batches.set_state(kept["batches"])
-        torch.set_rng_state(kept["random"])
-        if descent.device.type == "cuda":
-            torch.cuda.set_rng_state(kept["cuda"], descent.device)
-        self.seen[:] = kept["seen"].numpy() if "seen" in kept else []
-        self.began -= float(facts["seconds"])
-        return int(facts["done"])
+            for name, tensor in _weights(sgd):
+                tensor.copy_(saved[name])
+        for name, parameter, state in _momenta(sgd):
+            if name in saved:
+                state[MOMENTUM] = torch.empty_like(parameter, requires_grad=False).copy_(saved[name])
+        batches.set_state(saved["batches"])
+        torch.set_rng_state(saved["random"])
+        if sgd.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda"], sgd.device)
+        self.outputs[:] = saved["outputs"].numpy() if "outputs" in saved else []
+        self.start -= float(metadata["seconds"])
+        return int(metadata["done"])
 
-    def keep(self, done: int, descent: MaskedSGD, batches: Generator) -> None:
-        """Write the state after `done` epochs. OSError where that cannot be done."""
-        state = dict(_weights(descent))
-        state |= {name: state[MOMENTUM] for name, _, state in _momenta(descent) if MOMENTUM in state}
+    def write(self, done: int, sgd: MaskedSGD, batches: Generator) -> None:
+        """Write the state after `done` epochs. Raises OSError if the file cannot be written."""
+        state = dict(_weights(sgd))
+        state |= {name: state[MOMENTUM] for name, _, state in _momenta(sgd) if MOMENTUM in state}
         state |= {"batches": batches.get_state(), "random": torch.get_rng_state()}
-        if descent.device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(descent.device)
-        if self.seen:
-            state["seen"] = torch.from_numpy(np.stack(self.seen))
-        facts = self._facts(descent) | {"done": str(done), "seconds": str(self.seconds)}
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        write_atomic(self.path, save(whole, facts))
+        if sgd.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(sgd.device)
+        if self.outputs:
+            state["outputs"] = torch.from_numpy(np.stack(self.outputs))
+        metadata = self._metadata(sgd) | {"done": str(done), "seconds": str(self.seconds)}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        write_atomic(self.path, save(tensors, metadata))
 
     def remove(self) -> None:
-        """Once the training is over."""
+        """Delete the file after training."""
         self.path.unlink(missing_ok=True)
 
-    def _facts(self, descent: MaskedSGD) -> dict[str, str]:
-        """What a file must say for its training to be this one."""
+    def _metadata(self, sgd: MaskedSGD) -> dict[str, str]:
+        """Return the metadata that a valid checkpoint has."""
         return {
             **self.settings,
-            "seen": str(bool(self.seen)),
-            "device": descent.device.type,
+            "outputs": str(bool(self.outputs)),
+            "device": sgd.device.type,
             "torch": torch.__version__,
             "experiment_version": str(EXPERIMENT_VERSION),
         }
 
     def _read(self) -> tuple[dict[str, str], dict[str, Tensor]]:
-        """What the file says of itself, and its tensors; neither where there is no such file."""
+        """Return the file's metadata and tensors, both empty if it is missing or damaged."""
         try:
             with safe_open(str(self.path), "pt") as file:
                 return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
@@ -90,15 +93,15 @@ class EpochCheckpoint:
             return {}, {}
 
 
-def _weights(descent: MaskedSGD) -> Iterator[tuple[str, Tensor]]:
-    """The networks' own tensors, buffers too, by names that differ."""
-    for number, model in enumerate(descent.models):
+def _weights(sgd: MaskedSGD) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters and buffers of all networks under unique names."""
+    for number, model in enumerate(sgd.models):
         for name, tensor in model.state_dict().items():
             yield f"weights.{number}.{name}", tensor
 
 
-def _momenta(descent: MaskedSGD) -> Iterator[tuple[str, nn.Parameter, dict[str, Tensor]]]:
-    """Name, parameter, and what the optimizer keeps of it: nothing before its first step."""
-    for number, (model, optimizer) in enumerate(zip(descent.models, descent.optimizers, strict=True)):
+def _momenta(sgd: MaskedSGD) -> Iterator[tuple[str, nn.Parameter, dict[str, Tensor]]]:
+    """Yield the name, parameter and optimizer state of each parameter; the state is empty before the first step."""
+    for number, (model, optimizer) in enumerate(zip(sgd.models, sgd.optimizers, strict=True)):
         for name, parameter in model.named_parameters():
             yield f"momentum.{number}.{name}", parameter, optimizer.state[parameter]

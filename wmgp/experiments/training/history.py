@@ -1,7 +1,7 @@
-"""What is kept of a parent beside its weights, which for larger networks are too large to keep.
+"""Records of a parent's training, kept because the weights of larger networks are too large to publish.
 
-NETWORK-DATA-seedN.json holds its accuracy, and fronts, moments and kurtoses of its weights before and after training;
-NETWORK-DATA-seedN.npz, where it was trained here, its outputs on the way from one to the other.
+NETWORK-DATA-seedN.json has the accuracy, and the fronts, moments and kurtoses of the weights before and after training.
+NETWORK-DATA-seedN.npz has the outputs after each epoch; it is absent if the parent was read from a file.
 """
 
 import json
@@ -23,68 +23,73 @@ from ..results.provenance import surroundings, weights_hash
 from ..statistics.kurtosis_definitions import kurtosis_definitions
 from .loop import evaluate
 
-WATCHED = 500  # test images, the first ones: 10 kB an epoch
+N_RECORDED_IMAGES = 500  # the first test images: 10 kB per epoch
 
 
-class History:
-    """Made of an untrained network; `look` after every epoch of its training, and `write` at the end."""
+class ParentHistory:
+    """Record of a parent: create it before training, call `record_outputs` after each epoch and `write` at the end."""
 
     def __init__(self, model: nn.Module, test: ImageData):
         self.model, self.test = model, test
-        self.initial = described(model)
+        self.initial = weight_statistics(model)
         self.outputs: list[np.ndarray] = []
 
-    def look(self) -> None:
-        """Keep the outputs of now, float16 [watched, classes]."""
-        self.outputs.append(evaluate(self.model, self.test.first(WATCHED)).logits.cpu().numpy().astype(np.float16))
+    def record_outputs(self) -> None:
+        """Append the current logits on the first test images, float16 [N_RECORDED_IMAGES, classes]."""
+        self.outputs.append(
+            evaluate(self.model, self.test.first(N_RECORDED_IMAGES)).logits.cpu().numpy().astype(np.float16)
+        )
 
     def write(self, path: Path, settings: Mapping[str, Any]) -> None:
-        """Both files beside the parent's `path`; `settings` are what it was trained with."""
-        outcome = evaluate(self.model, self.test)
+        """Write the files beside the parent's `path`; `settings`: its data, seed and recipe."""
+        evaluation = evaluate(self.model, self.test)
         record = {
             **settings,
             **surroundings(),
             "test_sha256": self.test.sha256,
             "parent_sha256": weights_hash(self.model.state_dict()),
-            "accuracy": outcome.accuracy,
-            "loss": outcome.loss,
+            "accuracy": evaluation.accuracy,
+            "loss": evaluation.loss,
             "initial": self.initial,
-            "trained": described(self.model),
+            "trained": weight_statistics(self.model),
         }
         if len(self.outputs) > 1:
-            labels, parent = self.test.first(WATCHED).labels.cpu().numpy(), np.array(record["parent_sha256"])
+            labels, parent = self.test.first(N_RECORDED_IMAGES).labels.cpu().numpy(), np.array(record["parent_sha256"])
             arrays = {"logits": np.stack(self.outputs), "labels": labels, "parent_sha256": parent}
             write_arrays(path.with_suffix(".npz"), arrays, record)
         else:
             write_atomic(path.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
 
 
-def records(folder: str | Path) -> list[dict[str, Any]]:
-    """What is recorded of the parents in a folder and below it, by network, data and seed."""
-    found = []
+def read_parent_records(folder: str | Path) -> list[dict[str, Any]]:
+    """Return the records of all parents in a folder and its subfolders, sorted by network, data, start and seed.
+
+    Raises InputError, naming the file, if one is not JSON.
+    """
+    records = []
     for path in Path(folder).rglob("*-seed*.json"):
         used_files.record(path)
         try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
+            records.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: expected the JSON record of a parent ({error})") from error
-    return sorted(found, key=lambda record: (record["network"], record["data"], record["start"], record["seed"]))
+    return sorted(records, key=lambda record: (record["network"], record["data"], record["start"], record["seed"]))
 
 
-def described(model: nn.Module) -> dict[str, Any]:
-    """The weights' analysis in the paper's pool, and over tensors of 2 or more dimensions; kurtosis by definition.
+def weight_statistics(model: nn.Module) -> dict[str, Any]:
+    """Return the analysis of the paper's pool and of tensors of 2 or more dimensions, kurtoses and rules' amounts.
 
-    And what every rule would prune of the paper's pool.
+    Undefined values are None.
     """
-    whole = analyze(model)
-    many = analyze(model, pool="weights").to_dict()
+    analysis = analyze(model)
+    weights_pool = analyze(model, pool="weights").to_dict()
     kurtoses, rules = (
-        {name: value if np.isfinite(value) else None for name, value in found.items()}
-        for found in (kurtosis_definitions(model), recommendations(whole))
+        {name: value if np.isfinite(value) else None for name, value in values.items()}
+        for values in (kurtosis_definitions(model), recommendations(analysis))
     )
     return {
-        "analysis": whole.to_dict(),
-        "weights": {name: many[name] for name in ("n_prunable", "kurtosis", "front", "optimal", "safe")},
+        "analysis": analysis.to_dict(),
+        "weights": {name: weights_pool[name] for name in ("n_prunable", "kurtosis", "front", "optimal", "safe")},
         "definitions": kurtoses,
         "rules": rules,
     }

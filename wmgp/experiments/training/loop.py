@@ -1,7 +1,7 @@
 """Training, masked fine-tuning and evaluation.
 
-The whole data set lies on the device as uint8, and a batch is an indexing of it: at the size of these networks a
-DataLoader costs more than the network.
+The whole data set is on the device as uint8, and batches are made by indexing: for networks this small a DataLoader
+takes longer than the network.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -19,13 +19,12 @@ from ..data import ImageData
 from .augmentation import batches
 from .checkpointing import EpochCheckpoint
 from .cuda_graphs import GraphedStep
-from .malloc import keep_memory
 from .sgd import REFERENCE, MaskedSGD, Recipe
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a network says of a test set: accuracy in [0, 1], mean cross-entropy in nats, and its outputs."""
+class Evaluation:
+    """A network's accuracy in [0, 1], mean cross-entropy in nats, and logits on a test set."""
 
     accuracy: float
     loss: float
@@ -33,12 +32,15 @@ class Outcome:
 
 
 def choose_device(device: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, else the CPU; anything else is torch's name for it."""
+    """Return the first GPU, or the CPU without a GPU, for `auto`; else torch's device of this name.
+
+    Raises InputError if torch does not know the device or cannot use it.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.ones((), device=chosen).item()  # not every device that torch names holds values
+        torch.ones((), device=chosen).item()  # fails on "meta" and on a missing GPU
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r}: {str(error).splitlines()[0]}") from error
     return chosen
@@ -52,17 +54,16 @@ def train(
     recipe: Recipe = REFERENCE,
     masks: Mapping[str, Bool[Tensor, "*shape"]] | None = None,
     after_epoch: Callable[[int], None] | None = None,
-    unfinished: EpochCheckpoint | None = None,
+    checkpoint: EpochCheckpoint | None = None,
 ) -> None:
-    """Train `model` in place for `epochs`; the batches, drawn anew each epoch, and dropout are decided by `seed`.
+    """Train `model` in place for `epochs`; `seed` decides dropout and the order of batches, drawn again each epoch.
 
-    The global random state is left as it was. The last batch of an epoch may be smaller; none is dropped. Where `masks`
-    (name -> bool, True = kept) are given, what they prune is zero after every step; the weights kept move as they do
-    under `torch.nn.utils.prune`.
-    `after_epoch` is called with the number of epochs done. Training that was stopped goes on from the file of
-    `unfinished`, which is written after each epoch.
+    The global random state does not change. The last, smaller batch of an epoch is not dropped. With `masks`
+    (name -> bool, True = kept), pruned weights are zero after every step and kept weights train as under
+    `torch.nn.utils.prune`. `after_epoch` is called with the number of finished epochs. With a `checkpoint`, written
+    after each epoch, an interrupted training continues after its last finished epoch.
     """
-    train_side_by_side([model], data, epochs, seed, recipe, [masks or {}], after_epoch, unfinished)
+    train_side_by_side([model], data, epochs, seed, recipe, [masks or {}], after_epoch, checkpoint)
 
 
 def train_side_by_side(
@@ -73,42 +74,40 @@ def train_side_by_side(
     recipe: Recipe,
     masks: Sequence[Mapping[str, Bool[Tensor, "*shape"]]],
     after_epoch: Callable[[int], None] | None = None,
-    unfinished: EpochCheckpoint | None = None,
+    checkpoint: EpochCheckpoint | None = None,
 ) -> None:
-    """`train` for several networks on the same batches, each with its masks.
+    """Train several networks on the same batches, each with its masks (see `train`).
 
-    On a GPU their steps run side by side, and each network comes out as it does alone; those with dropout draw from one
-    stream of random numbers and do not.
+    On a GPU their steps run at the same time. Each result equals that of training alone, except for networks with
+    dropout, which share a stream of random numbers.
     """
     device = data.images.device
-    if device.type == "cpu":
-        keep_memory()
     for model in models:
         model.train().to(device)
         model.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
-    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order of batches on every device
-    in_epoch = -(-len(data) // recipe.batch_size)
-    with _repeatable(device, seed):
-        descent = MaskedSGD(models, recipe, masks, device)
-        take = GraphedStep(descent.step) if device.type == "cuda" else descent.step
-        for epoch in range(unfinished.restore(descent, generator) if unfinished else 0, epochs):
-            drawn = batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip)
-            for step, (images, labels) in enumerate(drawn, epoch * in_epoch):
-                descent.set_rate(recipe.rate(step, epochs * in_epoch))
+    generator = torch.Generator().manual_seed(seed)  # a CPU generator: the same batches on every device
+    steps_per_epoch = -(-len(data) // recipe.batch_size)
+    with _deterministic(device, seed):
+        sgd = MaskedSGD(models, recipe, masks, device)
+        run_step = GraphedStep(sgd.step) if device.type == "cuda" else sgd.step
+        for epoch in range(checkpoint.restore(sgd, generator) if checkpoint else 0, epochs):
+            epoch_batches = batches(data, recipe.batch_size, generator, recipe.crop, recipe.flip)
+            for step, (images, labels) in enumerate(epoch_batches, epoch * steps_per_epoch):
+                sgd.set_learning_rate(recipe.learning_rate_at(step, epochs * steps_per_epoch))
                 if recipe.channels_last:
                     images = images.contiguous(memory_format=torch.channels_last)
-                take(images, labels)
+                run_step(images, labels)
             if after_epoch:
                 after_epoch(epoch + 1)
                 for model in models:
-                    model.train()  # it may have been evaluated
-            if unfinished:
-                unfinished.keep(epoch + 1, descent, generator)
+                    model.train()  # after_epoch may have called evaluate
+            if checkpoint:
+                checkpoint.write(epoch + 1, sgd, generator)
 
 
 @contextmanager
-def _repeatable(device: torch.device, seed: int) -> Generator[None, None, None]:
-    """Dropout by the seed; on a GPU, on a stream of its own, and by those ways of cuDNN that repeat themselves."""
+def _deterministic(device: torch.device, seed: int) -> Generator[None, None, None]:
+    """Seed dropout; on a GPU also use a separate stream and cuDNN's deterministic algorithms."""
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng([device] if on_gpu else []):
         torch.manual_seed(seed)
@@ -116,22 +115,22 @@ def _repeatable(device: torch.device, seed: int) -> Generator[None, None, None]:
             yield
             return
         stream, outside = torch.cuda.Stream(device), torch.cuda.current_stream(device)
-        stream.wait_stream(outside)  # graphs cannot be recorded where a step has run on the usual stream
-        repeating = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-        with torch.cuda.stream(stream), repeating:
+        stream.wait_stream(outside)  # a graph cannot be captured on the default stream
+        deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+        with torch.cuda.stream(stream), deterministic:
             yield
         outside.wait_stream(stream)
 
 
-PIXELS = 2**20  # of a batch that is only looked at
+EVALUATION_BATCH_PIXELS = 2**20
 
 
-def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outcome:
-    """Accuracy, mean cross-entropy over the images, and outputs of `model` on `data`, without gradients.
+def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Evaluation:
+    """Return the accuracy, mean cross-entropy and logits of `model` on `data`; the model is left in eval mode.
 
-    Batches of large images are smaller than `batch_size`.
+    Batches have at most `batch_size` images and `EVALUATION_BATCH_PIXELS` pixels per channel.
     """
-    batch_size = max(1, min(batch_size, PIXELS // data.images[0, 0].numel()))
+    batch_size = max(1, min(batch_size, EVALUATION_BATCH_PIXELS // data.images[0, 0].numel()))
     model.eval().to(data.images.device)
     with torch.inference_mode():
         weights = dict(_channels_last(model))
@@ -139,10 +138,10 @@ def evaluate(model: nn.Module, data: ImageData, batch_size: int = 1000) -> Outco
         images = (data.batch(index)[0].contiguous(memory_format=torch.channels_last) for index in indices)
         logits = torch.cat([functional_call(model, weights, batch) for batch in images])  # [n, classes]
         accuracy = (logits.argmax(1) == data.labels).double().mean().item()
-        return Outcome(accuracy, cross_entropy(logits.double(), data.labels).item(), logits)
+        return Evaluation(accuracy, cross_entropy(logits.double(), data.labels).item(), logits)
 
 
 def _channels_last(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters by name, convolutions' weights in that order in memory: copies, as a training holds its own."""
+    """Yield the parameters by name, convolutions' weights in channels_last format; the model keeps its own format."""
     for name, p in model.named_parameters():
         yield name, p.to(memory_format=torch.channels_last) if p.dim() == 4 else p

@@ -1,4 +1,4 @@
-"""Trained networks as files: trained once for a seed, then read."""
+"""Parents (trained networks) as files: trained once per seed, then read."""
 
 import time
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from ...io.atomic import write_atomic
 from ..data import ImageData
 from ..models import build
 from .checkpointing import EpochCheckpoint
-from .history import History
+from .history import ParentHistory
 from .loop import train
 from .sgd import REFERENCE, Recipe
 
 
-def parent(
+def load_or_train_parent(
     network: str,
     data: ImageData,
     seed: int,
@@ -32,38 +32,38 @@ def parent(
     start: str | None = None,
     test: ImageData | None = None,
 ) -> nn.Module:
-    """The trained network of a seed, from `folder` where it lies there, else trained and kept there.
+    """Return the trained network of a seed: read it from `folder` or, if it is not there, train and save it.
 
-    The file is NETWORK-DATA-seedN.safetensors, float32, and says what it was trained with; one that was trained
-    otherwise is an InputError, never silently used. A training that is stopped goes on after its last whole epoch, to
-    the same weights, from NETWORK-DATA-seedN.unfinished. Initialisation and order of batches are both drawn from
-    `seed`; the initialisation is kept too, as NETWORK-init-seedN.safetensors. `initial` gives the untrained network of
-    a seed; without it that is `build`'s, from torchvision's weights of the name `start`, if any. With `test` images, a
-    `History` is kept beside the file where there is none yet.
+    The file is NETWORK-DATA-seedN.safetensors, float32; its metadata has the settings of the training. Raises
+    InputError if the file was trained with other settings. An interrupted training continues after its last finished
+    epoch, to the same weights, from NETWORK-DATA-seedN.unfinished. `seed` decides the initialisation, which is saved as
+    NETWORK-init-seedN.safetensors, and the order of batches. `initial` builds the untrained network of a seed; the
+    default is `models.build` with torchvision's weights `start`, if any. With `test` images, a `ParentHistory` is
+    written beside the file unless it exists. Without a `folder` nothing is read or written.
     """
     model = initial(seed) if initial else build(network, seed, start)
     settings = {"network": network, "data": data.name, "data_sha256": data.sha256, "seed": seed, "epochs": epochs}
     settings |= recipe.settings() | {"start": start or "scratch"}
-    written = {name: str(value) for name, value in settings.items()}
+    metadata = {name: str(value) for name, value in settings.items()}
     path = Path(folder or "", f"{network}-{data.name}-seed{seed}.safetensors")
-    there = folder and path.exists()
-    kept = there and path.with_suffix(".json").exists()
-    history = History(model, test) if folder and test and not kept else None
-    if there:
-        how = _read_parent(model, path, written)
+    trained = folder and path.exists()
+    recorded = trained and path.with_suffix(".json").exists()
+    history = ParentHistory(model, test) if folder and test and not recorded else None
+    if trained:
+        timing = _read_parent(model, path, metadata)
         model.to(data.images.device)
     else:
         if folder:
-            first = path.with_name(f"{network}-init-seed{seed}.safetensors")
-            if not first.exists():  # written by a sweep on other data, it is the same
-                _write(model, first, {"network": network, "seed": str(seed)})
-        unfinished = EpochCheckpoint(path.with_suffix(".unfinished"), written, history.outputs if history else [])
-        how = _train(model, data, epochs, seed, recipe, history, after_epoch, unfinished if folder else None)
+            initialisation = path.with_name(f"{network}-init-seed{seed}.safetensors")
+            if not initialisation.exists():  # it does not depend on the data
+                _write(model, initialisation, {"network": network, "seed": str(seed)})
+        checkpoint = EpochCheckpoint(path.with_suffix(".unfinished"), metadata, history.outputs if history else [])
+        timing = _train(model, data, epochs, seed, recipe, history, after_epoch, checkpoint if folder else None)
         if folder:
-            _write(model, path, {**written, **how, "torch": torch.__version__})
-            unfinished.remove()
+            _write(model, path, {**metadata, **timing, "torch": torch.__version__})
+            checkpoint.remove()
     if history:
-        history.write(path, {**settings, **how})
+        history.write(path, {**settings, **timing})
     return model
 
 
@@ -73,39 +73,39 @@ def _train(
     epochs: int,
     seed: int,
     recipe: Recipe,
-    history: History | None,
+    history: ParentHistory | None,
     after_epoch: Callable[[int], None] | None,
-    unfinished: EpochCheckpoint | None,
+    checkpoint: EpochCheckpoint | None,
 ) -> dict[str, str]:
-    """Train, and return how long that took and on what."""
+    """Train the network; return the seconds and the device."""
 
-    def look(epoch: int) -> None:
+    def record(epoch: int) -> None:
         if history:
-            history.look()
+            history.record_outputs()
         if after_epoch and epoch:
             after_epoch(epoch)
 
-    look(0)
-    began = time.perf_counter()
-    train(model, data, epochs, seed, recipe, after_epoch=look, unfinished=unfinished)
-    seconds = unfinished.seconds if unfinished else time.perf_counter() - began
+    record(0)
+    start = time.perf_counter()
+    train(model, data, epochs, seed, recipe, after_epoch=record, checkpoint=checkpoint)
+    seconds = checkpoint.seconds if checkpoint else time.perf_counter() - start
     return {"seconds": f"{seconds:.3f}", "device": data.images.device.type}
 
 
 def _read_parent(model: nn.Module, path: Path, settings: dict[str, str]) -> dict[str, str]:
-    """Load the weights, once it is sure how they were trained; how long that took and on what."""
+    """Load the weights if they were trained with these settings; return the recorded seconds and device."""
     try:
         with safe_open(str(path), "pt") as file:
             recorded = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error})") from error
-    # Of what a file or the settings leave out:
+    # Values of settings that the file or `settings` omit:
     defaults = {field.name: str(field.default) for field in fields(Recipe)} | {"start": "scratch"}
     for name in (*settings, *(defaults.keys() & recorded.keys())):
-        found, expected = (where.get(name, defaults.get(name)) for where in (recorded, settings))
-        if found != expected:
-            raise InputError(f"{path}: trained with {name} {found}, expected {expected}")
+        value, expected = (source.get(name, defaults.get(name)) for source in (recorded, settings))
+        if value != expected:
+            raise InputError(f"{path}: trained with {name} {value}, expected {expected}")
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: its recipe, and its steps, in which what is pruned stays zero."""
+"""Stochastic gradient descent in which pruned weights stay zero, and its hyperparameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,32 +10,32 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ...errors import InputError
-from .cuda_graphs import side_by_side
+from .cuda_graphs import combine_steps
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent on cross-entropy; the defaults are the published run's."""
+    """Hyperparameters of SGD on cross-entropy; the defaults are the paper's (LeNet-5 on MNIST)."""
 
     learning_rate: float = 0.001
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 256
     nesterov: bool = False
-    one_cycle: bool = False  # the rate rises over the first quarter of the steps, then falls to nothing
-    crop: int = 0  # crops at random from the image with a border of so many pixels
-    flip: bool = False  # left to right, one image in two
-    channels_last: bool = True  # in memory
-    bfloat16: bool = False  # the forward and backward pass; the weights stay float32
+    one_cycle: bool = False  # the rate rises linearly over the first quarter of the steps, then falls to zero
+    crop: int = 0  # pixels of padding for random crops; 0: no crops
+    flip: bool = False  # mirror half of the images
+    channels_last: bool = True  # memory format
+    bfloat16: bool = False  # forward and backward pass; weights stay float32
 
     def settings(self) -> dict[str, Any]:
-        """What decides the result, by name: the first four, and whatever else is not as published."""
+        """Return the first four fields, and every other field that differs from its default."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
-        always = list(values)[:4]
-        return {name: value for name, (value, default) in values.items() if name in always or value != default}
+        required = list(values)[:4]
+        return {name: value for name, (value, default) in values.items() if name in required or value != default}
 
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, from 0, out of `steps` (a triangle: Smith & Topin 2019, arXiv:1708.07120)."""
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step in [0, `steps`) (1cycle: Smith & Topin 2019, arXiv:1708.07120)."""
         if not self.one_cycle:
             return self.learning_rate
         up = max(steps // 4, 1)
@@ -46,9 +46,10 @@ REFERENCE = Recipe()
 
 
 class MaskedSGD:
-    """Steps of several networks on the same batches: forward, backward, update, and the pruned weights back to zero.
+    """SGD steps of several networks on the same batches, which set pruned weights back to zero after each update.
 
-    `masks`: for each network, name -> bool of the parameter's shape, True = kept.
+    `masks`: for each network, parameter name -> bool of the parameter's shape, True = kept. Raises InputError if a mask
+    names no parameter.
     """
 
     def __init__(
@@ -58,25 +59,25 @@ class MaskedSGD:
         masks: Sequence[Mapping[str, Bool[Tensor, "..."]]],
         device: torch.device,
     ):
-        # A graph keeps the numbers it was recorded with; a tensor it reads anew at every step.
+        # A CUDA graph captures a float as a constant, but reads a tensor at every replay.
         rate = torch.tensor(recipe.learning_rate, device=device) if device.type == "cuda" else recipe.learning_rate
         self.recipe, self.device, self.rate = recipe, device, rate
-        self.optimizers = [optimizer(model, recipe, rate) for model in models]
-        self.held = [_masked_parameters(*both) for both in zip(models, masks, strict=True)]
+        self.optimizers = [make_optimizer(model, recipe, rate) for model in models]
+        self.pruned_bits = [_pruned_bits(*pair) for pair in zip(models, masks, strict=True)]
         self.models = list(models)
-        self.step = side_by_side([self._stepping(number) for number in range(len(models))], device)
+        self.step = combine_steps([self._step_function(number) for number in range(len(models))], device)
 
-    def set_rate(self, rate: float) -> None:
-        """The learning rate of the steps to come."""
+    def set_learning_rate(self, rate: float) -> None:
+        """Set the learning rate of the following steps."""
         if isinstance(self.rate, Tensor):
             self.rate.fill_(rate)
             return
         for optimizer in self.optimizers:
             optimizer.param_groups[0]["lr"] = rate
 
-    def _stepping(self, number: int):
-        """The step of one of the networks."""
-        model, optimizer, held = self.models[number], self.optimizers[number], self.held[number]
+    def _step_function(self, number: int):
+        """Return the step of one network."""
+        model, optimizer, pruned_bits = self.models[number], self.optimizers[number], self.pruned_bits[number]
 
         def step(images: Tensor, labels: Tensor) -> None:
             optimizer.zero_grad()
@@ -84,39 +85,42 @@ class MaskedSGD:
                 loss = cross_entropy(model(images), labels)
             loss.backward()
             optimizer.step()
-            _hold_at_zero(held)
+            _zero_pruned_weights(pruned_bits)
 
         return step
 
 
-def optimizer(model: nn.Module, recipe: Recipe, rate: float | Tensor) -> torch.optim.SGD:
-    """The recipe's; with a rate that is a tensor the fused one, for the others would ask the device for its value."""
-    way = {"fused": True} if isinstance(rate, Tensor) else {"foreach": True}
-    made = torch.optim.SGD(
+def make_optimizer(model: nn.Module, recipe: Recipe, rate: float | Tensor) -> torch.optim.SGD:
+    """Return the recipe's optimizer: fused if the rate is a tensor, because others copy its value to the CPU."""
+    implementation = {"fused": True} if isinstance(rate, Tensor) else {"foreach": True}
+    sgd = torch.optim.SGD(
         model.parameters(), rate, recipe.momentum,
-        weight_decay=recipe.weight_decay, nesterov=recipe.nesterov, **way,
+        weight_decay=recipe.weight_decay, nesterov=recipe.nesterov, **implementation,
     )  # fmt: skip
-    made.param_groups[0]["lr"] = rate  # this very tensor
-    return made
+    sgd.param_groups[0]["lr"] = rate  # the same tensor, not a copy
+    return sgd
 
 
-WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # the integer of as many bytes
+INTEGER_DTYPES = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes per value
 
 
-def _masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """The bits of each parameter of which something is pruned, and what of them is kept: all ones, or all zeros."""
+def _pruned_bits(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Return, for each parameter with pruned weights, an integer view of its bits and its mask as integers.
+
+    The mask is -1 (all bits set) where a weight is kept and 0 where it is pruned.
+    """
     parameters = dict(model.named_parameters())
     if unknown := set(masks) - set(parameters):
         raise InputError(f"mask {sorted(unknown)[0]!r}: the network has no such parameter")
-    held = []
+    pruned_bits = []
     for name, mask in masks.items():
         if not mask.all():
-            bits = parameters[name].detach().view(WHOLE[parameters[name].element_size()])
-            held.append((bits, torch.empty_like(bits).copy_(mask).neg_()))
-    return held
+            bits = parameters[name].detach().view(INTEGER_DTYPES[parameters[name].element_size()])
+            pruned_bits.append((bits, torch.empty_like(bits).copy_(mask).neg_()))
+    return pruned_bits
 
 
-def _hold_at_zero(held: list[tuple[Tensor, Tensor]]) -> None:
-    """By bits: a product would leave NaN and the sign of zero behind, and `masked_fill_` is many times as slow."""
-    for bits, kept in held:
-        bits.bitwise_and_(kept)
+def _zero_pruned_weights(pruned_bits: list[tuple[Tensor, Tensor]]) -> None:
+    """Set pruned weights to +0 by a bitwise AND: a product would keep NaN and -0, and `masked_fill_` is slower."""
+    for bits, mask in pruned_bits:
+        bits.bitwise_and_(mask)
