@@ -43,7 +43,7 @@ class Anchors(HTMLParser):
 
 
 def external_links(pages: Path, readme: Path, own: tuple[str, ...] = ()) -> dict[str, list[str]]:
-    """Return address -> pages with a link to it, README included. Addresses that start with one of `own` are internal."""
+    """Return address -> pages that link to it, README included. Addresses that start with one of `own` are internal."""
     addresses = {str(page.relative_to(pages)): Anchors(page.read_text()).addresses for page in pages.rglob("*.html")}
     addresses["README.md"] = re.findall(r"\]\((https?:[^)\s]+)\)", readme.read_text())
     pages_by_address: dict[str, set[str]] = {}

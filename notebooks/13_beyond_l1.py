@@ -173,7 +173,7 @@ by_amount(gains, "+.1f")
 # is a question about the ways alone. Over all amounts at once, more pruning lowers both, so it is high for anything
 # that falls with the amount. Random is far off in both, and with it a correlation is easily had; so there is a line
 # without it. Ways that end in the same mask, such as L1 at another rate, have the same cosine under it, and share a
-# rank. *Who chooses* are the ways at one stroke with one schedule, *schedules of L1* those of one method. Intervals
+# rank. *One-shot methods* share one schedule, *L1 schedules* share one method. Intervals
 # (95%) come from leaving out one parent at a time (the jackknife, {cite:p}`efron1993introduction`, chapter 11); fewer
 # than five parents have none.
 

@@ -81,4 +81,4 @@ def histogram(monkeypatch):
     from wmgp._histogram import half_precision, measurement
 
     monkeypatch.setattr(measurement, "SORTED_BELOW", 0)
-    monkeypatch.setattr(half_precision, "FROM", 1)
+    monkeypatch.setattr(half_precision, "MIN_VALUES", 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from wmgp.experiments import data, models
 from wmgp.experiments.sweep import runner
 from wmgp.experiments.sweep.presets import Sweep, grid
+from wmgp.experiments.sweep.resume import no_progress
 from wmgp.experiments.training.recipes import DIGITS_CONFIG
 
 ME = os.getpid()
@@ -50,4 +51,4 @@ if __name__ == "__main__":
     pids = out.parent / "pids"
     pids.mkdir(parents=True, exist_ok=True)
     kill = killer(pids) if sys.argv[5:] == ["kill"] else None
-    runner.run([few(methods, pids)], out, jobs, "cpu", backend, kill)
+    runner.run([few(methods, pids)], out, jobs, "cpu", backend, kill or no_progress)

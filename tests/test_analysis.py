@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import wmgp
-from wmgp._histogram import measurement
+from wmgp._histogram import blocks
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_progress_reaches_the_end(rng):
 
 
 def test_progress_is_called_by_one_thread_at_a_time(rng, monkeypatch):
-    monkeypatch.setattr(measurement, "CHUNK", 1 << 16)
+    monkeypatch.setattr(blocks, "CHUNK", 1 << 16)
     inside, seen = threading.Lock(), []
 
     def progress(done, n):
@@ -221,7 +221,7 @@ def test_progress_is_called_by_one_thread_at_a_time(rng, monkeypatch):
         seen.append(done)
         inside.release()
 
-    monkeypatch.setattr(measurement.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(blocks.os, "sched_getaffinity", lambda _: set(range(8)))
     wmgp.analyze({"a.weight": rng.random(1 << 21).astype(np.float32)}, progress=progress)
     assert seen == [(i + 1) << 16 for i in range(32)]
 

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 from functools import cache
-from wmgp.experiments.sweep.backends import cluster, spread
+from wmgp.experiments.sweep.backends import run_tasks, use_backend
 
 @cache
 def held(x):
@@ -15,8 +15,8 @@ def work(x):
     return held(x) + 1
 
 if __name__ == "__main__":
-    with cluster("loky", 2):
-        print(sorted(spread(work, [(1,), (2,), (3,)])))
+    with use_backend("loky", 2):
+        print(sorted(run_tasks(work, [(1,), (2,), (3,)])))
 """
 
 

@@ -28,7 +28,7 @@ def test_written_files_are_sound(tmp_path, dtype):
 
 def test_the_scripts_are_the_pages_up_to_its_worker(monkeypatch, tmp_path):
     names = [path.name for path in benchmark_browser.page_scripts()]
-    assert names[0] == "room.js" and names[-1] == "client.js" and "page.js" not in names
+    assert names[0] == "modules.js" and names[-1] == "worker.js" and "page.js" not in names
     assert all(path.is_file() for path in benchmark_browser.page_scripts())
     monkeypatch.setattr(benchmark_browser, "SCRIPTS", tmp_path)
     with pytest.raises(InputError, match=r"page\.html: not found; the page's scripts are in a checkout only"):

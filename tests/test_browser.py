@@ -231,7 +231,7 @@ def test_invalid_files_are_rejected_in_one_line(opened, transformer, tmp_path):
         "twice": (len(twice).to_bytes(8, "little") + twice + bytes(4), 'the name "a" occurs twice')
     }
     cases["cut"] = (transformer.read_bytes()[:-1], "may be truncated")
-    for name, (contents, said) in cases.items():
+    for name, (contents, message) in cases.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(contents)
         with pytest.raises(InputError):
@@ -239,7 +239,7 @@ def test_invalid_files_are_rejected_in_one_line(opened, transformer, tmp_path):
         page.set_input_files("#files", str(path))
         page.wait_for_selector("#error:not([hidden])")
         text = page.inner_text("#error")
-        assert said in text and "\n" not in text and (path.name in text or ".weight" in text), (name, text)
+        assert message in text and "\n" not in text and (path.name in text or ".weight" in text), (name, text)
         assert page.is_hidden("#result") and page.is_hidden("#working")
         page.select_option("#source", "normal")
     analyzed(page, transformer)
@@ -373,8 +373,8 @@ def test_controls_have_labels_and_a_visible_focus(opened, transformer):
         .filter(e => !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map(e => e.id)"""
     assert page.evaluate(nameless) == []
     for drawing in ("#front svg", "#energy svg"):
-        said = page.get_attribute(drawing, "aria-labelledby").split()
-        assert [bool(page.text_content(f"[id='{name}']").strip()) for name in said] == [True, True]
+        ids = page.get_attribute(drawing, "aria-labelledby").split()
+        assert [bool(page.text_content(f"[id='{name}']").strip()) for name in ids] == [True, True]
         assert page.get_attribute(drawing, "role") == "img"
     assert page.get_attribute("#summary", "aria-live") == "polite" and page.get_attribute("#error", "role") == "alert"
     focused = []
@@ -405,7 +405,7 @@ def test_the_page_fits(opened, transformer, viewport):
     assert page.is_hidden("#drop") and page.is_hidden("[data-kind=png]") and page.is_visible("#points")
 
 
-ASKING = """async () => {
+TRY_CONNECTIONS = """async () => {
     const ask = async () => {
         const told = resolve => addEventListener("securitypolicyviolation", e => resolve(e.violatedDirective));
         const refused = new Promise(told);
@@ -422,5 +422,5 @@ def test_nothing_can_leave_the_page(browser, address):
     page = browser.new_page()
     page.goto(address)
     assert "Nothing is uploaded" in page.inner_text("#drop")
-    assert page.evaluate(ASKING) == ["connect-src", "connect-src"]
+    assert page.evaluate(TRY_CONNECTIONS) == ["connect-src", "connect-src"]
     page.close()

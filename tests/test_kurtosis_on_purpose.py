@@ -33,7 +33,7 @@ def few(monkeypatch):
     monkeypatch.setattr(measure, "load", lambda name, train: whole.first(96))
     monkeypatch.setattr(measure, "base_config", lambda name: replace(recipes.DIGITS_CONFIG, epochs=1))
     monkeypatch.setattr(measure, "VARIANTS", TWO)
-    monkeypatch.setattr(measure, "jobs_of", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
+    monkeypatch.setattr(measure, "make_jobs", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
 
 
 def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_path, capsys):
@@ -44,17 +44,16 @@ def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_p
     runs = provenance(out)
     assert tuple(rows.columns) == measure.ROW and len(rows) == 2 * 2 * 3 and not rows["kurtosis"].isna().any()
     assert set(rows["run"]) == set(runs) and len(runs) == 4
-    assert all(
-        facts["wall_seconds"] > 0 and facts["variant"]["name"] in rows["variant"].tolist() for facts in runs.values()
-    )
+    assert all(facts["variant"]["name"] in rows["variant"].tolist() for facts in runs.values())
+    assert {facts["command"] for facts in runs.values()} == {measure.COMMAND} and rows["seconds"].gt(0).all()
     assert rows.loc[rows["amount"] == 0.2, "epochs"].tolist() == [0] * 4
     bare = rows[rows["epochs"] == 0]
     assert bare["accuracy"].equals(bare["accuracy_pruned"])
     assert tables.sweeps(tmp_path) == []  # it is none of them
-    said = capsys.readouterr().out.splitlines()
-    measure.main(command)
-    assert said[-1] == "4 of 4 parents, 3 new rows" and capsys.readouterr().out.splitlines()[-1].endswith("0 new rows")
+    assert capsys.readouterr().err.splitlines() == ["parents: 4 done", "jobs: 12 done"]
     text = out.read_text()
+    measure.main(command)
+    assert capsys.readouterr().err.splitlines()[-1] == "jobs: 0 done" and out.read_text() == text
     out.write_text("".join(text.splitlines(keepends=True)[:-1]))  # a row is lost, and measured again
     measure.main(command)
     assert tables.read(out).drop(columns="seconds").equals(rows.drop(columns="seconds"))

@@ -24,7 +24,7 @@ def row(run, seed=0, **cells):
 def table(tmp_path):
     """An empty table's path with one recorded run, and that run's id."""
     path = tmp_path / "made" / "table.csv"
-    return path, provenance.record_run(path, {"seed": 0})
+    return path, provenance.record_run(path, {"seed": 0}, "wmgp sweep")
 
 
 def test_rows_read_back_as_they_were(table):
@@ -110,10 +110,10 @@ def test_a_full_disk_leaves_the_table_as_it_was(table):
     before = path.read_bytes()
     script = f"""
 import resource, signal
-from wmgp.experiments import results
+from wmgp.experiments.results import tables
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 20}, {len(before) + 20}))
-results.append_row({str(path)!r}, {row(run, seed=1)!r})
+tables.append_row({str(path)!r}, {row(run, seed=1)!r})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1 and "OSError" in done.stderr
@@ -137,15 +137,32 @@ def test_two_processes_share_a_table(table):
     assert sorted(tables.read(path)["seed"]) == list(range(100))
 
 
-def test_has_row(table, tmp_path):
+def test_rows_are_present_for_equal_settings(table, tmp_path):
     path, run = table
-    assert not tables.has_row(tmp_path / "absent.csv", seed=0)
-    assert not tables.has_row(path, seed=0)
+    settings = {"seed": 0}
+    assert not tables.has_rows(tmp_path / "absent.csv") and not tables.has_measured(tmp_path / "absent.csv", settings)
+    assert not tables.has_rows(path) and not tables.has_measured(path, settings)
     tables.append_row(path, row(run, seed=4))
-    assert tables.has_row(path, seed=4, run=run)
-    assert not tables.has_row(path, seed=4, run="another") and not tables.has_row(path, seed=5, run=run)
-    assert tables.keys(path, ("run", "seed")) == {(run, 4)}
-    assert tables.keys(tmp_path / "absent.csv", ("run", "seed")) == set()
+    assert tables.has_rows(path) and tables.has_measured(path, settings, seed=4)
+    assert not tables.has_measured(path, {"seed": 1}, seed=4) and not tables.has_measured(path, settings, seed=5)
+
+
+def test_rows_of_another_source_are_present_but_not_those_of_another_version(table, monkeypatch):
+    path, run = table
+    tables.append_row(path, row(run, seed=4))
+    record = path.with_suffix(".json")
+    runs = json.loads(record.read_text())
+    runs[run] |= {"source_sha256": "another", "commit": "another", "date": "2000-01-01"}
+    record.write_text(json.dumps(runs))
+    assert tables.has_measured(path, {"seed": 0}, seed=4)
+    monkeypatch.setattr(provenance, "EXPERIMENT_VERSION", provenance.EXPERIMENT_VERSION + 1)
+    assert not tables.has_measured(path, {"seed": 0}, seed=4)
+
+
+def test_the_settings_key_does_not_contain_the_source(monkeypatch):
+    key = provenance.current_key({"seed": 0})
+    monkeypatch.setattr(provenance, "source_hash", lambda: "another")
+    assert provenance.current_key({"seed": 0}) == key and "source" not in key
 
 
 def test_locate_looks_upwards(tmp_path, monkeypatch):
@@ -160,28 +177,16 @@ def test_locate_looks_upwards(tmp_path, monkeypatch):
 
 def test_the_same_settings_are_the_same_run(table):
     path, run = table
-    assert provenance.record_run(path, {"seed": 0}, seconds=1.5) == run
-    assert provenance.record_run(path, {"seed": 1}) != run
+    assert provenance.record_run(path, {"seed": 0}, "wmgp sweep", seconds=1.5) == run
+    assert provenance.record_run(path, {"seed": 1}, "wmgp sweep") != run
     recorded = provenance.provenance(path)
     assert len(recorded) == 2 and recorded[run]["wall_seconds"] == 1.5
     assert {"commit", "date", "started", "versions", "cpu", "gpu", "threads"} <= set(recorded[run])
     assert json.loads(path.with_suffix(".json").read_text()) == recorded
 
 
-def test_source_hash_sees_code_and_not_words(tmp_path, monkeypatch):
-    def hashed(text):
-        (tmp_path / "module.py").write_text(text)
-        return provenance.source_hash(["module"])
-
-    class Spec:
-        origin = str(tmp_path / "module.py")
-
-    monkeypatch.setattr(provenance.importlib.util, "find_spec", lambda name: Spec if name == "wmgp.module" else None)
-    plain = hashed("def f(x):\n    return x + 1\n")
-    assert hashed('"""Words."""\n\n\ndef f(x):\n    """More."""\n    return x + 1  # a comment\n') == plain
-    assert hashed("def f(x):\n    return x + 2\n") != plain
-    with pytest.raises(InputError, match=r"wmgp\.absent"):
-        provenance.source_hash(["absent"])
+def test_source_hash_is_of_every_python_file_of_the_package():
+    assert provenance.source_hash() == provenance.source_hash() and len(provenance.source_hash()) == 64
 
 
 def test_weights_hash_sees_names_shapes_types_and_values():
@@ -232,9 +237,11 @@ def swept(run, **cells):
 def test_sweeps_are_told_apart_by_network_data_start_and_epochs(table):
     path, _ = table
     facts = {"date": "2026-01-02", "parent_sha256": "ab"}
-    scratch, imagenet = (provenance.record_run(path, {**facts, "start": start}) for start in ("scratch", "IMAGENET"))
+    scratch, imagenet = (
+        provenance.record_run(path, {**facts, "start": start}, "wmgp sweep") for start in ("scratch", "IMAGENET")
+    )
     other = path.with_name("other.csv")
-    tables.append_row(other, row(provenance.record_run(other, facts)))
+    tables.append_row(other, row(provenance.record_run(other, facts, "wmgp sweep")))
     for run, data in ((scratch, "digits"), (imagenet, "digits"), (scratch, "mnist"), (scratch, "digits")):
         tables.append_row(path, swept(run, data=data))
     tables.append_row(path, swept(scratch, data="mnist") | {"epochs": 10})

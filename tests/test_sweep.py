@@ -24,8 +24,8 @@ import wmgp
 from wmgp import InputError
 from wmgp import cli as wmgp_cli
 from wmgp.experiments import data, models
-from wmgp.experiments.results import tables
-from wmgp.experiments.sweep import backends, cli, job, presets, runner, worker
+from wmgp.experiments.results import provenance, tables
+from wmgp.experiments.sweep import backends, cli, job, presets, resume, runner, worker
 from wmgp.experiments.sweep.presets import Sweep
 from wmgp.experiments.training import augmentation, cuda_graphs, loop, recipes, sgd
 from wmgp.experiments.training.sgd import REFERENCE, Recipe
@@ -108,7 +108,7 @@ def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
 
 
 def test_a_run_names_all_that_decides_it(whole):
-    for run, recorded in tables.provenance(whole).items():
+    for run, recorded in provenance.provenance(whole).items():
         rows = tables.read(whole)
         assert set(rows.loc[rows["run"] == run, "seed"]) == {recorded["seed"]}
         assert len(recorded["parent_sha256"]) == len(recorded["source_sha256"]) == 64
@@ -218,9 +218,9 @@ def test_a_row_is_added_once(whole, tmp_path):
     table = tmp_path / "copy.csv"
     table.write_bytes(whole.read_bytes())
     row = tables.read(whole).iloc[3].to_dict()
-    tables.append_row(table, row, unless=runner.KEY)
+    tables.append_row(table, row, unless=("run", "method", "amount"))
     assert table.read_bytes() == whole.read_bytes()
-    tables.append_row(table, {**row, "amount": 0.123}, unless=runner.KEY)
+    tables.append_row(table, {**row, "amount": 0.123}, unless=("run", "method", "amount"))
     assert len(table.read_text().splitlines()) == 34
 
 
@@ -249,11 +249,11 @@ def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         append(*arguments, **more)
 
-    monkeypatch.setattr(runner, "append_row", full)
+    monkeypatch.setattr(resume, "append_row", full)
     with pytest.raises(InputError, match=r"sweep\.csv: No space left on device$"):
         runner.run([few(TWO_METHODS)], table, device="cpu")
     assert len(tables.read(table)) == 3
-    monkeypatch.setattr(runner, "append_row", append)
+    monkeypatch.setattr(resume, "append_row", append)
     assert runner.run([few(TWO_METHODS)], table, device="cpu") == 29
     assert same(whole, table)
 
@@ -431,11 +431,11 @@ def test_every_network_has_its_recipes():
 
 def test_the_rate_is_a_triangle():
     recipe = Recipe(0.4, one_cycle=True)
-    rates = [recipe.rate(step, 16) for step in range(16)]
+    rates = [recipe.learning_rate_at(step, 16) for step in range(16)]
     assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and rates[4] == 0.4 and rates[-1] == pytest.approx(0.4 / 12)
     assert np.diff(rates[4:]) == pytest.approx(-0.4 / 12)
-    assert [REFERENCE.rate(step, 9) for step in (0, 8)] == [0.001, 0.001]
-    assert [recipe.rate(step, steps) for step, steps in ((0, 1), (1, 2))] == pytest.approx([0.4, 0.4])
+    assert [REFERENCE.learning_rate_at(step, 9) for step in (0, 8)] == [0.001, 0.001]
+    assert [recipe.learning_rate_at(step, steps) for step, steps in ((0, 1), (1, 2))] == pytest.approx([0.4, 0.4])
 
 
 def test_settings_leave_out_what_is_as_published():
@@ -583,7 +583,7 @@ def test_half_precision_keeps_the_weights_whole_and_the_zeros():
     ({"data": "mnits"}, "data 'mnits': expected one of digits"),
     ({"recipe": "best"}, "recipe 'best': expected one of reference, strong"),
     ({"seeds": ()}, "at least one method, one amount and one seed"),
-    ({"build": lambda seed: Small()}, "a network of your own needs a config"),
+    ({"build": lambda seed: Small()}, "expected a config, because `build` is set"),
 ])  # fmt: skip
 def test_bad_sweeps_are_refused_before_anything_is_written(tmp_path, wrong, said):
     with pytest.raises(InputError, match=said):
@@ -616,7 +616,7 @@ def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
         code, out, _ = run(capsys, "sweep", *tiny, *more, "--jobs", 1, "--device", "cpu", "--out", table)
         assert (code, out) == (0, f"1 rows added to {table}\n")
     rows: Any = tables.read(table)
-    runs = tables.provenance(table)
+    runs = provenance.provenance(table)
     assert rows["epochs"].tolist() == [1, 3, 0] and len(set(rows["run"])) == 3
     assert len({run["parent_sha256"] for run in runs.values()}) == 1
     assert rows["accuracy"][2] == rows["accuracy_pruned"][2] and len(set(rows["loss"])) == 3
@@ -680,9 +680,11 @@ def test_values_of_options():
     assert cli.repeat_options(["--methods", "l1", "random", "--out", "x"]) == [
         "--methods", "l1", "--methods", "random", "--out", "x",
     ]  # fmt: skip
-    assert cli._amounts(["0:1:0.05"]) == presets.grid(20) == tuple(i / 20 for i in range(21))
-    assert cli._amounts(["0:1:0.01"]) == presets.PERCENT_GRID and cli._amounts(["0.5", "0:0.3:0.1"])[-1] == 0.3
-    assert cli._seeds(["0-3", "7", "2"]) == (0, 1, 2, 3, 7)
+    assert cli.parse_amounts(["0:1:0.05"]) == presets.grid(20) == tuple(i / 20 for i in range(21))
+    assert (
+        cli.parse_amounts(["0:1:0.01"]) == presets.PERCENT_GRID and cli.parse_amounts(["0.5", "0:0.3:0.1"])[-1] == 0.3
+    )
+    assert cli.parse_seeds(["0-3", "7", "2"]) == (0, 1, 2, 3, 7)
 
 
 def test_presets_name_what_there_is():

@@ -3,7 +3,7 @@
 import pytest
 
 from wmgp.experiments.results.formatting import format_amounts, format_integer_ranges
-from wmgp.experiments.sweep.cli import _amounts, _seeds
+from wmgp.experiments.sweep.cli import parse_amounts, parse_seeds
 
 TWENTIETHS = [round(0.05 * i, 10) for i in range(21)]
 
@@ -22,10 +22,10 @@ TWENTIETHS = [round(0.05 * i, 10) for i in range(21)]
 )
 def test_amounts(amounts, words):
     assert format_amounts(reversed(amounts)) == words
-    assert sorted(_amounts(words.split())) == sorted(amounts)
+    assert sorted(parse_amounts(words.split())) == sorted(amounts)
 
 
 @pytest.mark.parametrize("seeds, words", [([0, 1, 2], "0-2"), ([0, 1, 3, 4, 5, 10], "0-1 3-5 10"), ([7], "7")])
 def test_seeds(seeds, words):
     assert format_integer_ranges(reversed(seeds)) == words
-    assert list(_seeds(words.split())) == seeds
+    assert list(parse_seeds(words.split())) == seeds

@@ -131,7 +131,7 @@ def test_real_mnist(data_folder):
     train, test = data.load("mnist", True), data.load("mnist", False)
     assert len(train) == 60_000 and len(test) == 10_000 and test.labels[:3].tolist() == [7, 2, 1]
     table = tables.locate("reference_run.csv")
-    recorded = {tuple(sorted(run["data_sha256"].items())) for run in tables.provenance(table).values()}
+    recorded = {tuple(sorted(run["data_sha256"].items())) for run in provenance.provenance(table).values()}
     assert recorded == {(("test", test.sha256), ("train", train.sha256))}
 
 
@@ -248,7 +248,7 @@ def test_what_is_pruned_is_plus_zero_whatever_it_was(dtype):
     mask = torch.rand(model.weight.shape, generator=torch.Generator().manual_seed(1)) < 0.5
     mask[0, 0, 0] = False
     before = model.weight.detach().clone()
-    held = sgd._masked_parameters(model, {"weight": mask, "bias": torch.ones(2, dtype=torch.bool)})
+    held = sgd._pruned_bits(model, {"weight": mask, "bias": torch.ones(2, dtype=torch.bool)})
     assert len(held) == 1, "nothing is to be done for the bias"
     sgd._zero_pruned_weights(held)
     assert torch.equal(model.weight[mask], before[mask])
@@ -508,7 +508,7 @@ def test_the_recorded_run_is_whole():
     rows = tables.read(table)
     expected = [(seed, rule) for seed in range(10) for rule in ("optimal", "safe")]
     assert sorted(zip(rows["seed"], rows["rule"], strict=True)) == expected
-    for run, recorded in tables.provenance(table).items():
+    for run, recorded in provenance.provenance(table).items():
         seed = recorded["seed"]
         assert set(rows.loc[rows["run"] == run, "seed"]) == {seed} and recorded["parent_epochs"] == measure.EPOCHS
         assert recorded["recipe"] == REFERENCE.settings()

@@ -32,7 +32,7 @@ def few(monkeypatch):
     images = data.load("digits", True).first(96)
     few = data.image_data_from_arrays("few", images.images.numpy(), images.labels.numpy())
     monkeypatch.setattr(measure, "load", lambda name, train: few)
-    caches = measure._images, measure._held
+    caches = measure._images, measure._cached_parent
     for cache in caches:
         cache.cache_clear()
     yield few
@@ -76,10 +76,14 @@ def test_a_row_by_hand(few):
     assert row["cosine_pruned"] == pytest.approx(kept**0.5, rel=1e-9)
 
 
-def test_the_table_goes_on_where_it_stopped(few, tmp_path):
-    out, said = tmp_path / "vit.csv", []
-    assert measure.run(STUDY, out, progress=said.append) == 8
-    assert said[0] == "parent 1" and said[-1] == "row 8 of 8"
+def test_only_missing_rows_are_measured(few, tmp_path):
+    out, events = tmp_path / "vit.csv", []
+    assert measure.run(STUDY, out, progress=lambda *event: events.append(event)) == 8
+    assert events.count(("parents", 1, 1)) == events.count(("jobs", 4, 4)) == len(POOLS) and events[-1] == (
+        "jobs",
+        4,
+        4,
+    )
     rows: Any = tables.read(out)
     runs = provenance(out)
     assert list(rows.columns) == list(measure.ROW)
@@ -109,7 +113,8 @@ def test_the_table_is_no_sweep(few, tmp_path):
 def test_the_command(few, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "FASHION", replace(STUDY, amounts=(0.5,)))
     measure.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])
-    assert "row 4 of 4" in capsys.readouterr().out and len(tables.read(tmp_path / "vit.csv")) == 4
+    assert capsys.readouterr().err.splitlines() == ["parents: 1 done", "jobs: 2 done"] * 2
+    assert len(tables.read(tmp_path / "vit.csv")) == 4
     (tmp_path / "vit.csv").write_text("a,b\n")
     with pytest.raises(SystemExit):
         measure.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])

@@ -169,7 +169,7 @@ def analyze(
     if n == 0:
         raise InputError(f"{source_name(source)}: no prunable tensor in pool {_pool_name(pool)!r}")
     measurement = measure(parameters, progress)
-    k2 = kurtosis_of_tensor_kurtoses(measurement.tensors.take(measurement.pool))
+    k2 = kurtosis_of_tensor_kurtoses(measurement.tensor_moments.take(measurement.pool))
     # The optimal amount is known only after the second pass, so that pass also makes every possible safe amount exact.
     modifier = safe_amount(1.0, k2)
     magnitudes = measurement.levels(
@@ -187,7 +187,7 @@ def analyze(
         pool=_pool_name(pool),
         n_parameters=sum(p.n for p in parameters),
         n_prunable=n,
-        kurtosis=float(measurement.pooled.kurtosis[0]),
+        kurtosis=float(measurement.pool_moments.kurtosis[0]),
         kurtosis_of_kurtoses=k2,
         front=front,
         optimal=optimal,
@@ -205,21 +205,21 @@ def _tensor_columns(
     """The tensor table by columns."""
     parameters = measurement.parameters
     n_pruned = np.array([point.n_pruned for point in (optimal, safe) if point])
-    pruned = measurement.pruned(magnitudes, n_pruned).tolist()
+    pruned = measurement.count_pruned(magnitudes, n_pruned).tolist()
     return {
         "name": [p.name for p in parameters],
         "shape": [list(p.shape) for p in parameters],
         "dtype": [p.dtype for p in parameters],
         "n": [p.n for p in parameters],
-        "kurtosis": measurement.tensors.kurtosis.tolist(),
-        "energy": measurement.tensors.energy.tolist(),
+        "kurtosis": measurement.tensor_moments.kurtosis.tolist(),
+        "energy": measurement.tensor_moments.energy.tolist(),
         "pruned_at_optimal": pruned[0],
         "pruned_at_safe": pruned[1] if safe else [None] * len(parameters),
     }
 
 
 def _require_nonzero(magnitudes: Magnitudes, measurement: Measurement, name: str) -> None:
-    if magnitudes.above[0] + measurement.unprunable_energy == 0:
+    if magnitudes.energy_above[0] + measurement.unprunable_energy == 0:
         raise InputError(f"{name}: all weights are zero, and a zero vector has no cosine similarity")
 
 

@@ -42,7 +42,7 @@ def _many_zeros(levels: Magnitudes) -> Iterator[str]:
 
 def _undefined_kurtoses(measurement: Measurement, k2: float, safe: Point | None) -> Iterator[str]:
     pool = measurement.pool
-    undefined = int(np.isnan(measurement.tensors.kurtosis[pool]).sum())
+    undefined = int(np.isnan(measurement.tensor_moments.kurtosis[pool]).sum())
     if undefined:
         yield f"{_count_tensors(undefined)} constant or of a single element: left out of the kurtosis of kurtoses"
     if safe is None:

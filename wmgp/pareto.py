@@ -100,7 +100,7 @@ def compute_front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], u
     n_pruned = n_to_prune(amounts, magnitudes.n)
     with np.errstate(invalid="ignore"):
         cosine = np.sqrt(
-            (magnitudes.kept_energy(n_pruned) + unprunable_energy) / (magnitudes.above[0] + unprunable_energy)
+            (magnitudes.kept_energy(n_pruned) + unprunable_energy) / (magnitudes.energy_above[0] + unprunable_energy)
         )
     cosine = np.minimum(cosine, 1.0)
     distance = np.hypot(1 - amounts, 1 - cosine)
@@ -111,10 +111,10 @@ def largest_amount(magnitudes: Magnitudes, cosine: float, unprunable_energy: flo
     """The largest amount (a multiple of 1/n) with at least this cosine, in [0, 1]."""
     if not 0 <= cosine <= 1:
         raise InputError(f"cosine {cosine}: expected a value in [0, 1]")
-    energy = magnitudes.above[0] + unprunable_energy
+    energy = magnitudes.energy_above[0] + unprunable_energy
     # Rounding must not take the energy to keep out of its range.
-    min_kept = min(max(cosine**2 * energy - unprunable_energy, 0.0), float(magnitudes.above[0]))
-    return magnitudes.most_pruned(min_kept) / magnitudes.n
+    min_kept = min(max(cosine**2 * energy - unprunable_energy, 0.0), float(magnitudes.energy_above[0]))
+    return magnitudes.max_pruned(min_kept) / magnitudes.n
 
 
 def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:
@@ -131,9 +131,9 @@ def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool =
     """
     amounts = amount_grid(amounts)
     measurement = measure(collect(source, pool))
-    if measurement.pooled.n.size == 0:
+    if measurement.pool_moments.n.size == 0:
         raise InputError(f"pool {pool!r}: no prunable tensor")
-    levels = measurement.levels(n_to_prune(amounts, int(measurement.pooled.n[0])))
+    levels = measurement.levels(n_to_prune(amounts, int(measurement.pool_moments.n[0])))
     return compute_front(levels, amounts, measurement.unprunable_energy)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ._histogram.measurement import CHUNK, measure
+from ._histogram.blocks import CHUNK
+from ._histogram.measurement import measure
 from .errors import InputError
 from .parameters import Parameter
 from .pareto import check_amount, n_to_prune
@@ -124,14 +125,14 @@ def _prune_below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np
 
 def _prune_below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floating, ties: int) -> FlatMasks:
     """`_prune_below` for float32 magnitudes, in blocks: only a tensor's mask is in memory as a whole."""
-    from ._histogram.kernels import keep
+    from ._histogram.kernels import fill_mask
 
     bits = np.float32(np.nan_to_num(threshold)).view(np.uint32)  # nan if nothing is pruned
     for p in pool:
         kept = np.empty(p.n, dtype=bool)
         for start in range(0, p.n, CHUNK):
             part = kept[start : start + CHUNK]
-            ties = keep(_to_cpu_array(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
+            ties = fill_mask(_to_cpu_array(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
             p.release()
         yield p.name, kept
 

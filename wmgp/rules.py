@@ -80,7 +80,7 @@ def otsu(inputs: RuleInput) -> float:
     """
     levels = inputs.magnitudes
     value = level_rms(levels)
-    share, mass = levels.below[1:-1] / levels.n, np.cumsum(levels.count * value)[:-1] / levels.n
+    share, mass = levels.n_below[1:-1] / levels.n, np.cumsum(levels.count * value)[:-1] / levels.n
     separable = np.diff(value) > 0  # no threshold lies between equal values
     if not separable.any():
         return 0.0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ._histogram.measurement import CHUNK
+from ._histogram.blocks import CHUNK
 from .arrays import is_torch, to_float64
 from .errors import InputError
 from .parameters import Parameter, collect, source_name

@@ -21,7 +21,7 @@ test("shards that do not fit together are rejected", async () => {
   const one = checkpoint("1.safetensors", { x: values(1) });
   await assert.rejects(names(one, checkpoint("2.safetensors", { x: values(1) })), /'x' is in both 1.safetensors and 2/);
   await assert.rejects(names(one, index({ x: "1.safetensors", y: "2.safetensors" })), /'2.safetensors' is missing/);
-  await assert.rejects(names(one, index({ y: "1.safetensors" })), /places the tensor 'y' in '1.safetensors', where it is missing/);
+  await assert.rejects(names(one, index({ y: "1.safetensors" })), /places the tensor 'y' in '1.safetensors'/);
   await assert.rejects(names(one, one), /two files of this name/);
   await assert.rejects(names(index({ x: "1" }), Object.assign(index({ x: "1" }), { name: "z" })), /several indices/);
 });

@@ -7,7 +7,8 @@ const path = require("node:path");
 const FOLDER = path.join(__dirname, "../../book/_static/analyze");
 const page = fs.readFileSync(path.join(FOLDER, "page.html"), "utf8");
 const names = [...page.matchAll(/<script defer src="[^"]*\/analyze\/([\w.]+)">/g)].map(([, name]) => name);
-for (const name of names.slice(0, names.indexOf("plotting.js"))) require(path.join(FOLDER, name)); // the other modules need a DOM
+// plotting.js and the scripts after it need a DOM.
+for (const name of names.slice(0, names.indexOf("plotting.js"))) require(path.join(FOLDER, name));
 
 // A file of this name with these contents.
 function file(name, ...parts) {

@@ -31,12 +31,12 @@ class BlockHistogram:
 
     def count(self, p: Parameter, block: Block, row: np.ndarray) -> int:
         """Count a block if it is prunable, fill its row of moments, and return the bits of its largest magnitude."""
-        index, start, stop = block
+        tensor, start, stop = block
         if start == stop:
             return 0
         if half_precision.is_counted_by_value(p):
             bits = p.raw_block(start, stop).view(np.uint16)
-            return self.half_precision.count((index, start), bits, p.dtype, p.prunable, row)
+            return self.half_precision.count((tensor, start), bits, p.dtype, p.prunable, row)
         values = p.block(start, stop)
         if not isinstance(values, np.ndarray):
             return self._cuda_histogram(values.device).add(values, p.prunable, row)

@@ -15,9 +15,9 @@ MIN_PER_THREAD = 1 << 18  # values: with fewer, starting a thread takes longer t
 
 
 class Block(NamedTuple):
-    """Values `start` to `stop` of the tensor at `index`."""
+    """Values `start` to `stop` of a tensor."""
 
-    index: int
+    tensor: int  # index of the tensor
     start: int
     stop: int
 

@@ -51,7 +51,7 @@ class HalfPrecisionHistogram:
     def count(
         self, block: tuple[int, int], bits: UInt[np.ndarray, " n"], dtype: str, prunable: bool, row: np.ndarray
     ) -> int:
-        """Count a block if it is prunable, fill its row of moments, and return the float32 bits of its largest magnitude.
+        """Count a block if it is prunable, fill its row of moments, and return its largest magnitude as float32 bits.
 
         `block` is (index of the tensor, first value).
         """

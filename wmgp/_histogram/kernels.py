@@ -149,9 +149,7 @@ def count_half_precision(bits: np.ndarray, magnitudes: np.ndarray, row: np.ndarr
 
 
 @numba.njit(nogil=True, cache=True)
-def count_slots(
-    bits: np.ndarray, wanted: np.ndarray, rows: np.ndarray, buffer: np.ndarray, counts: np.ndarray
-) -> None:
+def count_slots(bits: np.ndarray, wanted: np.ndarray, rows: np.ndarray, buffer: np.ndarray, counts: np.ndarray) -> None:
     """Add the slots of the values in wanted bins to `counts`, of shape (rows, slots).
 
     By bin: `wanted` is 0 or 1, `rows` is the row in `counts`. Few values are wanted, so a loop without branches first
@@ -187,7 +185,7 @@ def count_below(bits: np.ndarray, thresholds: np.ndarray):
 
 @numba.njit(nogil=True, cache=True)
 def fill_mask(bits: np.ndarray, threshold: np.uint32, ties: int, mask: np.ndarray) -> int:
-    """Fill the mask with False for magnitudes below the threshold's bits and for the first `ties` equal ones, else True.
+    """Fill the mask: False for magnitudes below the threshold's bits and for the first `ties` equal to it, else True.
 
     Returns the number of ties that remain.
     """

@@ -1,13 +1,11 @@
-"""A few passes over the parameters, a block at a time on all cores -> moments, magnitudes and counts.
+"""Passes over the parameters, block by block on all cores: moments, magnitudes and counts.
 
-The first pass takes the moments and the histogram; the second looks again only at the few bins that hold a boundary
-asked for; the third counts what a threshold prunes of each tensor. Half precision is read once (see `halves`). Small
-sources, and float64 ones, are sorted instead.
+The first pass computes the moments and the histogram. The second refines the few bins that hold a requested boundary.
+The third counts each tensor's values below a threshold. Half precision is read once (see `half_precision`). Small
+sources, and sources with float64 tensors, are sorted instead.
 """
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -21,222 +19,195 @@ from ..errors import InputError
 from ..moments import Moments, moments
 from ..parameters import Parameter
 from . import half_precision
-from .block_histogram import BlockHistogram, by_value
+from .block_histogram import BlockHistogram
+from .blocks import run_in_threads, split
 from .magnitudes import Histogram, Magnitudes
 
-SORTED_BELOW = 100_000  # values: sorting so few takes a millisecond, and needs nothing compiled
-CHUNK, DEVICE_CHUNK = 1 << 20, 3 << 22  # values a task reads; fixed, so that sums never depend on the threads
-SQUARABLE = (1e-70, 1e70)  # the range of a largest magnitude whose fourth powers float64 can sum
+SORTED_BELOW = 100_000  # values: sorting fewer takes a millisecond, and loads no compiled code
+MIN_LARGEST, MAX_LARGEST = 1e-70, 1e70  # of float64 magnitudes: their fourth powers can be summed
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the first pass learns: the moments of every tensor, and enough of the pool to find its levels."""
+    """The result of the first pass; its methods make the other passes. Tensors are in the order of `parameters`."""
 
     parameters: Sequence[Parameter]
-    tensors: Moments  # an entry a parameter
-    histogram: Histogram | None  # None: the values are to be sorted
-    blocks: Mapping[tuple[int, int], half_precision.Counts] = field(
-        default_factory=dict
-    )  # (place, first value): counted ones
+    tensor_moments: Moments  # one entry per tensor
+    histogram: Histogram | None  # of the pool; None if the values are sorted instead
+    # Of half-precision blocks, by (index of the tensor, first value):
+    block_counts: Mapping[tuple[int, int], half_precision.Counts] = field(default_factory=dict)
 
     @cached_property
     def pool(self) -> np.ndarray:
-        """Places of the prunable parameters."""
+        """Indices of the prunable parameters."""
         return np.flatnonzero([p.prunable for p in self.parameters])
 
     @cached_property
-    def pooled(self) -> Moments:
-        """The pool's moments, in one entry."""
-        members = self.tensors.take(self.pool[self.tensors.n[self.pool] > 0])
-        return members.merged(np.zeros(min(members.n.size, 1), dtype=np.int64))
+    def pool_moments(self) -> Moments:
+        """Moments of all values of the pool, as one entry; no entry for an empty pool."""
+        nonempty = self.tensor_moments.take(self.pool[self.tensor_moments.n[self.pool] > 0])
+        return nonempty.merged(np.zeros(min(nonempty.n.size, 1), dtype=np.int64))
 
     @cached_property
     def unprunable_energy(self) -> float:
-        """Energy of the parameters that cannot be pruned."""
-        frozen = np.setdiff1d(np.arange(len(self.parameters)), self.pool)
-        return float(self.tensors.energy[frozen].sum())
+        """Sum of squares of the parameters outside the pool."""
+        unprunable = np.setdiff1d(np.arange(len(self.parameters)), self.pool)
+        return float(self.tensor_moments.energy[unprunable].sum())
 
     @cached_property
     def _sorted(self) -> Magnitudes:
-        """The pool's magnitudes, a level a value, where they are too few for a histogram."""
-        values = np.concatenate([np.abs(_float64(self.parameters[i])) for i in self.pool] or [np.zeros(0)])
+        """The pool's sorted magnitudes, one level per value."""
+        values = np.concatenate([np.abs(_read_float64(self.parameters[i])) for i in self.pool] or [np.zeros(0)])
         values.sort()
         return Magnitudes(values, values, np.ones(values.size, dtype=np.int64), values**2)
 
-    def levels(self, ranks: Int[np.ndarray, " k"]) -> Magnitudes:
-        """The pool's magnitudes, exact wherever the n smallest are pruned for an n in `ranks`."""
+    def levels(self, n_pruned: Int[np.ndarray, " k"]) -> Magnitudes:
+        """The pool's magnitudes, exact at the boundaries of these numbers of pruned values."""
         if self.histogram is None:
             return self._sorted
         pool = [self.parameters[i] for i in self.pool]
-        return self.histogram.levels(ranks, lambda bins: _slots(pool, bins))
+        return self.histogram.levels(n_pruned, lambda bins: _count_slots(pool, bins))
 
-    def pruned(self, magnitudes: Magnitudes, ranks: Int[np.ndarray, " k"]) -> Int[np.ndarray, "k tensors"]:
-        """How many values of each tensor are among the n smallest, for each n in `ranks`.
+    def count_pruned(self, magnitudes: Magnitudes, n_pruned: Int[np.ndarray, " k"]) -> Int[np.ndarray, "k tensors"]:
+        """The number of pruned values of each tensor, for each total `n_pruned`.
 
-        Equal values go in the order of the tensors.
+        Values equal to the threshold are pruned in the order of the tensors.
         """
-        thresholds = np.nan_to_num(magnitudes.threshold(ranks), nan=0.0)  # nothing pruned: no ties go either
-        below, equal = self._below(thresholds)
-        ties = np.array([magnitudes.ties_pruned(int(n)) for n in ranks])[:, None]
-        before = np.cumsum(equal, axis=1) - equal
-        return below + np.clip(ties - before, 0, equal)
+        thresholds = np.nan_to_num(magnitudes.threshold(n_pruned), nan=0.0)  # nan: nothing is pruned
+        below, equal = self._count_below(thresholds)
+        ties = np.array([magnitudes.ties_pruned(int(n)) for n in n_pruned])[:, None]
+        ties_before = np.cumsum(equal, axis=1) - equal
+        return below + np.clip(ties - ties_before, 0, equal)
 
-    def _below(self, thresholds: Float[np.ndarray, " k"]) -> Int[np.ndarray, "2 k tensors"]:
-        """How many magnitudes of each tensor lie below each threshold, and how many equal it."""
-        chunks = list(_chunks(self.parameters, self.pool.tolist()))
-        found = np.zeros((2, thresholds.size, len(self.parameters)), dtype=np.int64)
-        parts = np.zeros((len(chunks), 2, thresholds.size), dtype=np.int64)
+    def _count_below(self, thresholds: Float[np.ndarray, " k"]) -> Int[np.ndarray, "2 k tensors"]:
+        """The number of each tensor's magnitudes below and equal to each threshold."""
+        blocks = list(split(self.parameters, self.pool.tolist()))
+        by_tensor = np.zeros((2, thresholds.size, len(self.parameters)), dtype=np.int64)
+        by_block = np.zeros((len(blocks), 2, thresholds.size), dtype=np.int64)
 
-        def work(mine: range) -> None:
-            for c in mine:
-                i, start, stop = chunks[c]
-                p, counted = self.parameters[i], self.blocks.get((i, start))
-                if counted:
-                    parts[c] = half_precision.count_below(counted, p.dtype, thresholds)
+        def count(block_range: range) -> None:
+            for b in block_range:
+                i, start, stop = blocks[b]
+                p, counts = self.parameters[i], self.block_counts.get((i, start))
+                if counts:
+                    by_block[b] = half_precision.count_below(counts, p.dtype, thresholds)
                 else:
-                    parts[c] = _count_below(p.block(start, stop), thresholds, self.histogram is None)
+                    by_block[b] = _count_block_below(p.block(start, stop), thresholds, self.histogram is None)
                     p.release()
 
-        _run_in_threads(work, chunks, self.parameters)
-        for c, (i, _, _) in enumerate(chunks):
-            found[:, :, i] += parts[c]
-        return found
+        run_in_threads(count, blocks, self.parameters)
+        for b, block in enumerate(blocks):
+            by_tensor[:, :, block.tensor] += by_block[b]
+        return by_tensor
 
 
 def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -> Measurement:
-    """The first pass over the parameters. Raises `InputError` naming the first tensor with NaN or infinity."""
+    """Make the first pass. Raises `InputError` that names the first tensor with NaN or infinity.
+
+    `progress` is called with (number of values done, number of values), possibly from several threads.
+    """
     n = sum(p.n for p in parameters)
     if n < SORTED_BELOW or any(p.dtype == "float64" for p in parameters):
-        return _measure_sorted(parameters)
-    chunks = list(_chunks(parameters, range(len(parameters))))
-    rows, largest = np.zeros((len(chunks), 6)), np.zeros(len(chunks), dtype=np.uint32)
-    done, telling = 0, Lock()
+        return _measure_by_sorting(parameters)
+    blocks = list(split(parameters, range(len(parameters))))
+    rows, largest_bits = np.zeros((len(blocks), 6)), np.zeros(len(blocks), dtype=np.uint32)
+    n_done, lock = 0, Lock()
 
-    def tell(values: int) -> None:
-        nonlocal done
-        with telling:
-            done += values
+    def report_progress(n_values: int) -> None:
+        nonlocal n_done
+        with lock:
+            n_done += n_values
             if progress:
-                progress(done, n)
+                progress(n_done, n)
 
-    def work(mine: range) -> BlockHistogram:
-        counter = BlockHistogram(half_precision.ROOM * len(mine) // len(chunks))
-        for c in mine:
-            i, start, stop = chunks[c]
-            largest[c] = counter.count(i, parameters[i], start, stop, rows[c])
-            parameters[i].release()
-            tell(stop - start)
-        return counter
+    def count(block_range: range) -> BlockHistogram:
+        thread_histogram = BlockHistogram(half_precision.MAX_COUNT_BYTES * len(block_range) // len(blocks))
+        for b in block_range:
+            block = blocks[b]
+            p = parameters[block.tensor]
+            largest_bits[b] = thread_histogram.count(p, block, rows[b])
+            p.release()
+            report_progress(block.stop - block.start)
+        return thread_histogram
 
-    counters = _run_in_threads(work, chunks, parameters)
-    firsts = np.flatnonzero([start == 0 for _, start, _ in chunks])
-    magnitude = to_float64(np.maximum.reduceat(largest, firsts).view(np.float32))
-    _refuse_unfinite(parameters, magnitude)
-    histogram = Histogram.merged([counter.histogram() for counter in counters])
-    blocks = {place: counts for counter in counters for place, counts in counter.halves.blocks.items()}
-    return Measurement(parameters, Moments.from_powers(rows).merged(firsts), histogram, blocks)
+    thread_histograms = run_in_threads(count, blocks, parameters)
+    first_blocks = np.flatnonzero([block.start == 0 for block in blocks])  # of each tensor
+    _require_finite(parameters, to_float64(np.maximum.reduceat(largest_bits, first_blocks).view(np.float32)))
+    histogram = Histogram.merged([part.histogram() for part in thread_histograms])
+    block_counts = {
+        key: counts for part in thread_histograms for key, counts in part.half_precision.block_counts.items()
+    }
+    return Measurement(parameters, Moments.from_powers(rows).merged(first_blocks), histogram, block_counts)
 
 
-def _measure_sorted(parameters: Sequence[Parameter]) -> Measurement:
-    """The first pass where everything will be sorted: moments tensor by tensor."""
+def _measure_by_sorting(parameters: Sequence[Parameter]) -> Measurement:
+    """The first pass of sources that are sorted: moments tensor by tensor, without a histogram."""
     entries, largest = [], np.zeros(len(parameters))
     for i, p in enumerate(parameters):
-        values = _float64(p)
+        values = _read_float64(p)
         largest[i] = np.abs(values).max(initial=0)
-        _refuse_unfinite([p], largest[i : i + 1])
-        with np.errstate(over="ignore", invalid="ignore"):  # what is out of range is refused below
+        _require_finite([p], largest[i : i + 1])
+        with np.errstate(over="ignore", invalid="ignore"):  # magnitudes out of range are rejected below
             entries.append(moments(values))
-    low, high = SQUARABLE
-    if largest.any() and not low < largest.max() < high:
-        name = parameters[int(largest.argmax())].name
-        raise InputError(f"{name}: expected a largest magnitude between {low} and {high}, found {largest.max():.3g}")
+    if largest.any() and not MIN_LARGEST < largest.max() < MAX_LARGEST:
+        name, limits = parameters[int(largest.argmax())].name, f"{MIN_LARGEST} and {MAX_LARGEST}"
+        raise InputError(f"{name}: expected a largest magnitude between {limits}, found {largest.max():.3g}")
     fields = [np.concatenate([getattr(m, f) for m in entries] or [np.zeros(0)]) for f in Moments.__annotations__]
     return Measurement(parameters, Moments(*fields), None)
 
 
-def _slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refined slots"]:
-    """The second pass: how often each of the 4,096 values of each of these bins occurs."""
+def _count_slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refined slots"]:
+    """The second pass: count the values in each of the 4,096 slots of these bins."""
     from . import kernels
 
-    wanted = np.zeros(kernels.BINS, dtype=np.uint8)
-    rows = np.zeros(kernels.BINS, dtype=np.int32)
+    wanted = np.zeros(kernels.N_BINS, dtype=np.uint8)
+    rows = np.zeros(kernels.N_BINS, dtype=np.int32)
     wanted[bins], rows[bins] = 1, np.arange(bins.size)
-    chunks = list(_chunks(pool, range(len(pool))))
+    blocks = list(split(pool, range(len(pool))))
 
-    def work(mine: range) -> np.ndarray:
-        counts, found = np.zeros((bins.size, kernels.SLOTS), dtype=np.int64), np.zeros(4097, dtype=np.uint32)
-        for c in mine:
-            i, start, stop = chunks[c]
-            block = pool[i].block(start, stop)
-            if isinstance(block, np.ndarray):
-                kernels.count_slots(block.view(np.uint32), wanted, rows, found, counts)
+    def count(block_range: range) -> np.ndarray:
+        counts, buffer = np.zeros((bins.size, kernels.N_SLOTS), dtype=np.int64), np.zeros(4097, dtype=np.uint32)
+        for b in block_range:
+            i, start, stop = blocks[b]
+            values = pool[i].block(start, stop)
+            if isinstance(values, np.ndarray):
+                kernels.count_slots(values.view(np.uint32), wanted, rows, buffer, counts)
             else:
                 from . import cuda
 
-                counts += cuda.count_slots(block, wanted, rows, bins.size)
+                counts += cuda.count_slots(values, wanted, rows, bins.size)
             pool[i].release()
         return counts
 
-    parts = _run_in_threads(work, chunks, pool)
-    for part in parts[1:]:
-        parts[0] += part
-    return parts[0]
+    total, *others = run_in_threads(count, blocks, pool)
+    for counts in others:
+        total += counts
+    return total
 
 
-def _count_below(block: Any, thresholds: np.ndarray, in_float64: bool) -> np.ndarray:
-    """How many magnitudes of a block lie below each threshold, and how many equal it: (2, thresholds)."""
-    if isinstance(block, np.ndarray) and not in_float64:
+def _count_block_below(values: Any, thresholds: np.ndarray, in_float64: bool) -> np.ndarray:
+    """Count a block's magnitudes below and equal to each threshold: shape (2, thresholds)."""
+    if isinstance(values, np.ndarray) and not in_float64:
         from .kernels import count_below
 
-        return count_below(block.view(np.uint32), thresholds.astype(np.float32).view(np.uint32))
-    magnitude = abs(_widened(block)) if in_float64 else abs(block)
-    return np.array([[int(found.sum()) for found in (magnitude < t, magnitude == t)] for t in thresholds.tolist()]).T
+        return count_below(values.view(np.uint32), thresholds.astype(np.float32).view(np.uint32))
+    magnitude = abs(_to_float64(values)) if in_float64 else abs(values)
+    return np.array([[int(mask.sum()) for mask in (magnitude < t, magnitude == t)] for t in thresholds.tolist()]).T
 
 
-def _chunks(parameters: Sequence[Parameter], which: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """(place, start, stop) of every piece to read; an empty tensor has one empty piece."""
-    for i in which:
-        p = parameters[i]
-        size = DEVICE_CHUNK if p.on_cuda else half_precision.CHUNK if by_value(p) else CHUNK
-        for start in range(0, max(p.n, 1), size):
-            yield i, start, min(start + size, p.n)
+def _read_float64(p: Parameter) -> Float[np.ndarray, " n"]:
+    values = _to_float64(p.block(0, p.n))
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
-def _run_in_threads(
-    work: Callable[[range], object], chunks: Sequence[tuple[int, int, int]], parameters: Sequence[Parameter]
-) -> list[Any]:
-    """Run the chunks on all cores, a run of neighbours each; what is small is not worth a second thread.
-
-    Nor does a CUDA device gain from one.
-    """
-    n = sum(stop - start for _, start, stop in chunks)
-    workers = max(1, min(cores(), len(chunks), n >> 18))
-    if workers == 1 or any(p.on_cuda for p in parameters):
-        return [work(range(len(chunks)))]
-    ends = np.cumsum([stop - start for _, start, stop in chunks])
-    cuts = [0, *np.searchsorted(ends, n * np.arange(1, workers) / workers), len(chunks)]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, (range(a, b) for a, b in zip(cuts, cuts[1:], strict=False))))
+def _to_float64(values: Any) -> Any:
+    """A copy in float64, an array or a tensor on the same device."""
+    return to_float64(values) if isinstance(values, np.ndarray) else values.double()
 
 
-def cores() -> int:
-    """How many processor cores this process may use; all of them where the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _float64(p: Parameter) -> Float[np.ndarray, " n"]:
-    block = _widened(p.block(0, p.n))
-    return block if isinstance(block, np.ndarray) else block.cpu().numpy()
-
-
-def _widened(block: Any) -> Any:
-    """A copy in float64, where it lies."""
-    return to_float64(block) if isinstance(block, np.ndarray) else block.double()
-
-
-def _refuse_unfinite(parameters: Sequence[Parameter], largest: np.ndarray) -> None:
+def _require_finite(parameters: Sequence[Parameter], largest: np.ndarray) -> None:
+    """Raise InputError for the first tensor whose largest magnitude is not finite."""
     for p, magnitude in zip(parameters, largest, strict=True):
         if not np.isfinite(magnitude):
             raise InputError(f"{p.name}: expected finite values, found NaN or infinity")

@@ -1,19 +1,19 @@
-"""A place for what numba compiles, where it would find none and give up."""
+"""A cache folder for numba's compiled code, because numba raises an error if it cannot write its cache anywhere."""
 
 import os
 import sys
 
 
 def ensure_cache_dir() -> None:
-    """Where neither this package's folder nor the user's own can be written to, let numba have another.
+    """Give numba a temporary cache folder if neither the package's folder nor the user's cache is writable.
 
-    That one is for this process and its children: in a folder that others can write to they could place code.
+    The folder is private to this process and its children: in a shared folder, other users could place code.
     """
     if "NUMBA_CACHE_DIR" in os.environ:
         return
-    package = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__pycache__")
-    users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if _writable(package) or _writable(os.path.join(os.path.abspath(users), "numba")):
+    package_cache = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__pycache__")
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if _is_writable(package_cache) or _is_writable(os.path.join(os.path.abspath(user_cache), "numba")):
         return
     import atexit
     import shutil
@@ -21,16 +21,16 @@ def ensure_cache_dir() -> None:
 
     try:
         folder = tempfile.mkdtemp(prefix="wmgp-numba-")
-    except OSError:  # then there is no place at all
+    except OSError:  # no writable folder at all
         return
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["NUMBA_CACHE_DIR"] = folder
-    if numba := sys.modules.get("numba"):  # it has read the environment already
+    if numba := sys.modules.get("numba"):  # already imported, and does not read the environment again
         numba.config.CACHE_DIR = folder
 
 
-def _writable(folder: str) -> bool:
-    """Whether a folder is there to write to, or could be made."""
+def _is_writable(folder: str) -> bool:
+    """Return True if files can be created in the folder, or the folder itself can be created."""
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)

@@ -85,12 +85,12 @@ def sweep(
     }
     sweeps = _sweeps(preset, network, {name: value for name, value in overrides.items() if value is not None})
     with require_extra("experiments"):
-        from ..._histogram.measurement import cores
+        from ..._histogram.blocks import count_cores
         from ..training.loop import choose_device
         from . import runner
         from .progress import show_progress
     if jobs is None:
-        jobs = 1 if choose_device(device).type != "cpu" else cores()
+        jobs = 1 if choose_device(device).type != "cpu" else count_cores()
     with show_progress() as progress, _plain_warnings():
         rows = runner.run(sweeps, out, jobs, device, backend, progress)
     print(f"{rows} rows added to {out}" if rows else f"{out} has every row already")
