@@ -30,7 +30,7 @@ def test_the_scripts_are_the_pages_up_to_its_worker(monkeypatch, tmp_path):
     names = [path.name for path in benchmark_browser.page_scripts()]
     assert names[0] == "modules.js" and names[-1] == "worker.js" and "page.js" not in names
     assert all(path.is_file() for path in benchmark_browser.page_scripts())
-    monkeypatch.setattr(benchmark_browser, "SCRIPTS", tmp_path)
+    monkeypatch.setattr(benchmark_browser, "SCRIPTS_FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"page\.html: not found; the page's scripts are in a checkout only"):
         benchmark_browser.page_scripts()
 
