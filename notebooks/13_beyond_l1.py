@@ -72,8 +72,9 @@ name, epochs, n_seeds = (
 )
 amounts = ", ".join(f"{amount:.0%}" for amount in sorted(set(rows["amount"])))
 Markdown(
-    f"{len(everything)} rows: {name}, {n_seeds} parent{'s' if n_seeds > 1 else ''}, {rows['strategy'].nunique()} strategies, "
-    f"amounts {amounts}, {epochs} epochs after the parent. Parents reach {everything['accuracy_parent'].mean():.1%}."
+    f"{len(everything)} rows: {name}, {n_seeds} parent{'s' if n_seeds > 1 else ''}, "
+    f"{rows['strategy'].nunique()} strategies, amounts {amounts}, {epochs} epochs after the parent. "
+    f"Parents reach {everything['accuracy_parent'].mean():.1%}."
 )
 
 # %% [markdown]
@@ -264,9 +265,9 @@ Markdown(f"""
   {correlation("all but random", "cosine")}.
 - **Between methods**, at one schedule, it is {correlation("one-shot methods", "cosine_pruned")} under the mask;
   **between schedules** of one method, {correlation("L1 schedules", "cosine_pruned")}.
-- **Over all amounts** it is {correlation("all strategies", "cosine_pruned", correlations.ALL_AMOUNTS)} under the mask. One
-  curve over the cosine under the mask, one over the amount, and a curve a way leave {shares["all strategies"]} of the
-  variance; without random {shares["all but random"]}.
+- **Over all amounts** it is {correlation("all strategies", "cosine_pruned", correlations.ALL_AMOUNTS)} under the mask.
+  One curve over the cosine under the mask, one over the amount, and a curve a way leave {shares["all strategies"]} of
+  the variance; without random {shares["all but random"]}.
 - **Better than one-shot L1**, which has the largest cosine of all, clear of chance: {significant_strategies(1)}. Worse:
   {significant_strategies(-1)}.
 - **The best mean**: {best_text}.
