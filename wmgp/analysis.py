@@ -249,4 +249,4 @@ def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
         1.5
     """
     parameters = [p for p in collect(source, pool) if p.prunable]
-    return kurtosis_of_tensor_kurtoses(measure(parameters).tensors)
+    return kurtosis_of_tensor_kurtoses(measure(parameters).tensor_moments)
