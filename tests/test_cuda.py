@@ -1,4 +1,4 @@
-"""On a CUDA device, where there is one: the CPU's bits and its training, graphs for steps, side by side as alone."""
+"""On a CUDA device, if available: histograms, masks and training equal the CPU's; CUDA graphs equal single steps."""
 
 import numpy as np
 import pytest
@@ -32,18 +32,18 @@ def flat(model):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_histogram_and_all_that_follows_from_it_are_the_cpus(rng, dtype):
-    """Two blocks and more of one tensor; nine in ten of another are zero; a small one that is not pruned."""
+def test_the_histogram_and_the_analysis_equal_the_cpus(rng, dtype):
+    """A tensor of several blocks, a tensor of mostly zeros, and a small unprunable tensor."""
     values = {
         "a.weight": torch.tensor(rng.standard_t(3, 40_000_000), dtype=dtype).reshape(4000, -1),
         "b.bias": torch.tensor(rng.standard_normal(2_000_000) * (rng.random(2_000_000) < 0.1), dtype=dtype),
         "token": torch.randn(500).to(dtype),
     }
-    there = {name: tensor.cuda() for name, tensor in values.items()}
-    cpu, cuda = (measure(collect(source)).histogram for source in (values, there))
+    cuda_values = {name: tensor.cuda() for name, tensor in values.items()}
+    cpu, cuda = (measure(collect(source)).histogram for source in (values, cuda_values))
     for field in ("bins", "count", "low", "square"):
         np.testing.assert_array_equal(getattr(cuda, field), getattr(cpu, field))
-    cpu, cuda = wmgp.analyze(values), wmgp.analyze(there)
+    cpu, cuda = wmgp.analyze(values), wmgp.analyze(cuda_values)
     np.testing.assert_array_equal(cuda.front.cosine, cpu.front.cosine)
     np.testing.assert_array_equal(cuda.front.threshold, cpu.front.threshold)
     assert cuda.kurtosis == pytest.approx(cpu.kurtosis, rel=1e-10)
@@ -51,16 +51,16 @@ def test_the_histogram_and_all_that_follows_from_it_are_the_cpus(rng, dtype):
 
 
 @pytest.mark.parametrize("method", ["l1", "random", "l1_local", "l1_normalized", "lamp"])
-def test_masks_are_the_cpus(method):
-    here = models.build("resnet18", 0)
-    there = models.build("resnet18", 0).cuda()
-    expected, masks = (wmgp.global_masks(model, 0.37, method, generator=3) for model in (here, there))
+def test_masks_equal_the_cpus(method):
+    on_cpu = models.build("resnet18", 0)
+    on_cuda = models.build("resnet18", 0).cuda()
+    expected, masks = (wmgp.global_masks(model, 0.37, method, generator=3) for model in (on_cpu, on_cuda))
     assert all(mask.is_cuda and torch.equal(mask.cpu(), expected[name]) for name, mask in masks.items())
-    wmgp.apply_masks(there, masks)
-    wmgp.apply_masks(here, expected)
-    whole = models.build("resnet18", 0)
-    assert wmgp.cosine_similarity(whole.cuda(), there) == pytest.approx(
-        wmgp.cosine_similarity(whole.cpu(), here), abs=1e-12
+    wmgp.apply_masks(on_cuda, masks)
+    wmgp.apply_masks(on_cpu, expected)
+    parent = models.build("resnet18", 0)
+    assert wmgp.cosine_similarity(parent.cuda(), on_cuda) == pytest.approx(
+        wmgp.cosine_similarity(parent.cpu(), on_cpu), abs=1e-12
     )
 
 
@@ -69,27 +69,27 @@ def test_masks_are_the_cpus(method):
     Recipe(0.05, 0.9, 0.01, 64, bfloat16=True),
     Recipe(0.05, 0.9, 0.01, 64, nesterov=True, one_cycle=True, crop=2, flip=True),
 ])  # fmt: skip
-def test_cuda_trains_as_the_cpu_does_and_a_graph_as_its_steps(recipe, monkeypatch):
-    """An epoch of masked steps: on the CPU, on the GPU one kernel after another, and there as a graph."""
+def test_training_equals_the_cpus_and_a_graph_equals_its_steps(recipe, monkeypatch):
+    """One epoch of masked steps: on the CPU, on the GPU kernel by kernel, and on the GPU as a graph."""
 
-    def weights(device, replayed):
-        monkeypatch.setattr(loop, "GraphedStep", replayed)
+    def train(device, graphed_step):
+        monkeypatch.setattr(loop, "GraphedStep", graphed_step)
         model, images = small(), data.load("digits", True, device)
         masks = wmgp.prune(model, 0.5)
         loop.train(model, images, 1, 0, recipe, masks)
         assert not any(p.cpu()[~masks[name]].any() for name, p in model.named_parameters())
         return flat(model)
 
-    cpu, plain = weights("cpu", cuda_graphs.GraphedStep), weights("cuda", lambda step: step)
-    graph, again = weights("cuda", cuda_graphs.GraphedStep), weights("cuda", cuda_graphs.GraphedStep)
-    assert torch.equal(graph, again)
+    cpu, plain = train("cpu", cuda_graphs.GraphedStep), train("cuda", lambda step: step)
+    graph, repeated = train("cuda", cuda_graphs.GraphedStep), train("cuda", cuda_graphs.GraphedStep)
+    assert torch.equal(graph, repeated)
     torch.testing.assert_close(graph, plain, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(graph, cpu, rtol=0.05, atol=0.05 if recipe.bfloat16 else 2e-3)
 
 
 @pytest.mark.parametrize("network", ["resnet18", "vgg11_bn", "mobilenet_v2"])
-def test_a_seed_repeats_itself(network):
-    """Parents by their recipe, an epoch of them."""
+def test_training_with_the_same_seed_gives_equal_weights(network):
+    """One epoch of the parent's recipe."""
     images, config = (
         data.to_device(noise(models.IMAGE_SHAPES[network], 3000), "cuda"),
         recipes.experiment_config(network, "cifar10"),
@@ -101,8 +101,8 @@ def test_a_seed_repeats_itself(network):
     assert torch.equal(*map(flat, trained))
 
 
-def test_side_by_side_is_as_alone():
-    """Rows of a ResNet's prunes: fine-tuned on streams of their own at once, and one after another."""
+def test_fine_tuning_side_by_side_equals_one_by_one():
+    """Prunes of a ResNet, each on its own CUDA stream at the same time, and one after another."""
     images = data.to_device(noise((3, 32, 32), 3000), "cuda")
     parent, tuning = (
         models.build("resnet18", 0).cuda(),
@@ -110,8 +110,8 @@ def test_side_by_side_is_as_alone():
     )
     before = loop.evaluate(parent, images)
     prunes = [("l1", 0.0), ("l1", 0.5), ("random", 0.5), ("l1", 0.99)]
-    together = job.prune_and_finetune_side_by_side(parent, before, prunes, images, images, 1, tuning, 2)
-    for prune, row in zip(prunes, together, strict=True):
+    side_by_side = job.prune_and_finetune_side_by_side(parent, before, prunes, images, images, 1, tuning, 2)
+    for prune, row in zip(prunes, side_by_side, strict=True):
         alone = job.prune_and_finetune(parent, before, *prune, images, images, 1, tuning, 2)
         assert {**row, "seconds": 0} == {**alone, "seconds": 0}
 

@@ -1,6 +1,6 @@
-"""The same bits, whatever the threads, the blocks and the shards; and the same as ever on networks in use.
+"""Results are bitwise equal for any threads, blocks and shards, and equal to recorded ones for known networks.
 
-`python tests/test_determinism.py` writes golden/histograms.json anew, from the files that are there.
+`python tests/test_determinism.py` records golden/histograms.json again, from the available files.
 """
 
 import hashlib
@@ -16,25 +16,25 @@ from safetensors.torch import save_file
 
 import wmgp
 from wmgp import cli
-from wmgp._histogram import half_precision, measurement
+from wmgp._histogram import blocks, half_precision, measurement
 from wmgp._histogram.measurement import measure
 from wmgp.io.checkpoints import open_checkpoint
 from wmgp.parameters import collect
 
 GOLDEN = Path(__file__).with_name("golden") / "histograms.json"
 PARENTS = Path(__file__).parent.parent / "results" / "parents"
-KEPT = ["lenet5-mnist-seed0", "lenet5-fashion_mnist-seed0", "lenet_small-cifar10-jpeg-seed0"]
+NAMES = ["lenet5-mnist-seed0", "lenet5-fashion_mnist-seed0", "lenet_small-cifar10-jpeg-seed0"]
 FILES = {
     "mobilenet_v2-b0353104.pth": Path(torch.hub.get_dir(), "checkpoints", "mobilenet_v2-b0353104.pth"),
-    **{name: PARENTS / f"{name}.safetensors" for name in KEPT},
+    **{name: PARENTS / f"{name}.safetensors" for name in NAMES},
 }
 
 
 def digest(path_or_tensors) -> str:
     """The sha256 of the histogram: bins, counts, sums of the low bits and of their squares, as 64-bit integers."""
-    found, sha = measure(collect(path_or_tensors)).histogram, hashlib.sha256()
+    histogram, sha = measure(collect(path_or_tensors)).histogram, hashlib.sha256()
     for field in ("bins", "count", "low", "square"):
-        sha.update(np.ascontiguousarray(getattr(found, field), dtype="<i8").tobytes())
+        sha.update(np.ascontiguousarray(getattr(histogram, field), dtype="<i8").tobytes())
     return sha.hexdigest()
 
 
@@ -55,17 +55,17 @@ def golden(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_networks_in_use_give_what_they_always_gave(name, histogram):
-    """Integers to the bit on any machine; sums of floats to thirteen digits."""
-    wanted, path = json.loads(GOLDEN.read_text())[name], FILES[name]
+def test_known_networks_give_the_recorded_results(name, histogram):
+    """Histograms are bitwise equal on any machine; sums of floats agree to thirteen digits."""
+    recorded, path = json.loads(GOLDEN.read_text())[name], FILES[name]
     if not path.is_file():
         pytest.skip(
             f"no {path.name}: set TORCH_HOME to a folder that has it" if path.suffix == ".pth" else f"no {path}"
         )
     found = golden(path)
-    if found["file"] != wanted["file"]:
-        pytest.skip(f"{path.name} is another file than the one that was recorded")
-    for key, value in wanted.items():
+    if found["file"] != recorded["file"]:
+        pytest.skip(f"{path.name} differs from the recorded file")
+    for key, value in recorded.items():
         assert found[key] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-13)), key
 
 
@@ -81,11 +81,11 @@ def state() -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def threads(monkeypatch):
-    """Have everything that counts threads count this many."""
+    """Set the number of threads of the package, torch and numba."""
     before = torch.get_num_threads(), numba.get_num_threads()
 
     def set_to(n: int) -> None:
-        monkeypatch.setattr(measurement.os, "sched_getaffinity", lambda _: set(range(n)))
+        monkeypatch.setattr(blocks.os, "sched_getaffinity", lambda _: set(range(n)))
         torch.set_num_threads(n)
         numba.set_num_threads(min(n, before[1]))
 
@@ -95,8 +95,8 @@ def threads(monkeypatch):
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_reports_and_prunes_are_the_same_bytes_on_any_number_of_threads(tmp_path, state, threads, ending, monkeypatch):
-    monkeypatch.setattr(measurement, "CHUNK", 1 << 16)  # enough pieces to share
+def test_reports_and_prunes_are_bitwise_equal_with_any_number_of_threads(tmp_path, state, threads, ending, monkeypatch):
+    monkeypatch.setattr(blocks, "CHUNK", 1 << 16)  # several blocks per thread
     source, reports, prunes = tmp_path / f"x.{ending}", set(), set()
     save_file(state, source) if ending == "safetensors" else torch.save(state, source)
     for n in (1, 2, 4):
@@ -111,10 +111,10 @@ def test_reports_and_prunes_are_the_same_bytes_on_any_number_of_threads(tmp_path
     assert len(reports) == len(prunes) == 1
 
 
-def test_histograms_are_the_same_bits_in_blocks_of_any_size(state, monkeypatch, histogram):
+def test_histograms_are_bitwise_equal_with_blocks_of_any_size(state, monkeypatch, histogram):
     found, kurtoses = set(), []
     for size in (1 << 12, 9_973, 1 << 16, 1 << 20):
-        monkeypatch.setattr(measurement, "CHUNK", size)
+        monkeypatch.setattr(blocks, "CHUNK", size)
         monkeypatch.setattr(half_precision, "CHUNK", size)
         a = wmgp.analyze(state)
         found.add((digest(state), a.optimal.amount, a.optimal.threshold, a.optimal.n_pruned))
@@ -123,7 +123,7 @@ def test_histograms_are_the_same_bits_in_blocks_of_any_size(state, monkeypatch, 
     np.testing.assert_allclose(kurtoses, [kurtoses[0]] * 4, rtol=1e-12)
 
 
-def test_fronts_are_the_same_bits_however_the_shards_lie(tmp_path, state, histogram):
+def test_fronts_are_bitwise_equal_for_any_order_of_shards(tmp_path, state, histogram):
     names, fronts, prunes = list(state), set(), set()
     for number, order in enumerate(([0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [3, 1, 4, 0, 2])):
         folder = tmp_path / str(number)
@@ -141,6 +141,6 @@ def test_fronts_are_the_same_bits_however_the_shards_lie(tmp_path, state, histog
 
 if __name__ == "__main__":
     measurement.SORTED_BELOW = 0
-    kept = {name: golden(path) for name, path in FILES.items()}
+    results = {name: golden(path) for name, path in FILES.items()}
     GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(json.dumps(kept, indent=1) + "\n")
+    GOLDEN.write_text(json.dumps(results, indent=1) + "\n")
