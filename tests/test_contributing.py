@@ -41,9 +41,9 @@ def target(block: str) -> tuple[str, str]:
 
 
 def insert(block: str, folder: Path) -> None:
-    """Insert a block where its first line says: `# FILE`, or `# FILE, PLACE` with one of four places.
+    """Insert a block where its first line says: `# FILE`, or `# FILE, PLACE`.
 
-    `before TEXT` and `after TEXT` name the start of a line, `in TABLE` the end of a dict, `at the end` that of the file.
+    The places are `before TEXT` (a line that starts so), `after TEXT` (a line that ends so), `in DICT`, `at the end`.
     """
     (name, place), code = target(block), block.partition("\n")[2]
     path = folder / name
@@ -101,7 +101,7 @@ def follow(command: list[str], copy: Path) -> str:
 
 def test_the_page_has_its_four_examples():
     assert re.findall("^## (.+)$", PAGE, re.MULTILINE) == ["A rule", "A network", "A data set", "A study"]
-    assert len(blocks("python|yaml")) == 14
+    assert len(blocks("python|yaml")) == 15
 
 
 def test_paths_on_the_page_exist():
