@@ -1,4 +1,4 @@
-"""The book as tests need it: built whole once, built small with a page of one's own, and a browser to look at it."""
+"""Builds of the book for tests: the whole book once, or a small book of one page; and a browser."""
 
 import json
 import os
@@ -20,7 +20,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 
 def build(folder: Path) -> Path:
-    """Build the book in ``folder`` with warnings as errors; returns the folder of its pages."""
+    """Build the book in ``folder`` with warnings as errors; return the folder of its pages."""
     command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
@@ -28,7 +28,7 @@ def build(folder: Path) -> Path:
 
 
 def copy_sources(folder: Path) -> Path:
-    """A clean copy of what the book is built from."""
+    """Copy the sources of the book to a folder and return it."""
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
@@ -37,7 +37,7 @@ def copy_sources(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory) -> Path:
-    """The pages of a plain build: the committed notebooks as they are."""
+    """The pages of the whole book, built from the committed notebooks."""
     return build(copy_sources(tmp_path_factory.mktemp("plain")))
 
 
@@ -55,8 +55,8 @@ def browser():
         browser.close()
 
 
-def little_book(folder: Path, text: str, address: str = "") -> Path:
-    """A book of one page, a notebook with one cell of text, built with the project's own settings."""
+def small_book(folder: Path, text: str, address: str = "") -> Path:
+    """Write a book of one page, a notebook with one cell of text, with the project's own settings."""
     (folder / "results").mkdir()
     (folder / "book").mkdir()
     for name in ("_ext", "_static"):
@@ -73,13 +73,13 @@ def little_book(folder: Path, text: str, address: str = "") -> Path:
 
 
 def documents() -> list[str]:
-    """The pages that the table of contents names."""
+    """Return the pages in the table of contents."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
 def html_files(pages: Path) -> list[Path]:
-    """Every page but the first, which only leads to the home page."""
+    """Return every page except index.html, which redirects to the home page."""
     files = sorted(f for f in pages.rglob("*.html") if "_static" not in f.parts and f != pages / "index.html")
     assert len(files) >= len(documents())
     return files

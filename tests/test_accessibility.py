@@ -1,37 +1,37 @@
-"""The book for readers who cannot see it well, or use no mouse: axe-core finds nothing on a page of each kind.
+"""Accessibility: axe-core finds no violation of WCAG 2.0 and 2.1, levels A and AA, on a page of each kind.
 
-Its rules for WCAG 2.0 and 2.1 at levels A and AA, contrast and words for images among them, in the light and the dark.
+The rules include contrast and alt text. They run in light and in dark mode.
 """
 
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from books import DESK
 
-KINDS = ["book/index", "notebooks/02_how_much", "book/theorem", "book/claims", "book/analyze", "book/api", "search"]
-ASK = """() => axe.run({
+PAGES = ["book/index", "notebooks/02_how_much", "book/theorem", "book/claims", "book/analyze", "book/api", "search"]
+RUN_AXE = """() => axe.run({
     runOnly: {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, resultTypes: ["violations"],
 })"""
-# What a formula is made of inside is MathJax's; hundreds of boxes in each take axe minutes.
+# MathJax makes formulas of hundreds of boxes, which take axe minutes.
 EMPTY_FORMULAS = "() => document.querySelectorAll('mjx-container').forEach(box => box.replaceChildren('x'))"
 
 
 def violations(page) -> list[str]:
-    """What axe finds: the rule, where, and why."""
-    found = page.evaluate(ASK)["violations"]
+    """Return axe's violations: rule, element and reason."""
+    found = page.evaluate(RUN_AXE)["violations"]
     return [f"{v['id']} at {n['target'][-1]}: {n['failureSummary']}" for v in found for n in v["nodes"]]
 
 
 @pytest.fixture
 def page(browser):
-    """An empty page as large as a desk's."""
+    """An empty page of a desktop's size."""
     context = browser.new_context(viewport=DESK, reduced_motion="reduce")
     context.set_default_timeout(120_000)
     yield context.new_page()
     context.close()
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_axe_finds_nothing(page, plain, name):
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_violation(page, plain, name):
     page.goto((plain / f"{name}.html").as_uri() + ("?q=kurtosis" if name == "search" else ""))
     if name == "search":
         page.wait_for_selector("#search-results li")
@@ -44,12 +44,12 @@ def test_axe_finds_nothing(page, plain, name):
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
-        page.wait_for_timeout(300)  # colours fade over
+        page.wait_for_timeout(300)  # colours change gradually
         found[scheme] = violations(page)
     assert found == {"light": [], "dark": []}
 
 
-def test_axe_finds_what_is_wrong(page):
+def test_axe_finds_violations(page):
     page.set_content('<html lang="en"><title>x</title><img src="data:,"><p style="color: #aaa">pale</p><input></html>')
     page.evaluate(AXE_FILE_PATH.read_text())
     assert [line.partition(" ")[0] for line in violations(page)] == ["color-contrast", "image-alt", "label"]

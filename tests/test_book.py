@@ -1,4 +1,4 @@
-"""The book: both ways of building it, and every page opened in a browser."""
+"""The book: both builds, every page in a browser, and the directives for recorded results."""
 
 import json
 import re
@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pytest
-from books import DESK, PHONE, ROOT, SOURCES, build, documents, html_files, little_book
+from books import DESK, PHONE, ROOT, SOURCES, build, documents, html_files, small_book
 
 from wmgp.experiments.results.array_files import write_arrays
 from wmgp.experiments.results.tables import SWEEP
@@ -19,7 +18,7 @@ IMAGES = {"image/svg+xml", "image/png"}
 
 @pytest.fixture(scope="module")
 def made() -> Path:
-    """The pages that ``make book`` left, if it has been run on these sources."""
+    """The pages of ``make book``, if it was run on these sources."""
     pages = ROOT / "_build" / "html"
     if not (pages / "index.html").is_file():
         pytest.skip("no book in _build: `make book` has not been run")
@@ -32,7 +31,7 @@ def made() -> Path:
 
 @pytest.fixture
 def pages(request) -> Path:
-    """The pages of the build that a test is parametrised with."""
+    """The pages of the build in the test's parameters."""
     return request.getfixturevalue(request.param)
 
 
@@ -40,7 +39,7 @@ both = pytest.mark.parametrize("pages", ["plain", "made"], indirect=True)
 
 
 @both
-def test_every_page_of_the_contents_is_there(pages):
+def test_every_page_of_the_contents_exists(pages):
     assert [name for name in documents() if not (pages / f"{name}.html").is_file()] == []
     assert f"{documents()[0]}.html" in (pages / "index.html").read_text()
 
@@ -56,12 +55,12 @@ def test_every_notebook_is_published_with_its_outputs(pages):
         assert html.count("_images/") >= images > 0, name
 
 
-def test_a_plain_build_publishes_the_committed_notebooks_as_they_are(plain):
+def test_a_plain_build_publishes_the_committed_notebooks_unchanged(plain):
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         assert (plain / "_sources" / "notebooks" / notebook.name).read_bytes() == notebook.read_bytes()
 
 
-def test_the_parameters_table_is_the_notebooks_own(plain):
+def test_the_parameters_tables_list_the_notebooks_parameters(plain):
     text = re.sub("<[^>]+>", "", (plain / "book" / "papermill.html").read_text())
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(notebook, as_version=4).cells
@@ -70,18 +69,18 @@ def test_the_parameters_table_is_the_notebooks_own(plain):
         assert names and all(name in text.partition(notebook.stem)[2] for name in names), notebook.stem
 
 
-def test_no_page_names_another_host_for_a_script_style_or_image(plain):
+def test_no_page_loads_from_another_host(plain):
     loads = re.compile(r"""<(?:script|img|iframe)[^>]+src=["'](?:https?:)?//|<link[^>]+href=["'](?:https?:)?//""")
     found = {page.name: loads.findall(page.read_text()) for page in plain.rglob("*.html")}
     assert {name: what for name, what in found.items() if what} == {}
 
 
 def visit(browser, files: list[Path], viewport: dict[str, int], look) -> dict[str, list[Any]]:
-    """Open each file; what went wrong while it loaded, and what ``look(page)`` finds, by the file's name."""
+    """Open each file and return the errors while it loaded and the result of ``look(page)``, by the file's name."""
     context = browser.new_context(viewport=viewport)
     page = context.new_page()
     wrong: list[str] = []
-    page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"asks for {r.url}"))
+    page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or wrong.append(f"requests {r.url}"))
     page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
     page.on("console", lambda m: m.type == "error" and wrong.append(f"console: {m.text}"))
     page.on("pageerror", lambda e: wrong.append(f"error: {e}"))
@@ -106,15 +105,17 @@ def test_pages_load_and_fit_a_phone(browser, pages):
 
 
 @both
-def test_pages_load_on_a_desk_and_their_figures_have_words(browser, pages):
+def test_pages_load_on_a_desktop_and_their_figures_have_alt_text(browser, pages):
     def look(page):
         alts = page.eval_on_selector_all(".bd-article img", "images => images.map(i => i.alt)")
-        return [f"a figure without words: {alt!r}" for alt in alts if not alt.strip() or alt.endswith((".png", ".svg"))]
+        return [
+            f"a figure without alt text: {alt!r}" for alt in alts if not alt.strip() or alt.endswith((".png", ".svg"))
+        ]
 
     assert visit(browser, html_files(pages), DESK, look) == {}
 
 
-def test_the_first_page_leads_home_and_search_works_offline(browser, plain):
+def test_the_first_page_redirects_home_and_search_works_offline(browser, plain):
     page = browser.new_page()
     page.goto((plain / "index.html").as_uri())
     page.wait_for_url(f"**/{documents()[0]}.html")
@@ -123,7 +124,7 @@ def test_the_first_page_leads_home_and_search_works_offline(browser, plain):
     page.close()
 
 
-def test_a_wide_page_and_a_missing_image_are_found(browser, tmp_path):
+def test_a_wide_page_and_a_missing_image_are_reported(browser, tmp_path):
     (tmp_path / "bad.html").write_text("<div style='width: 900px'>x</div><img src='gone.png'>")
     width = "document.scrollingElement.scrollWidth"
     found = visit(browser, [tmp_path / "bad.html"], PHONE, lambda page: [page.evaluate(width)])
@@ -132,7 +133,7 @@ def test_a_wide_page_and_a_missing_image_are_found(browser, tmp_path):
 
 @pytest.mark.parametrize("address", ["", "https://github.com/Someone/wmgp"])
 def test_the_address_is_one_setting(tmp_path, address):
-    html = (build(little_book(tmp_path, "# A page\n\nIts first words.", address)) / "page.html").read_text()
+    html = (build(small_book(tmp_path, "# A page\n\nIts first words.", address)) / "page.html").read_text()
     needed = ['property="og:url"', "https://someone.github.io/wmgp/page.html", "mybinder.org/v2/gh/Someone/wmgp/main"]
     assert [text in html for text in needed] == [bool(address)] * 3
 
@@ -155,8 +156,8 @@ Both *networks*.
 """
 
 
-def test_recorded_figures_are_shown_with_where_they_come_from(tmp_path):
-    results = little_book(tmp_path, RECORDED) / "results"
+def test_recorded_values_are_shown_with_their_provenance(tmp_path):
+    results = small_book(tmp_path, RECORDED) / "results"
     (results / "speed.csv").write_text("network,times,device,run\nsmall,12345.6,cpu,a\nlarge,,cpu,a\nlarge,1,cuda,b\n")
     runs = {"a": {"commit": "0123456789-dirty", "cpu": "A processor", "gpu": None, "threads": 2, "date": "2026-01-02"}}
     (results / "speed.json").write_text(json.dumps(runs | {"b": {"commit": "feed"}}))
@@ -169,10 +170,10 @@ def test_recorded_figures_are_shown_with_where_they_come_from(tmp_path):
     assert "networktimes fastersmall12,345.6large" in text.replace(" ", "").replace("timesfaster", "times faster")
 
 
-def test_parents_are_shown_with_their_accuracy(tmp_path):
-    """Two seeds of one recipe share a row; another recipe has its own, and JPEG copies need what CIFAR-10 needs."""
+def test_the_parents_table(tmp_path):
+    """Seeds of one recipe share a row, other recipes have their own; JPEG copies of CIFAR-10 need the same accuracy."""
     text = "# A page\n\n```{parents-table}\nThe parents.\n```"
-    parents = little_book(tmp_path, text) / "results" / "parents"
+    parents = small_book(tmp_path, text) / "results" / "parents"
     common = {
         "network": "resnet18", "data": "cifar10-jpeg", "start": "scratch", "batch_size": 512, "learning_rate": 0.2,
         "device": "cpu", "cpu": "A processor", "gpu": None, "commit": "0123456789", "date": "2026-01-02",
@@ -194,9 +195,9 @@ def test_parents_are_shown_with_their_accuracy(tmp_path):
     assert said in re.sub("<[^>]+>", "", html)
 
 
-def test_the_status_of_sweeps(tmp_path):
-    text = "# A page\n\n```{sweep-status}\nThe sweeps.\n```"
-    results = little_book(tmp_path, text) / "results"
+def test_the_sweeps_table(tmp_path):
+    text = "# A page\n\n```{sweeps-table}\nThe sweeps.\n```"
+    results = small_book(tmp_path, text) / "results"
     names = ("network", "data", "seed", "method", "amount", "seconds", "device", "run")
     jobs = [("resnet18", "cifar10-jpeg", s, m, a, 1200, "cpu", "a") for s in (0, 1, 3) for m in ("l1", "random")
             for a in (0, 0.5, 1)]  # fmt: skip
@@ -211,7 +212,10 @@ def test_the_status_of_sweeps(tmp_path):
     (results / "speed.csv").write_text("network,ratio,run\nsmall,1,a\n")
     starts = {"a": "scratch", "b": "IMAGENET1K_V1", "c": "IMAGENET1K_V1"}
     dates = {"a": "2026-01-02", "b": "2026-01-03", "c": "2026-01-04"}
-    facts = {run: {"start": starts[run], "date": dates[run], "parent_sha256": ""} for run in starts}
+    facts = {
+        run: {"start": starts[run], "date": dates[run], "parent_sha256": "", "command": f"measure {starts[run]}"}
+        for run in starts
+    }
     (results / "both.json").write_text(json.dumps(facts))
     html = (build(tmp_path) / "page.html").read_text()
     rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
@@ -220,26 +224,20 @@ def test_the_status_of_sweeps(tmp_path):
     untuned = [start, "imagenet-sample", "", "l1", "0.5 0.6", "0", "0", "2", "0.1", "cpu", "2026-01-04"]
     resnet = ["resnet18", "cifar10-jpeg", "1%", "l1, random", "0:1:0.5", "0-1 3", "1", "18", "6.0", "cpu", "2026-01-02"]
     assert [row[1:] for row in rows] == [mobile, untuned, resnet]
-    text = re.sub("<[^>]+>", "", html)
-    assert (
-        "wmgp sweep --network resnet18 --data cifar10 --methods l1 random --amounts 0:1:0.5 --seeds 0-1 3 "
-        "--out results/both.csv" in text
-    )
-    assert "--recipe imagenet --tuning-epochs 10 --out results/both.csv" in text
-    assert "python -m studies.when_it_fails.imagenet_sample --steps 1 --out results/both.csv" in text
+    commands = re.findall("^measure .*", re.sub("<[^>]+>", "", html), re.MULTILINE)
+    assert commands == ["measure IMAGENET1K_V1", "measure scratch"]  # each command once
 
 
-def test_what_is_no_sweep_is_listed_too(tmp_path):
-    results = little_book(tmp_path, "# A page\n\n```{other-results}\nThe others.\n```") / "results"
-    common = {"device": "cpu", "commit": "0123456789", "date": "2026-01-02"}
+def test_the_table_of_other_results(tmp_path):
+    results = small_book(tmp_path, "# A page\n\n```{other-results-table}\nThe others.\n```") / "results"
+    common = {"device": "cpu", "commit": "0123456789", "date": "2026-01-02", "command": "measure the runs"}
     runs = {f"{n}": {**common, "network": "lenet5", "data": "mnist", "seed": n, "wall_seconds": 30} for n in (0, 1, 2)}
     runs["2"]["date"] = "2026-01-05"
-    surfaces = {**common, "network": "resnet18", "data": "cifar10-jpeg", "seeds": [1, 3], "images": 7}
-    ticks = {"line_ticks": np.zeros(5), "plane_ticks": np.zeros(3)}
+    surfaces = {**common, "command": "measure surfaces", "network": "resnet18", "data": "cifar10-jpeg", "seeds": [1, 3]}
     weights = {"provenance": {"network": "mine", "data": "a file", "commit": "0", "date": "2026-01-03"}, "analysis": {}}
     for name, content in {"reference_run": runs, "mobilenet_v2": weights, "speed": runs}.items():
         (results / f"{name}.json").write_text(json.dumps(content))
-    write_arrays(results / "landscape_resnet18_cifar10.npz", ticks, surfaces)
+    write_arrays(results / "landscape_resnet18_cifar10.npz", {}, surfaces)
     write_arrays(results / "functions_lenet5_mnist.npz", {}, runs["0"])
     html = (build(tmp_path) / "page.html").read_text()
     rows = [re.findall(r"<td><p>(.*?)</p></td>", line) for line in re.findall(r"(?s)<tr.*?</tr>", html)][1:]
@@ -249,17 +247,17 @@ def test_what_is_no_sweep_is_listed_too(tmp_path):
         ["functions_lenet5_mnist", "LeNet-5", "MNIST", "0", "cpu", "2026-01-02", "0.5"],
         ["landscape_resnet18_cifar10", "ResNet18", "CIFAR-10 (JPEG)", "1 3", "cpu", "2026-01-02", ""],
     ]
-    text = re.sub("<[^>]+>", "", html)
-    assert "landscape --network resnet18 --data cifar10 --seeds 1 3 --images 7 --points 5 3" in text
+    commands = re.findall("^measure .*", re.sub("<[^>]+>", "", html), re.MULTILINE)
+    assert commands == ["measure the runs", "measure surfaces"]
 
 
-def test_no_recorded_parents_stop_the_build(tmp_path):
+def test_missing_parents_stop_the_build(tmp_path):
     with pytest.raises(AssertionError, match="no JSON file in results/parents"):
-        build(little_book(tmp_path, "# A page\n\n```{parents-table}\n```"))
+        build(small_book(tmp_path, "# A page\n\n```{parents-table}\n```"))
 
 
-def test_a_figure_that_is_not_recorded_stops_the_build(tmp_path):
+def test_a_value_that_is_not_recorded_stops_the_build(tmp_path):
     text = "# A page\n\n{result}`gone.csv | network=a | times | .1f`\n\n```{results-table} gone.csv\n```"
     with pytest.raises(AssertionError) as error:
-        build(little_book(tmp_path, text))
+        build(small_book(tmp_path, text))
     assert str(error.value).count("no file results/gone.csv") >= 2

@@ -1,4 +1,4 @@
-"""The book's links: those inside it lead somewhere, those to other hosts are listed, and the list can be looked up."""
+"""The book's links: internal links have targets, external links are listed, and the list's dates are updated."""
 
 import re
 from collections import Counter
@@ -13,11 +13,11 @@ from bs4 import BeautifulSoup
 
 from book import links
 
-LEADS = ("href", "src", "data", "poster")
+LINK_ATTRIBUTES = ("href", "src", "data", "poster")
 
 
 def parsed(pages) -> dict[Path, BeautifulSoup]:
-    """Every page of a folder, by its path; a piece of a page that lies among the statics is none."""
+    """Return path -> page for every page of a folder; static files are not pages."""
     found = [page.resolve() for page in sorted(pages.rglob("*.html")) if "_static" not in page.parts]
     return {page: BeautifulSoup(page.read_text(), "html.parser") for page in found}
 
@@ -28,16 +28,16 @@ def soup(plain) -> dict[Path, BeautifulSoup]:
 
 
 def ids(page: BeautifulSoup) -> Counter[str]:
-    """How often each id stands on a page."""
+    """Return the number of times that each id occurs on a page."""
     return Counter(str(tag["id"]) for tag in page.find_all(id=True))
 
 
 def broken(pages: dict[Path, BeautifulSoup]) -> dict[str, list[str]]:
-    """The relative addresses that lead nowhere, by page."""
+    """Return page -> its relative links without a target."""
     known, found = {path: set(ids(page)) | {"", "top"} for path, page in pages.items()}, {}
     for path, page in pages.items():
         for tag in page.find_all(True):
-            for address in (tag.get(name) for name in LEADS):
+            for address in (tag.get(name) for name in LINK_ATTRIBUTES):
                 parts = urlsplit(str(address)) if address else None
                 if parts is None or parts.scheme or parts.netloc:
                     continue
@@ -47,7 +47,7 @@ def broken(pages: dict[Path, BeautifulSoup]) -> dict[str, list[str]]:
     return found
 
 
-def test_every_link_inside_the_book_leads_somewhere(soup):
+def test_every_internal_link_has_a_target(soup):
     assert broken(soup) == {}
 
 
@@ -56,7 +56,7 @@ def test_no_page_has_an_id_twice(soup):
     assert {name: what for name, what in twice.items() if what} == {}
 
 
-def test_what_leads_nowhere_is_found(tmp_path):
+def test_broken_links_and_repeated_ids_are_found(tmp_path):
     (tmp_path / "a.html").write_text('<p id="x"></p><a href="b%20c.html#y">1</a><a href="gone.html">2</a><a href="#x">')
     (tmp_path / "b c.html").write_text('<i id="z"></i><i id="z"></i><img src="gone.png"><a href="a.html?q=1#x">3</a>')
     pages = parsed(tmp_path)
@@ -64,15 +64,15 @@ def test_what_leads_nowhere_is_found(tmp_path):
     assert ids(pages[(tmp_path / "b c.html").resolve()])["z"] == 2
 
 
-def test_every_link_to_another_host_is_listed_and_no_other(plain):
+def test_the_list_has_exactly_the_links_to_other_hosts(plain):
     listed = {row["address"]: row["used_in"].split() for row in links.read(links.LIST)}
-    found = links.external(plain, links.ROOT / "README.md", links.own_addresses())
-    assert found == listed, "`python -m book.links list` writes the list anew"
+    found = links.external_links(plain, links.ROOT / "README.md", links.own_addresses())
+    assert found == listed, "run `python -m book.links list`"
 
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
-    """A book of two pages and its README; returns what `python -m book.links` is told."""
+    """A book of two pages and its README; the fixture is the options of `python -m book.links`."""
     pages = tmp_path / "pages"
     (pages / "book").mkdir(parents=True)
     (pages / "index.html").write_text('<a href="https://a.example/x?y=1&amp;z=2">x</a><a href="book/b.html">y</a>')
@@ -83,7 +83,7 @@ def book(tmp_path, monkeypatch):
     return ["--pages", str(pages), "--list", str(tmp_path / "list.csv")]
 
 
-def test_the_list_is_written_anew_and_keeps_its_dates(book, tmp_path):
+def test_writing_the_list_keeps_its_dates(book, tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("address,used_in,last_seen\nhttp://z.example/,old.html,2026-01-02\nhttp://gone/,a,2026-01-02\n")
     assert links.main(["list", *book]) == 0
@@ -95,7 +95,7 @@ def test_the_list_is_written_anew_and_keeps_its_dates(book, tmp_path):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Pages that are there, gone, moved, or there for GET alone."""
+    """Pages that exist, are gone, have moved, or answer GET requests only."""
 
     def do_GET(self):
         place = self.path.strip("/")
@@ -112,12 +112,12 @@ class Answer(BaseHTTPRequestHandler):
             self.do_GET()
 
     def log_message(self, format: str, *args: object):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def host():
-    """A host on this machine."""
+    """The address of a local server."""
     server = HTTPServer(("127.0.0.1", 0), Answer)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -127,7 +127,7 @@ def host():
     server.server_close()
 
 
-def test_each_address_is_looked_up_and_only_what_answers_is_dated(host, tmp_path, capsys):
+def test_only_addresses_that_answer_get_a_new_date(host, tmp_path, capsys):
     path = tmp_path / "list.csv"
     old = {"there": "", "moved#part": "2026-01-02", "get": "", "gone": "2026-01-02", "never": ""}
     rows = [{"address": f"{host}/{name}", "used_in": "a.html", "last_seen": seen} for name, seen in old.items()]
@@ -136,8 +136,8 @@ def test_each_address_is_looked_up_and_only_what_answers_is_dated(host, tmp_path
     today = datetime.now(UTC).date().isoformat()
     assert [row["last_seen"] for row in links.read(path)] == [today, today, today, "2026-01-02", "", ""]
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"{host}/there: seen" and said[3] == f"{host}/gone: answered 404 Not Found"
-    assert re.fullmatch(r"http://127.0.0.1:1/: no answer: .*refused.*", said[5]) and said[6] == "3 of 6 seen"
+    assert said[0] == f"{host}/there: answered" and said[3] == f"{host}/gone: answered 404 Not Found"
+    assert re.fullmatch(r"http://127.0.0.1:1/: no answer: .*refused.*", said[5]) and said[6] == "3 of 6 answered"
     links.write(path, links.read(path)[:3])
     assert links.main(["look", "--list", str(path)]) == 0
 
@@ -150,7 +150,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("said", BAD)
-def test_what_is_no_list_is_refused_in_one_line_and_left_alone(tmp_path, book, capsys, said):
+def test_a_malformed_list_is_an_error_of_one_line_and_stays_unchanged(tmp_path, book, capsys, said):
     path = tmp_path / "list.csv"
     path.write_text(BAD[said])
     for what in ("look", "list"):
@@ -161,7 +161,7 @@ def test_what_is_no_list_is_refused_in_one_line_and_left_alone(tmp_path, book, c
     assert path.read_text() == BAD[said]
 
 
-def test_no_list_and_no_book_are_said_in_one_line(tmp_path, capsys):
+def test_a_missing_list_or_book_is_an_error_of_one_line(tmp_path, capsys):
     for what, said in (("look", "expected a list of links"), ("list", "run `make book`")):
         with pytest.raises(SystemExit, match="2"):
             links.main([what, "--list", str(tmp_path / "no.csv"), "--pages", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""The PDF of the book, two pages of it: the contents and their numbers, outline, links, nothing wider than A4."""
+"""The PDF of two pages of the book: page numbers in the contents, outline, links, and nothing wider than A4."""
 
 import re
 
@@ -19,14 +19,14 @@ def page(browser):
 
 @pytest.fixture(scope="module")
 def printed(page, plain, tmp_path_factory):
-    """The PDF of two pages of the book; the browser still shows what was printed."""
+    """The PDF of two pages of the book; the browser still shows the printed page."""
     out = tmp_path_factory.mktemp("pdf") / pdf.NAME
     pdf.make(page, plain, out, ONLY)
-    assert not (plain / "whole.html").exists()
+    assert not (plain / "joined.html").exists()
     return out.read_bytes()
 
 
-def test_it_has_pages_an_outline_and_links(printed):
+def test_the_pdf_has_pages_an_outline_and_links(printed):
     assert printed.startswith(b"%PDF-") and printed.rstrip().endswith(b"%%EOF")
     assert len(re.findall(rb"/Type /Page\b", printed)) > 6
     assert b"/Outlines " in printed
@@ -36,15 +36,15 @@ def test_it_has_pages_an_outline_and_links(printed):
     assert len(addresses) > 20 and all(address.startswith(b"https://") for address in addresses)
 
 
-def test_the_contents_have_the_numbers_of_their_pages(page, printed):
-    begins = pdf.begins(printed)
+def test_the_contents_have_page_numbers(page, printed):
+    numbers = pdf.page_numbers(printed)
     shown = page.eval_on_selector_all("[data-of]", "all => all.map(e => [e.dataset.of, +e.textContent])")
-    assert dict(shown) == {pdf.slug(name): begins[pdf.slug(name)] for name in ONLY}
-    first, second = (begins[pdf.slug(name)] for name in ONLY)
+    assert dict(shown) == {pdf.slug(name): numbers[pdf.slug(name)] for name in ONLY}
+    first, second = (numbers[pdf.slug(name)] for name in ONLY)
     assert 2 < first < second <= len(re.findall(rb"/Type /Page\b", printed))
 
 
-def test_nothing_is_wider_than_the_paper_and_every_link_leads_somewhere(page, printed):
+def test_nothing_is_wider_than_the_paper_and_every_link_has_a_target(page, printed):
     wide = f"""all => all.filter(e => e.getBoundingClientRect().right > {pdf.WIDTH} + 1 && e.checkVisibility())
         .map(e => e.outerHTML.slice(0, 80))"""
     assert page.eval_on_selector_all("main img, main svg, main table, main pre, main mjx-container", wide) == []
@@ -55,7 +55,7 @@ def test_nothing_is_wider_than_the_paper_and_every_link_leads_somewhere(page, pr
     assert len(ids) == len(set(ids)) and page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
-def test_no_table_is_too_small_to_be_read(page, printed):
+def test_tables_are_large_enough_to_read(page, printed):
     sizes = """all => all.map(e => parseFloat(getComputedStyle(e).fontSize) * e.currentCSSZoom * 72 / 96)"""
     cells = page.eval_on_selector_all("main :is(td, th)", sizes)
     assert len(cells) > 50 and min(cells) > 7
@@ -63,7 +63,7 @@ def test_no_table_is_too_small_to_be_read(page, printed):
 
 
 def fitted(page, body: str) -> None:
-    """Show something as it would be printed."""
+    """Show HTML in the layout of the print."""
     page.set_viewport_size({"width": pdf.WIDTH, "height": 1000})
     page.emulate_media(media="print")
     style = f"{pdf.STYLE.read_text()} td {{ font-family: monospace; }}"
@@ -76,11 +76,11 @@ def fitted(page, body: str) -> None:
     [
         ("12345", ["unwrapped"]),
         ("12345678901", ["unwrapped"]),
-        ("1.234 <span class='whole'>(1.2 to 1.3)</span>", ["wrapped"]),
-        ("1.234 <span class='whole'>(123456.2 to 12345678.3)</span>", ["wrapped", "broken"]),
+        ("1.234 <span class='unbreakable'>(1.2 to 1.3)</span>", ["wrapped"]),
+        ("1.234 <span class='unbreakable'>(123456.2 to 12345678.3)</span>", ["wrapped", "broken"]),
     ],
 )
-def test_a_wide_table_is_made_smaller_then_wrapped_then_broken(page, cell, kinds):
+def test_a_wide_table_shrinks_then_wraps_then_breaks_words(page, cell, kinds):
     fitted(page, f"<div><table class='results'><caption>Words</caption><tr>{f'<td>{cell}</td>' * 7}</tr></table></div>")
     table = "document.querySelector('table')"
     assert page.evaluate(f"[...{table}.classList]")[1:] == kinds
@@ -90,7 +90,7 @@ def test_a_wide_table_is_made_smaller_then_wrapped_then_broken(page, cell, kinds
     assert page.evaluate(f"{table}.caption.currentCSSZoom") == pytest.approx(1, abs=0.01)
 
 
-def test_what_is_long_may_go_on_over_the_page_and_figures_are_not_too_tall(page):
+def test_long_boxes_may_continue_on_the_next_sheet_and_tall_figures_shrink(page):
     code = "<div class='highlight'><pre>{}</pre></div>"
     row = "<tr><td>1</td></tr>"
     drawing = "<figure><svg width='{0}' height='{1}' viewBox='0 0 {0} {1}'></svg></figure>"
@@ -116,34 +116,34 @@ ARTICLE = """<article class="bd-article"><h1>A page</h1>
 
 @pytest.fixture
 def made(tmp_path):
-    """What is printed of a page that has all that a screen needs, and paper does not."""
+    """The printed article of a page with parts that only a screen needs."""
     (tmp_path / "page.html").write_text(ARTICLE)
     return pdf.article(tmp_path, "page", {"page"})
 
 
-def test_a_drawing_in_a_page_keeps_what_it_refers_to(made):
+def test_a_drawing_keeps_its_references(made):
     ids = {tag["id"] for tag in made.find_all(id=True)}
     referred = re.findall(r"""(?:href="|url\(['"]?)#([^"')]+)""", str(made))
     assert ids == {"page--c", "page--m"} and referred == ["page--m", "page--m", "page--c", "page--c"]
     assert made.find(role="img")["aria-labelledby"] == "page--m page--c"
 
 
-def test_styles_and_folded_code_are_left_out(made):
+def test_styles_and_folded_code_are_removed(made):
     assert made.style is None and made.svg["style"] == "stroke-linejoin: round"
     assert "code of words" not in str(made) and "imports" not in str(made)
     assert len(made.select(".cell")) == 2
 
 
-def test_options_dates_and_intervals_are_whole_and_names_may_be_parted(made):
-    whole = [tag.get_text() for tag in made.select(".whole")]
-    assert whole == ["--points", "--more", "LeNet-5", "2024-05-07", "(0 to 2)"]
+def test_options_dates_and_intervals_do_not_break_but_names_may(made):
+    unbreakable = [tag.get_text() for tag in made.select(".unbreakable")]
+    assert unbreakable == ["--points", "--more", "LeNet-5", "2024-05-07", "(0 to 2)"]
     assert made.pre.get_text() == 'run --points 3 a--b "-x" [--more]'
     assert "a_<wbr/>file_<wbr/>name <code>a_<wbr/>b</code>" in str(made.td)
     assert made.select_one(".math").decode_contents() == r"\((a-1)\)"
 
 
-def test_the_whole_book_is_put_together(plain):
-    text = pdf.whole(plain, [])
+def test_the_joined_page_has_every_page_and_only_working_links(plain):
+    text = pdf.joined_page(plain, [])
     names = [name for _, names in pdf.contents() for name in names]
     assert [name for name in names if f'id="{pdf.slug(name)}"' not in text] == []
     led = set(re.findall(r"""<a [^>]*href=["']#([^"']+)""", text))
@@ -154,17 +154,17 @@ def test_the_whole_book_is_put_together(plain):
 MENU = '<div class="dropdown dropdown-download-buttons"><ul class="dropdown-menu"><li></ul></div>'
 
 
-def test_every_page_offers_the_pdf_once(tmp_path):
+def test_every_page_links_to_the_pdf_once(tmp_path):
     (tmp_path / "book").mkdir()
-    for name, text in (("search.html", MENU), ("book/a.html", MENU + pdf.PLACE), ("none.html", "<p>no menu</p>")):
+    for name, text in (("search.html", MENU), ("book/a.html", MENU + pdf.PLACEHOLDER), ("none.html", "<p>no menu</p>")):
         (tmp_path / name).write_text(text)
     for _ in range(2):
-        pdf.offer(tmp_path)
+        pdf.add_links(tmp_path)
     found = {p.name: re.findall('href="(.*?)"', p.read_text()) for p in sorted(tmp_path.rglob("*.html"))}
     assert found == {"a.html": ["../wmgp.pdf"] * 2, "none.html": [], "search.html": ["wmgp.pdf"]}
 
 
-def test_no_book_and_an_unknown_page_are_said_in_one_line(tmp_path, capsys):
+def test_a_missing_book_or_an_unknown_page_is_an_error_of_one_line(tmp_path, capsys):
     for told, said in (([], "run `make book`"), (["--only", "gone"], "--only gone: expected one of book/index, ")):
         with pytest.raises(SystemExit, match="2"):
             pdf.main(["--pages", str(tmp_path), *told])

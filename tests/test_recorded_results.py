@@ -1,4 +1,4 @@
-"""What is recorded in results/: every table of jobs, every parent, against its schema and its provenance."""
+"""The files in results/: every table of jobs and every parent has its schema and its provenance."""
 
 import csv
 import json
