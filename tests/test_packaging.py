@@ -1,4 +1,4 @@
-"""What the project stands on: packaging, environment, make, CI, and that files name nothing of one machine."""
+"""Packaging, the conda environment, make and CI; no file names a folder of one machine."""
 
 import ast
 import importlib.metadata
@@ -22,18 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # where import and name differ
-PRESENT = {"wmgp", "IPython"}  # the package itself, and what only code inside a notebook imports
+# The project's own packages, and IPython, which ipykernel installs.
+PRESENT = {"wmgp", "studies", "benchmarks", "notebooks", "IPython"}
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    """What the package asks for, with the given extras, of which one holds another."""
-    asked = [Requirement(text) for text in [*PROJECT["dependencies"], *(t for e in extras for t in EXTRAS[e])]]
-    others = [extra for one in asked if one.name == "wmgp" for extra in one.extras]
-    return [one for one in asked if one.name != "wmgp"] + (requirements(*others) if others else [])
+    """Return the dependencies of the package and of the extras, including extras that an extra names."""
+    listed = [Requirement(text) for text in [*PROJECT["dependencies"], *(t for e in extras for t in EXTRAS[e])]]
+    nested = [extra for r in listed if r.name == "wmgp" for extra in r.extras]
+    return [r for r in listed if r.name != "wmgp"] + (requirements(*nested) if nested else [])
 
 
 def files() -> list[Path]:
-    """The project's own files: tracked, or new and not ignored."""
+    """Return the files of the checkout that git tracks or does not ignore."""
     command = ["git", "ls-files", "-co", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
@@ -41,60 +42,66 @@ def files() -> list[Path]:
     return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-def test_conda_environment_installs_what_pyproject_says_and_nothing_of_its_own():
+def test_conda_environment_installs_the_extras_of_pyproject_and_nothing_else():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, from_pip = environment["dependencies"]
-    assert python == f"python{PROJECT['requires-python']},<3.14" and pip == "pip"  # what is pinned has wheels for these
+    assert (
+        python == f"python{PROJECT['requires-python']},<3.14" and pip == "pip"
+    )  # the pinned versions have wheels for these
     constraint, project = from_pip["pip"]
     assert (ROOT / constraint.removeprefix("-c ")).is_file()
-    named = re.fullmatch(r"-e \.\[(.+)\]", project)
-    assert named is not None
-    extras = named[1].split(",")
+    match = re.fullmatch(r"-e \.\[(.+)\]", project)
+    assert match is not None
+    extras = match[1].split(",")
     assert extras == ["book", "dev", "distributed"] and set(extras) <= set(EXTRAS)
     assert f"'.[{','.join(extras)}]'" in (ROOT / "Makefile").read_text()
 
 
-def test_extras_are_the_four():
+def test_there_are_four_extras():
     assert set(EXTRAS) == {"experiments", "book", "dev", "distributed"}
 
 
-def test_constraints_pin_everything_asked_for_within_its_range():
+def test_constraints_pin_every_dependency_within_its_range():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
     for requirement in requirements("book", "dev", "distributed"):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-def test_version_is_said_once():
+def test_versions_agree():
     assert PROJECT["dynamic"] == ["version"]
     assert importlib.metadata.version("wmgp") == wmgp.__version__
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == wmgp.__version__
 
 
 def imports(path: Path) -> set[str]:
-    """The packages that a file imports anywhere."""
-    found = set()
+    """Return the top-level packages that a file imports anywhere."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
+            names |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
+            names.add(node.module.partition(".")[0])
+    return names
 
 
 @pytest.mark.parametrize(
     ("pattern", "extras"),
     [
         ("wmgp/*.py", ()),
-        ("wmgp/experiments/**/*.py", ("experiments", "distributed", "dev")),  # a benchmark drives a browser
+        ("wmgp/io/*.py", ()),
+        ("wmgp/_histogram/*.py", ()),
+        ("wmgp/experiments/**/*.py", ("experiments", "distributed")),
+        ("studies/**/*.py", ("experiments",)),
+        ("benchmarks/*.py", ("experiments", "dev")),  # one drives a browser
         ("notebooks/*.py", ("book",)),
     ],
 )
-def test_everything_imported_is_asked_for(pattern, extras):
-    asked = {MODULES.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)} | PRESENT
+def test_every_import_is_a_dependency(pattern, extras):
+    allowed = {MODULES.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)} | PRESENT
     imported = {name: path.name for path in ROOT.glob(pattern) for name in imports(path)}
     assert imported
-    missing = {name: where for name, where in imported.items() if name not in asked | set(sys.stdlib_module_names)}
+    missing = {name: where for name, where in imported.items() if name not in allowed | set(sys.stdlib_module_names)}
     assert missing == {}
 
 
@@ -104,14 +111,14 @@ def test_package_is_typed_and_has_its_command():
     assert callable(command.load())
 
 
-def test_jupytext_keeps_what_the_runner_keeps():
-    told = tomllib.loads((ROOT / "jupytext.toml").read_text())
-    assert told["cell_metadata_filter"] == ",".join([*run.CELL_METADATA, "-all"])
-    assert told["formats"] == "notebooks///ipynb,notebooks///py:percent"
+def test_jupytext_keeps_the_same_cell_metadata_as_the_runner():
+    settings = tomllib.loads((ROOT / "jupytext.toml").read_text())
+    assert settings["cell_metadata_filter"] == ",".join([*run.CELL_METADATA, "-all"])
+    assert settings["formats"] == "notebooks///ipynb,notebooks///py:percent"
 
 
 def make(*arguments: str, cwd: Path = ROOT) -> str:
-    """What make prints."""
+    """Run make and return its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(["make", *arguments], cwd=cwd, env=clean, capture_output=True, text=True, check=True).stdout
 
@@ -121,10 +128,10 @@ def test_make_help_lists_every_target():
     assert phony is not None
     targets = phony[1].split()
     assert {"book", "notebooks", "test", "bench", "clean", "help"} <= set(targets)
-    assert sorted(re.findall(r"^make (\w+) +\w", make(), re.MULTILINE)) == sorted(targets)
+    assert sorted(re.findall(r"^make ([\w-]+) +\w", make(), re.MULTILINE)) == sorted(targets)
 
 
-def test_make_installs_once_and_again_only_when_asked_for_something_else(tmp_path):
+def test_make_installs_again_only_when_dependencies_change(tmp_path):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     python = tmp_path / ".venv" / "bin" / "python"
@@ -145,7 +152,7 @@ def test_make_installs_once_and_again_only_when_asked_for_something_else(tmp_pat
         os.utime(tmp_path / ".venv" / "installed", (later + 1, later + 1))
 
 
-def test_ci_installs_a_browser_then_makes_the_book_and_the_tests():
+def test_ci_builds_the_book_then_runs_the_tests():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
@@ -168,10 +175,10 @@ def test_readme_commands_exist():
         assert (ROOT / name).exists(), name
 
 
-def test_no_file_names_a_place_on_one_machine():
+def test_no_file_names_a_folder_of_one_machine():
     roots = "|".join(("work", "tmp", "root", "home"))
     places = re.compile(rf"(?<![\w.<])/(?:{roots})/|\.\./sha" + "red")
-    found = {}
+    hits_by_file = {}
     for path in files():
         if "_static" in path.parts or path == ROOT / ".ci" / "run":
             continue
@@ -180,8 +187,8 @@ def test_no_file_names_a_place_on_one_machine():
         except UnicodeDecodeError:
             continue
         if hits := places.findall(text):
-            found[str(path.relative_to(ROOT))] = hits
-    assert found == {}
+            hits_by_file[str(path.relative_to(ROOT))] = hits
+    assert hits_by_file == {}
 
 
 def test_style():

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
@@ -83,8 +84,9 @@ def test_every_page_has_a_description_for_link_previews(small):
 
 
 def test_without_the_record_no_tag_refers_to_the_picture(tmp_path):
-    config = SimpleNamespace(project_address=ADDRESS, ogp_image=None)
-    link_preview.set_image(SimpleNamespace(srcdir=tmp_path), config)
+    config: Any = SimpleNamespace(project_address=ADDRESS, ogp_image=None)
+    app: Any = SimpleNamespace(srcdir=tmp_path)
+    link_preview.set_image(app, config)
     assert config.ogp_image is None and metas("".join(config.ogp_custom_meta_tags)) == {"twitter:card": "summary"}
 
 
@@ -225,7 +227,7 @@ def test_a_figure_has_a_note_on_its_provenance(small):
     [
         (
             {"a.csv": ["0123456789"], "published.json": []},
-            "results/a.csv, measured at commit 0123456results/published.json",
+            "results/a.csv, measured at commit 0123456",
         ),
         ({}, "reads no recorded results"),
         (None, "are not recorded"),
@@ -246,7 +248,7 @@ def test_readers_record_the_files_of_a_results_folder(tmp_path, monkeypatch):
     (tmp_path / "results" / "a.csv").touch()
     monkeypatch.chdir(tmp_path / "results")
     tables.locate("a.csv")
-    history.records("parents")
+    history.read_parent_records("parents")
     for path in ("map.npz", "../other.npz"):
         read_arrays(path)
     assert used_files.names == {"a.csv", "parents", "map.npz"}
