@@ -1,4 +1,4 @@
-"""Builds of the book for tests: the whole book once, or a small book of one page; and a browser."""
+"""Builds of the book for tests: the whole book once, or a small book around one page; and a browser."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def browser():
 
 
 def small_book(folder: Path, text: str, address: str = "") -> Path:
-    """Write a book of one page, a notebook with one cell of text, with the project's own settings."""
+    """Write a book with the project's settings whose first page is a notebook with one cell of text."""
     (folder / "results").mkdir()
     (folder / "book").mkdir()
     for name in ("_ext", "_static"):
@@ -68,7 +68,9 @@ def small_book(folder: Path, text: str, address: str = "") -> Path:
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     config["sphinx"]["config"]["project_address"] = address
     (folder / "_config.yml").write_text(json.dumps(config))
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    # sphinx-notfound-page fails in a book with an empty table of contents.
+    (folder / "second.md").write_text("# Second page\n")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\nchapters: [{file: second}]\n")
     return folder
 
 
