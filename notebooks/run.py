@@ -27,13 +27,14 @@ HERE = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 RANDOM_NAME = re.compile(r"\bT_([0-9a-f]{5})(?=[_\W])")  # pandas' ids of styled tables
 FETCH = """\
-# Where the package is missing, as on Colab, the project is fetched and installed.
+# If the project is missing, as on Colab, clone and install it. `-e` because the folder `studies` is not in the wheel.
 import importlib.util, os, subprocess, sys
 
-if importlib.util.find_spec("wmgp") is None:
+if importlib.util.find_spec("studies") is None:
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", "{address}", "project"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./project[experiments]"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "./project[experiments]"], check=True)
     importlib.invalidate_caches()
+    sys.path.insert(0, os.path.abspath("project"))  # a running kernel does not see an editable install
     os.chdir("project/notebooks")"""
 # Runs after the notebook's own cells and is removed again. It imports nothing that the notebook did not import.
 LIST_USED_FILES = """\

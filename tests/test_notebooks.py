@@ -188,11 +188,13 @@ def test_the_package_is_fetched_where_it_is_missing_and_only_there(published, tm
     assert done == [] and Path.cwd() == tmp_path
     (tmp_path / "project" / "notebooks").mkdir(parents=True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     exec(cell.source, {})
     assert [command[-2:] for command in done] == [
         ["https://github.com/someone/wmgp", "project"],
-        ["--quiet", "./project[experiments]"],
+        ["-e", "./project[experiments]"],  # editable: the notebooks import `studies`, which the wheel lacks
     ]
+    assert sys.path[0] == str(tmp_path / "project")
     assert Path.cwd() == tmp_path / "project" / "notebooks"
 
 

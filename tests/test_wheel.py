@@ -161,17 +161,12 @@ def test_installed_wheel_analyzes_and_prunes_with_its_dependencies_alone(bare, s
     assert sum(int((t == 0).sum()) for t in load_file(tmp_path / "b.st").values()) == 1020
 
 
-def test_sweep_without_its_extra_names_the_extra_in_one_line(bare, tmp_path):
-    refused = run("wmgp", *"sweep --preset tiny --out x.csv".split(), where=tmp_path, env=bare)
+@pytest.mark.parametrize("command", ["sweep --preset tiny --out x.csv", "claims"])
+def test_a_command_without_its_extra_names_the_extra_in_one_line(bare, tmp_path, command):
+    refused = run("wmgp", *command.split(), where=tmp_path, env=bare)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert re.fullmatch(r"wmgp: error: \w+ is missing: pip install 'wmgp\[experiments\]'\n", refused.stderr)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_claims_need_no_extra(bare, tmp_path):
-    (tmp_path / "results").symlink_to(ROOT / "results")
-    done = run("wmgp", "claims", where=tmp_path, env=bare)
-    assert (done.returncode, done.stderr) == (0, "") and "C1" in done.stdout
 
 
 def test_the_extra_experiments_suffices_for_a_sweep(site, wheel, tmp_path):
