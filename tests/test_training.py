@@ -497,9 +497,9 @@ def test_the_notebook_recomputes_on_digits_where_there_is_no_data(tmp_path, monk
     source, out = run.HERE / "04_reference_run.py", tmp_path / "out.ipynb"
     run.run(source, out, {"recompute": True, "epochs": 1, "seed": 5})
     text = out.read_text()
-    assert "scikit-learn's digits are used instead" in text and "Seed 5 on digits, 1 epoch, batches of 6" in text
+    assert "Using scikit-learn's digits instead" in text and "Seed 5 on digits, 1 epoch, batches of 6" in text
     run.run(source, out, {"epochs": 1})
-    assert "Not asked for" in out.read_text()
+    assert "all values above come from the recorded table" in out.read_text()
 
 
 def test_the_recorded_run_is_whole():

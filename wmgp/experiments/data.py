@@ -156,7 +156,7 @@ def _read_cifar10(train: bool) -> tuple[str, np.ndarray, np.ndarray]:
         if files := sorted((folder / layout / "plain_text").glob(f"{part}-*.parquet")):
             images, labels, jpeg = read_parquet_images(files)
             return "cifar10-jpeg" if jpeg else "cifar10", images, labels
-    split = _torchvision_split("cifar10", "CIFAR10_STATISTICS", "cifar-10-batches-py", train)
+    split = _torchvision_split("cifar10", "CIFAR10", "cifar-10-batches-py", train)
     return "cifar10", split.data.transpose(0, 3, 1, 2), np.asarray(split.targets)
 
 
