@@ -1,4 +1,4 @@
-# The whole project from one place: `make help` lists the targets.
+# All commands of the project. `make help` lists the targets.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,46 +11,46 @@ BEFORE := _build/before
 .DEFAULT_GOAL := help
 .PHONY: book pdf links notebooks test oldest audit bench times lint clean help
 
-# Installed again only when pyproject.toml or constraints.txt has changed since.
+# Reinstalls only if pyproject.toml or constraints.txt changed.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[book,dev,distributed]'
 	@touch $@
 
-book: $(INSTALLED)  ## run every notebook in a copy of the book's sources, and build the book from there
+book: $(INSTALLED)  ## run every notebook in a copy of the sources, and build the book from the copy
 	@rm -rf $(COPY) _build/html _build/.doctrees && mkdir -p $(COPY)
 	@cp -R book notebooks results README.md CONTRIBUTING.md _config.yml _toc.yml $(COPY)/
 	$(BIN)/python $(COPY)/notebooks/run.py
 	cd $(COPY) && $(CURDIR)/$(BIN)/jupyter-book build . --path-output ../.. -W -n --keep-going
 	@echo "The book's first page: file://$(CURDIR)/_build/html/index.html"
 
-pdf: $(INSTALLED)  ## print the book that is built to _build/html/wmgp.pdf, and link it from every page
+pdf: $(INSTALLED)  ## print the built book to _build/html/wmgp.pdf, and link it from every page
 	$(BIN)/python -m book.pdf
 
-links: $(INSTALLED)  ## look up the book's links to other hosts, and write today beside those that answer
+links: $(INSTALLED)  ## request the book's external links, and record today's date for each that answers
 	$(BIN)/python -m book.links look
 
-notebooks: $(INSTALLED)  ## refresh the committed notebooks from their .py sources (ONLY=02_how_much for one of them)
+notebooks: $(INSTALLED)  ## run the .py sources and update the committed notebooks (ONLY=02_how_much for one)
 	$(BIN)/python notebooks/run.py $(ONLY)
 
 test: $(INSTALLED)  ## run all the tests, a process a core
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
-# The book and what is built are of today's tools; uv picks the oldest of what pyproject.toml asks for.
+# Tests that `make oldest` skips: the book and the builds use current tools. uv picks the oldest allowed versions.
 BUILT := accessibility book browser contributing site_metadata home_page links html_validity notebooks pdf readme wheel
-oldest:  ## run the package's tests with the oldest versions that pyproject.toml allows, in an environment of their own
+oldest:  ## run the package's tests with the oldest versions that pyproject.toml allows
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --disable-pip-version-check uv
 	$(OLDEST)/bin/python -m uv pip install --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[book,dev]'
 	$(OLDEST)/bin/python -m pytest -n auto --no-loadscope-reorder -W default \
 		$(filter-out $(BUILT:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
-audit:  ## look up known vulnerabilities of the pinned versions, which needs a network
+audit:  ## look up known vulnerabilities of the pinned versions (needs a network)
 	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install --disable-pip-version-check pip-audit
 	$(AUDIT)/bin/pip-audit --disable-pip --no-deps -r constraints.txt
 
-bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell which ratios became worse
+bench: $(INSTALLED)  ## measure the speed, write results/benchmark*.csv, and report ratios that became worse
 	@rm -rf $(BEFORE) && mkdir -p $(BEFORE) && cp results/benchmark*.csv $(BEFORE)/
 	$(BIN)/python -m benchmarks.analyze --out results/benchmark.csv --readme README.md
 	$(BIN)/python -m benchmarks.sweep --out results/benchmark_sweep.csv
@@ -61,16 +61,16 @@ bench: $(INSTALLED)  ## measure the speed into results/benchmark*.csv, and tell 
 		$(BIN)/python -m benchmarks.gpu --out results/benchmark_device.csv; fi
 	$(BIN)/python -m benchmarks.regressions $(BEFORE) results
 
-times: $(INSTALLED)  ## measure how long each notebook takes here, into results/notebooks.csv
+times: $(INSTALLED)  ## measure how long each notebook takes, and write results/notebooks.csv
 	$(BIN)/python -m notebooks.times --out results/notebooks.csv
 
 lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-clean:  ## remove what was built; the environment in .venv stays
+clean:  ## remove build products, but not the environment in .venv
 	rm -rf _build build dist .pytest_cache .ruff_cache .hypothesis
-	find wmgp notebooks book tests -name __pycache__ -prune -exec rm -rf {} +
+	find wmgp studies benchmarks notebooks book tests -name __pycache__ -prune -exec rm -rf {} +
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

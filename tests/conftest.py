@@ -1,4 +1,4 @@
-"""What several tests need: shape checks, real and made-up networks, and the order in which tests run."""
+"""Shared test setup: shape checks, fixtures, and the order of the tests."""
 
 import os
 import pkgutil
@@ -21,10 +21,10 @@ from books import browser as browser  # noqa: E402  (fixtures)
 from books import plain as plain  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("without a clock", deadline=None)  # a first call compiles, and the machine may be busy
+settings.register_profile("without a clock", deadline=None)  # the first call compiles, and the machine may be busy
 settings.load_profile("without a clock")
 
-# Fast and small first, whole notebooks and the built book last.
+# Fast tests first; notebooks and the built book last.
 BOOK = ["test_home_page", "test_book", "test_links", "test_html_validity", "test_accessibility", "test_pdf"]
 LAST = [
     *(
@@ -45,12 +45,12 @@ def pytest_collection_modifyitems(items):
         name = item.path.stem
         return LAST.index(name) + 1 if name in LAST else 0
 
-    items.sort(key=place)  # stable: within a module the order stays
+    items.sort(key=place)  # stable: the order within a module stays
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """What one process of several runs at a time: a module, and all about the built book, which is built once."""
+    """Give each process one test module at a time; all tests of the built book share a process, which builds it once."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByModule(LoadScopeScheduling):
@@ -68,7 +68,7 @@ def rng():
 
 @pytest.fixture(scope="session")
 def data_folder():
-    """The folder of real data that WMGP_DATA names."""
+    """The folder of data sets that WMGP_DATA names."""
     folder = os.environ.get("WMGP_DATA")
     if not folder:
         pytest.skip("needs real data: set WMGP_DATA to a folder that has it")
@@ -77,7 +77,7 @@ def data_folder():
 
 @pytest.fixture
 def histogram(monkeypatch):
-    """Count even small sources, as large ones are: in the histogram, and half precision value by value."""
+    """Use the histogram for small sources too, and count half precision by value."""
     from wmgp._histogram import half_precision, measurement
 
     monkeypatch.setattr(measurement, "SORTED_BELOW", 0)
