@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give each process one test module at a time; all tests of the built book share a process, which builds it once."""
+    """Give each process one test module at a time; all tests of the built book share a process."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByModule(LoadScopeScheduling):
