@@ -105,7 +105,7 @@ def gradual(config: ExperimentConfig, amount: float, epochs: int) -> list[Stage]
 
 
 def iterative(config: ExperimentConfig, amount: float, epochs: int) -> list[Stage]:
-    """Prune the same share of the remaining weights in each of `ROUNDS` rounds, and train at the parent's last rates."""
+    """Prune the same share of the remaining weights in each of `ROUNDS` rounds; train at the parent's last rates."""
     if epochs % ROUNDS:
         raise InputError(f"epochs {epochs}: expected a multiple of {ROUNDS}, the rounds of iterative pruning")
     length = epochs // ROUNDS

@@ -178,7 +178,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(CONVERGED_SEEDS), help="(default: %(default)s)")
     parser.add_argument("--images", type=int, default=N_IMAGES, help="of the test set (default: %(default)s)")
-    parser.add_argument("--points", type=int, nargs=2, default=(len(LINE_TICKS), len(PLANE_TICKS)), metavar=("LINE_TICKS", "PLANE_TICKS"),
+    parser.add_argument("--points", type=int, nargs=2, default=(len(LINE_TICKS), len(PLANE_TICKS)),
+                        metavar=("LINE", "PLANE"),
                         help="along the line, and along either side of the plane (default: 61 31)")  # fmt: skip
     parser.add_argument("--out", type=Path, help="(default: results/landscape_NETWORK_DATA.npz)")
     chosen = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
-"""What became of networks that were pruned as `wmgp analyze` recommends: the range that its last lines give.
+"""Ranges of the accuracy lost by networks pruned as `wmgp analyze` recommends, shown in the last lines of its report.
 
-`python -m studies.rules_compared.cost_ranges` reads all sweeps of `results/` and writes it into the package, for whoever
-has installed that has no results.
+`python -m studies.rules_compared.cost_ranges` reads all sweeps of `results/` and writes the ranges into the package,
+because an installed package has no `results/`.
 """
 
 import argparse

@@ -46,7 +46,8 @@ def build_network(seed: int) -> nn.Module:
 def sample_sweep(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
     """The sweep: every method, one parent."""
     return Sweep(
-        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=PRETRAINED_CONFIG, build=build_network, load=load,
+        "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=PRETRAINED_CONFIG, build=build_network,
+        load=load,
         command=f"python -m studies.when_it_fails.imagenet_sample --steps {len(amounts) - 1}",
     )  # fmt: skip
 

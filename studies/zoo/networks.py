@@ -116,7 +116,8 @@ NETWORKS = (
     ),
     Network(
         "RXNMapper", "transformer", "RXNMapper", "MIT", "schwaller2021extraction",
-        PackagedFile("rxnmapper", "0.4.3", "rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k/pytorch_model.bin",
+        PackagedFile("rxnmapper", "0.4.3",
+                     "rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k/pytorch_model.bin",
                 "8541f3f500dae71abe678d546bd035ca946e2d1c819f6b2cf41a97faedd7e6a2"),
     ),
     _mpnn("ProteinMPNN", "dauparas2022robust", "proteinmpnn_v_48_020.pt",

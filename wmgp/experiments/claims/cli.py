@@ -12,11 +12,11 @@ Folder = Annotated[Path | None, typer.Option(help="The folder of results; defaul
 
 
 def claims(json: Json = False, results: Folder = None) -> None:
-    """The paper's claims beside what was measured: figures, intervals, limits, verdicts."""
+    """Compare the paper's claims with our measurements: values, intervals, limits and verdicts."""
     with require_extra("experiments"):
         from ..results.tables import locate
         from .collection import collect
         from .formatting import as_json, as_text
 
-    rows = collect(results or locate("published.json").parent)
+        rows = collect(results or locate("published.json").parent)
     print(as_json(rows) if json else as_text(rows))
