@@ -32,7 +32,7 @@ def run_experiment(seed: int = 3, rate: float | None = None) -> list[dict[str, f
         recipe = replace(recipe, learning_rate=rate)
     with use_one_thread():
         model = build("lenet5", seed)
-        train(model, training, 2, seed, recipe)
+        train(model, training, 8, seed, recipe)
         parent = evaluate(model, test)
         rows = [
             prune_and_finetune(model, parent, method, amount, training, test, 7, tuning, 1)
