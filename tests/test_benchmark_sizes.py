@@ -19,8 +19,8 @@ from wmgp.experiments.results import provenance
 
 @pytest.mark.parametrize(("n", "number"), [(1000, 1), (1001, 3)])
 def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
-    monkeypatch.setattr(synthetic_checkpoints, "BLOCK", 100)
-    monkeypatch.setattr(synthetic_checkpoints, "LARGEST", 150)
+    monkeypatch.setattr(synthetic_checkpoints, "CHUNK", 100)
+    monkeypatch.setattr(synthetic_checkpoints, "MAX_TENSOR_SIZE", 150)
     paths = synthetic_checkpoints.write_shards(tmp_path, n, number)
     assert len(paths) == number
     tensors = [tensor for path in paths for tensor in load_file(path).values()]
@@ -30,7 +30,7 @@ def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
 
 
 def test_sparse_shards_hold_a_one_a_tensor_and_take_no_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic_checkpoints, "LARGEST", 1 << 21)
+    monkeypatch.setattr(synthetic_checkpoints, "MAX_TENSOR_SIZE", 1 << 21)
     paths = synthetic_checkpoints.write_shards(tmp_path, 3 << 21, 2, sparse=True)
     values = torch.cat([tensor for path in paths for tensor in load_file(path).values()])
     assert len(values) == 3 << 21 and values.float().sum() == len(values.nonzero()) == 4
@@ -54,7 +54,7 @@ def test_both_go_in_turn_and_ours_once_more():
 
 
 def test_what_takes_long_is_timed_once(monkeypatch):
-    monkeypatch.setattr(benchmark_sizes, "ENOUGH", 0)
+    monkeypatch.setattr(benchmark_sizes, "MAX_SECONDS", 0)
     assert benchmark_sizes.time_in_turn(lambda: None, lambda: None, 3)[2] == 1
 
 

@@ -47,6 +47,9 @@ def hand(*sweeps, parents=()) -> records.Recorded:
         def commits(self, source: str) -> set[str]:
             return {f"commit of {source}"}
 
+        def commands(self, source: str, rows: pd.DataFrame | None = None) -> str:
+            return f"command of {source}"
+
     return Here(Path(), {}, limits, pd.DataFrame(), named, list(parents), [], {})
 
 

@@ -85,7 +85,7 @@ def test_batches_of_large_images_are_small(monkeypatch):
             seen.append(len(images))
             return images.flatten(1)[:, :10]
 
-    monkeypatch.setattr(loop, "PIXELS", 2 * 8 * 8)
+    monkeypatch.setattr(loop, "EVALUATION_BATCH_PIXELS", 2 * 8 * 8)
     data = image_data_from_arrays("squares", np.zeros((5, 1, 8, 8), dtype=np.uint8), np.zeros(5))
     loop.evaluate(Sizes(), data)
     assert seen == [2, 2, 1]

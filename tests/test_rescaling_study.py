@@ -45,7 +45,7 @@ def test_the_command_writes_rows_with_their_provenance(tmp_path, monkeypatch, fe
     small = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Flatten())
     head = torch.nn.Sequential(small, torch.nn.Linear(3 * 26 * 26, 10))
     monkeypatch.setattr(measure, "mobilenet_v2", lambda: head)
-    monkeypatch.setattr(measure, "parent", lambda network, *rest, **options: models.build("lenet5", 3))
+    monkeypatch.setattr(measure, "load_or_train_parent", lambda network, *rest, **options: models.build("lenet5", 3))
     out = tmp_path / "rescaling.csv"
     measure.main(["--out", str(out), "--seeds", "3"])
     rows, runs = pd.read_csv(out), provenance(out)

@@ -294,7 +294,7 @@ def test_work_that_kills_every_worker_is_given_up(monkeypatch):
         raise RuntimeError("a worker died")
         yield
 
-    monkeypatch.setattr(backends, "_round", broken)
+    monkeypatch.setattr(backends, "_run_remaining", broken)
     with pytest.raises(InputError, match=r"workers failed 3 times without a result \(RuntimeError: a worker died\)"):
         list(backends.run_tasks(fail_at_three, [(0,)]))
     assert tries == [1, 1, 1]
@@ -555,7 +555,7 @@ def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
         rate.fill_(0.1 / (step + 1))
         for model, optimizer in zip((plain, fused), optimizers, strict=True):
             optimizer.zero_grad()
-            model(inputs).square().sum().backward()
+            model(inputs).square().mean().backward()  # stays small: a loss that explodes enlarges rounding errors
             optimizer.step()
     for a, b in zip(plain.parameters(), fused.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

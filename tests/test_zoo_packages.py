@@ -98,6 +98,6 @@ def test_damaged_and_absurd_wheels(tmp_path, monkeypatch):
         read_from_wheel(wheel, INSIDE)
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(INSIDE, BYTES)
-    monkeypatch.setattr(packages, "LIMIT", len(BYTES) - 1)
+    monkeypatch.setattr(packages, "MAX_BYTES", len(BYTES) - 1)
     with pytest.raises(InputError, match="larger than 11 bytes"):
         read_from_wheel(wheel, INSIDE)
