@@ -9,7 +9,7 @@ COPY := _build/source
 BEFORE := _build/before
 
 .DEFAULT_GOAL := help
-.PHONY: book pdf links notebooks test oldest audit bench times lint clean help
+.PHONY: book pdf links notebooks test test-all oldest audit bench times lint clean help
 
 # Reinstalls only if pyproject.toml or constraints.txt changed.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -33,7 +33,10 @@ links: $(INSTALLED)  ## request the book's external links, and record today's da
 notebooks: $(INSTALLED)  ## run the .py sources and update the committed notebooks (ONLY=02_how_much for one)
 	$(BIN)/python notebooks/run.py $(ONLY)
 
-test: $(INSTALLED)  ## run all the tests, a process a core
+test: $(INSTALLED)  ## run the quick tests, one process per core
+	$(BIN)/python -m pytest -n auto --no-loadscope-reorder -m 'not slow'
+
+test-all: $(INSTALLED)  ## run all tests, one process per core
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
 # Tests that `make oldest` skips: the book and the builds use current tools. uv picks the oldest allowed versions.
@@ -73,4 +76,4 @@ clean:  ## remove build products, but not the environment in .venv
 	find wmgp studies benchmarks notebooks book tests -name __pycache__ -prune -exec rm -rf {} +
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

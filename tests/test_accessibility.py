@@ -7,6 +7,8 @@ import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from books import DESK
 
+pytestmark = pytest.mark.slow
+
 PAGES = ["book/index", "notebooks/02_how_much", "book/theorem", "book/claims", "book/analyze", "book/api", "search"]
 RUN_AXE = """() => axe.run({
     runOnly: {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, resultTypes: ["violations"],

@@ -6,6 +6,8 @@ import pytest
 from benchmarks import analyze as benchmark
 from benchmarks import synthetic_checkpoints, timing
 
+pytestmark = pytest.mark.slow
+
 
 def test_rows_become_a_table():
     big, small = ("a case", 1_234_567, "a peer", 0.5, 100.0), ("small", 0, "other", 2.0, 1.0, 99.6)

@@ -14,6 +14,8 @@ from benchmarks import synthetic_checkpoints
 from wmgp.errors import InputError
 from wmgp.experiments.results import provenance
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("dtype", synthetic_checkpoints.DTYPES)
 def test_written_files_are_sound(tmp_path, dtype):

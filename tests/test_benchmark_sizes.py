@@ -16,6 +16,8 @@ from benchmarks import sizes as benchmark_sizes
 from benchmarks.figure import speed_figure
 from wmgp.experiments.results import provenance
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("n", "number"), [(1000, 1), (1001, 3)])
 def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):

@@ -10,6 +10,8 @@ from benchmarks import sweep as benchmark_sweep
 from wmgp.experiments import data, models
 from wmgp.experiments.results import provenance
 
+pytestmark = pytest.mark.slow
+
 
 def few(n):
     return benchmark_sweep.load_images_or_noise("lenet5", "digits", n)

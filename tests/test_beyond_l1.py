@@ -109,6 +109,7 @@ def test_an_unknown_data_set_is_a_one_line_error(tmp_path, capsys):
     assert "data 'letters': expected one of digits" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_command_finds_its_own_module_in_other_processes(tmp_path):
     """Functions of the module `__main__` cannot be pickled for another process."""
     command = [sys.executable, "-m", "studies.beyond_l1.measure", "--network", "lenet5", "--data", "digits"]

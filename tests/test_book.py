@@ -13,6 +13,8 @@ from wmgp.experiments.results.array_files import write_arrays
 from wmgp.experiments.results.tables import SWEEP
 from wmgp.report import OUTCOMES
 
+pytestmark = pytest.mark.slow
+
 IMAGES = {"image/svg+xml", "image/png"}
 
 

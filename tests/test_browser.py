@@ -19,6 +19,8 @@ from studies.shared import pretrained
 from wmgp import closed_forms, plotting, report
 from wmgp.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 POOLS = ("weight_bias", "weights", "all")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 # A minimal page like the theme's; the scripts have the same relative address as for a page in book/.

@@ -196,6 +196,7 @@ def real() -> list[verdicts.Row]:
     return collection.collect(RESULTS)
 
 
+@pytest.mark.slow
 def test_every_claim_has_rows_with_their_provenance(real):
     assert {row.id for row in real} >= set(collection.CLAIMS) - {"C9"}
     assert [row.id for row in real] == sorted((row.id for row in real), key=list(collection.CLAIMS).index)
@@ -208,6 +209,7 @@ def test_every_claim_has_rows_with_their_provenance(real):
             assert row.found.low <= row.found.value <= row.found.high and row.found.n >= MIN_SEEDS
 
 
+@pytest.mark.slow
 def test_json_has_what_it_promises(real):
     found = json.loads(formatting.as_json(real))
     promised = {"id", "claim", "published", "measured", "low", "high", "n_seeds", "tolerance", "verdict", "data",

@@ -17,6 +17,8 @@ from notebooks import run as runner
 from wmgp.experiments.results import tables
 from wmgp.experiments.results.provenance import provenance
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COPIED = (

@@ -226,6 +226,7 @@ except wmgp.InputError as error: print(error)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs one thread, so that the moment is known")
 @pytest.mark.parametrize("how", ["shrinks", "grows", "is written over", "is replaced", "is deleted"])
 def test_a_file_that_changes_while_it_is_read(tmp_path, how):

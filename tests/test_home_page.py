@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import pruning_widget
 
+pytestmark = pytest.mark.slow
+
 PARENT = ROOT / "results" / "parents" / "lenet5-mnist-seed0.safetensors"
 PAGE = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>x</title>
 <link rel="stylesheet" href="{static}/pruning_widget.css"><body><figure class="pruning-widget">{picture}</figure>

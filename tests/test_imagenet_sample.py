@@ -43,6 +43,7 @@ def test_images_are_normalised_as_the_weights_want_them(sample):
     assert image == pytest.approx((sample[1, 3, 4, 2] / 255 - 0.406) / 0.225, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_row_for_each_method_and_amount_and_nothing_is_trained(sample, tmp_path, monkeypatch, capsys):
     from torchvision.models import mobilenet_v2
 

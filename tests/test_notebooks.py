@@ -20,6 +20,11 @@ from notebooks import run, times
 
 SOURCES = run.sources()
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+QUICK = "01_l1_is_optimal"  # the notebook that `make test` runs; `make test-all` runs all
+each_runs = pytest.mark.parametrize(
+    "source", [path if path.stem == QUICK else pytest.param(path, marks=pytest.mark.slow) for path in SOURCES],
+    ids=lambda path: path.stem,
+)  # fmt: skip
 
 TOY = """
 # %% [markdown]
@@ -122,7 +127,7 @@ def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future[Path]]]]:
         pool.shutdown(cancel_futures=True)
 
 
-@each
+@each_runs
 def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tiny):
     first, second, other = (done.result() for done in tiny[source])
     assert first.read_text() == second.read_text()

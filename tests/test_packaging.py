@@ -156,7 +156,7 @@ def test_ci_builds_the_book_then_runs_the_tests():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
-    assert re.findall(r"^make .+$", script.read_text(), re.MULTILINE) == ["make book", "make test"]
+    assert re.findall(r"^make .+$", script.read_text(), re.MULTILINE) == ["make book", "make test-all"]
     assert "set -euo pipefail" in script.read_text()
 
 

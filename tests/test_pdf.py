@@ -7,6 +7,8 @@ from books import ROOT
 
 from book import pdf
 
+pytestmark = pytest.mark.slow
+
 ONLY = ["notebooks/12_rescaling", "book/bibliography"]
 
 

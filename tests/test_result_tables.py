@@ -125,6 +125,7 @@ def _append_many(path, run, first):
         tables.append_row(path, row(run, seed=seed))
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_table(table):
     path, run = table
     context = multiprocessing.get_context("spawn")

@@ -29,6 +29,8 @@ import figure_provenance
 import link_preview
 import workarounds
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "https://github.com/Someone/wmgp"
 SITE = "https://someone.github.io/wmgp/"
 DRAWN = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><path d="M0 0h9"/></svg>'

@@ -75,6 +75,7 @@ def finish(process, seconds):
 # -- rows -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_has_every_row_and_each_is_that_job(whole):
     rows: Any = tables.read(whole)
     assert list(rows.columns) == list(tables.SWEEP) and set(tables.COLUMNS) < set(rows.columns)
@@ -95,6 +96,7 @@ def test_a_sweep_has_every_row_and_each_is_that_job(whole):
         assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
     """Settings name neither amounts nor methods: the same parents serve both."""
     asked = few(TWO_METHODS)
@@ -115,6 +117,7 @@ def test_a_run_names_all_that_decides_it(whole):
         assert {"data_sha256", "recipe", "tuning", "parent_epochs", "start", "device", "commit"} <= set(recorded)
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_rows(whole, tmp_path):
     assert runner.run([few(TWO_METHODS)], tmp_path / "again.csv", device="cpu") == 32
     assert same(whole, tmp_path / "again.csv")
@@ -146,6 +149,7 @@ def test_a_sweep_goes_on_where_it_was(whole, tmp_path):
     assert runner.run([few(TWO_METHODS)], table, device="cpu") == 0 and table.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
     table = tmp_path / "sweep.csv"
     process = start(table, "loky", 2, TWO_METHODS)
@@ -161,6 +165,7 @@ def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
     assert same(whole, table)
 
 
+@pytest.mark.slow
 def test_terminated_it_ends_its_workers_too(tmp_path):
     """What `kill` sends; loky's processes would wait for minutes, with a network and a data set each."""
     program = "import sys; from wmgp.cli import main; main(sys.argv[1:])"
@@ -192,6 +197,7 @@ def alive(group):
     return True
 
 
+@pytest.mark.slow
 def test_two_sweeps_share_a_table(whole, tmp_path):
     """Both of them measure l1; no row is there twice."""
     table = tmp_path / "sweep.csv"
@@ -201,6 +207,7 @@ def test_two_sweeps_share_a_table(whole, tmp_path):
     assert same(whole, table)
 
 
+@pytest.mark.slow
 def test_threads_of_a_process_give_the_same_rows(tmp_path):
     """Dropout draws from the random state that all threads share: one job at a time."""
 
@@ -241,6 +248,7 @@ def test_a_corrupt_line_stops_a_sweep_before_it_starts(whole, tmp_path):
         runner.run([few(TWO_METHODS)], other, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch):
     table, append, room = tmp_path / "sweep.csv", tables.append_row, iter(range(3))
 
@@ -261,6 +269,7 @@ def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch)
 # -- other processes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")])
 def test_a_worker_is_killed_and_the_rows_are_the_same(whole, tmp_path, backend, package):
     pytest.importorskip(package)
@@ -307,6 +316,7 @@ def test_a_missing_package_is_one_line(monkeypatch):
             pass
 
 
+@pytest.mark.slow
 def test_the_book_s_example_runs(tmp_path):
     """The first program of the page on sweeps, over fewer amounts and seeds, and run twice."""
     page = (HERE.parent / "book" / "sweeps.md").read_text(encoding="utf-8")
@@ -597,6 +607,7 @@ def run(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_the_command_runs_a_preset_and_goes_on(tmp_path, capsys):
     table = tmp_path / "results" / "tiny.csv"
     code, out, err = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--device", "cpu", "--out", table)
@@ -610,6 +621,7 @@ def test_the_command_runs_a_preset_and_goes_on(tmp_path, capsys):
     assert (code, out) == (0, f"{table} has every row already\n")
 
 
+@pytest.mark.slow
 def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
     table, tiny = tmp_path / "results" / "tiny.csv", ("--preset", "tiny", "--methods", "l1", "--amounts", "0.9")
     for more in ((), ("--tuning-epochs", 3), ("--tuning-epochs", 0)):
@@ -665,6 +677,7 @@ def test_what_can_be_no_table_is_refused_before_anything_is_trained(tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(recipes.MIN_PARENT_ACCURACY, ("lenet5", "digits"), 0.999)

@@ -358,6 +358,7 @@ def stopping_at(last):
     return look
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["lenet5", "mobilenet_v2"])  # the latter has dropout and batch normalisation
 def test_a_parent_s_training_goes_on_where_it_was_stopped(tmp_path, network):
     """To the same bits, history too; the second epoch, of which the file was not yet written, is done again."""
@@ -490,6 +491,7 @@ def test_the_command_line_goes_through_the_seeds(tmp_path, capsys):
     assert "data 'digit': expected one of digits, mnist" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_notebook_recomputes_on_digits_where_there_is_no_data(tmp_path, monkeypatch):
     from notebooks import run
 

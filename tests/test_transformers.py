@@ -76,6 +76,7 @@ def test_a_row_by_hand(few):
     assert row["cosine_pruned"] == pytest.approx(kept**0.5, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_only_missing_rows_are_measured(few, tmp_path):
     out, events = tmp_path / "vit.csv", []
     assert measure.run(STUDY, out, progress=lambda *event: events.append(event)) == 8

@@ -25,6 +25,8 @@ NAME = f"wmgp-{wmgp.__version__}"
 REFUSE = '''"""Hide every distribution but the wheel and its dependencies."""
 from importlib.machinery import PathFinder
 
+pytestmark = pytest.mark.slow
+
 NAMES, find = frozenset({names!r}), PathFinder.find_spec
 
 
