@@ -141,6 +141,7 @@ def test_a_pool_of_less_than_half_is_a_warning():
         assert not any("the pool" in warning for warning in wmgp.analyze(lstm, pool=pool).warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("histogram")
 def test_many_zeros_are_a_warning():
     torch.manual_seed(0)

@@ -28,6 +28,7 @@ def few():
     return data.load("digits", True).first(96)
 
 
+@pytest.mark.slow
 def test_early_weights_are_those_of_the_training_trajectory(few, tmp_path):
     model = load_or_train_parent("lenet5", few, 1, 3, CONFIG.recipe)
     found = early_weights.early_weights("lenet5", few, 1, CONFIG, model, [0, 2, 3], tmp_path)

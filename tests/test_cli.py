@@ -574,6 +574,7 @@ def test_analyzing_a_gigabyte_takes_less_memory(tmp_path):
     assert peak < 700e6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of peak memory")
 def test_pruning_a_tensor_takes_less_memory_than_the_tensor(tmp_path):
     """512 MB of float32 in a single tensor: only its mask (a quarter of the size) and blocks are in memory."""

@@ -25,6 +25,8 @@ from wmgp.io.atomic import staging_dir, write_atomic
 from wmgp.io.checkpoints import open_checkpoint
 from wmgp.io.writing import save_pruned
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "import sys; from wmgp.cli import main; main(sys.argv[1:])"
 KINDS = ["safetensors", "pt", "shards"]
 
@@ -226,7 +228,6 @@ except wmgp.InputError as error: print(error)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs one thread, so that the moment is known")
 @pytest.mark.parametrize("how", ["shrinks", "grows", "is written over", "is replaced", "is deleted"])
 def test_a_file_that_changes_while_it_is_read(tmp_path, how):

@@ -94,6 +94,7 @@ def threads(monkeypatch):
     numba.set_num_threads(before[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
 def test_reports_and_prunes_are_bitwise_equal_with_any_number_of_threads(tmp_path, state, threads, ending, monkeypatch):
     monkeypatch.setattr(blocks, "CHUNK", 1 << 16)  # several blocks per thread

@@ -70,6 +70,7 @@ def test_the_way_ends_at_the_parent(measured):
         np.testing.assert_allclose(arrays["logits"][1], model(images).numpy(), atol=2e-2)
 
 
+@pytest.mark.slow
 def test_prunes_are_those_of_a_sweep(measured, tmp_path):
     """The digits' test set has fewer images than are watched: agreement is over the same ones."""
     [tiny] = PRESETS["tiny"]

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import wmgp
 from wmgp.io.checkpoints import open_checkpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")]
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ def few(monkeypatch):
     monkeypatch.setattr(measure, "make_jobs", lambda base: ((0.0, 1), (0.2, 0), (0.9, 1)))
 
 
+@pytest.mark.slow
 def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_path, capsys):
     out = tmp_path / "kurtosis_on_purpose.csv"
     command = ["--out", str(out), "--data", "digits", "--seeds", "0", "3"]

@@ -100,6 +100,7 @@ def test_a_measurement_begins_and_passes_where_it_should(few):
     assert found["amount"][2] == pytest.approx(0.0199) and found["cosine"][2] == pytest.approx(0.99, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_record_has_its_provenance(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS_CONFIG, epochs=1))
     monkeypatch.setattr(measure, "measure", lambda *a: {"line": np.zeros((3, 2)), "images": np.array(len(a[2]))})

@@ -40,13 +40,17 @@ def network(name):
     return heavy_tailed(net)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2", "transformer"])
+@pytest.mark.parametrize("name", [
+    pytest.param("resnet18", marks=pytest.mark.slow), pytest.param("vgg11_bn", marks=pytest.mark.slow),
+    "mobilenet_v2", "transformer",
+])  # fmt: skip
 def test_the_grid_is_the_authors_prunes(name):
     net = network(name)
     expected = published_method.front(net, AMOUNTS, exact=True).numpy()
     np.testing.assert_allclose(wmgp.pareto_front(net, AMOUNTS).cosine, expected, atol=1e-9, rtol=0)
 
 
+@pytest.mark.slow
 def test_their_float32_cosine_is_not_exact():
     net = network("resnet18")
     error = published_method.front(net, [0.5], exact=False).numpy() - wmgp.pareto_front(net, [0.5]).cosine

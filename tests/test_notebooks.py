@@ -203,6 +203,7 @@ def test_the_package_is_fetched_where_it_is_missing_and_only_there(published, tm
     assert Path.cwd() == tmp_path / "project" / "notebooks"
 
 
+@pytest.mark.slow
 def test_times_replace_those_of_the_same_device(tmp_path):
     table = tmp_path / "times.csv"
     for device, seconds in [("cuda", 1.0), ("cpu", 2.0), ("cpu", 3.0)]:

@@ -95,6 +95,7 @@ def test_intervals_draw_runs_mean_and_published():
     assert published.get_ydata()[0] == 0 and axes.lines[7].get_ydata()[0] == -1
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_front_as_svg(tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     source = "import numpy, wmgp\nwmgp.analyze({'a.weight': numpy.arange(9.0)}).plot()"

@@ -174,6 +174,7 @@ def test_the_same_seed_gives_the_same_random_masks(make):
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_random_is_uniform():
     """Each of the 6 weights is pruned in a third of the draws, each pair equally often, across tensors."""
     source = {"a.weight": np.ones(2), "b.weight": np.ones(4)}
@@ -309,6 +310,7 @@ def test_careful_is_the_smaller_of_safe_and_cosine_099(rng, outlier):
     assert a.careful == (a.safe if outlier else a.at_cosine(0.99))
 
 
+@pytest.mark.slow
 def test_amounts_that_are_not_numbers_are_one_line_errors():
     """In a separate process, because the tests' type checks would reject the argument first."""
     code = "import torch, wmgp\ntry: wmgp.prune(torch.nn.Linear(3, 3), None)\nexcept wmgp.InputError as e: print(e)"

@@ -37,6 +37,7 @@ def test_the_same_network_says_the_same_and_is_pruned_otherwise(few):
     assert len(set(same["accuracy_pruned"])) == 1  # scores within a tensor do not see a factor on all of it
 
 
+@pytest.mark.slow
 def test_the_command_writes_rows_with_their_provenance(tmp_path, monkeypatch, few):
     monkeypatch.setattr(measure, "load", lambda name, train: few)
     monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS_CONFIG, epochs=1))

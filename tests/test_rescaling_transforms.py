@@ -47,6 +47,7 @@ def test_by_hand():
     assert (first, second) == pytest.approx((2.5**0.25, 2 * 1.8**0.25))
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(0, 99))
 def test_the_balanced_network_is_the_same_from_wherever_one_begins(seed):
@@ -137,6 +138,7 @@ def test_torchvisions_networks_have_all_their_norms_found():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -104,6 +104,7 @@ def test_what_is_no_table_is_refused(tmp_path, content):
         tables.read(path)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_table_as_it_was(table):
     path, run = table
     tables.append_row(path, row(run))

@@ -84,6 +84,7 @@ def test_the_papers_rules_agree_with_the_analysis():
     assert math.isnan(amounts(rng.normal(size=50))["safe"])
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, st.integers(3, 60), elements=st.floats(-8, 8, width=16)), st.sampled_from([0.25, 8.0]))
 def test_amounts_lie_in_0_1_and_do_not_depend_on_scale(weights, factor):
     if not weights.any():

@@ -109,6 +109,7 @@ def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
     assert cells(tmp_path / "sweep.csv").equals(expected)
 
 
+@pytest.mark.slow
 def test_a_run_names_all_that_decides_it(whole):
     for run, recorded in provenance.provenance(whole).items():
         rows = tables.read(whole)
@@ -138,6 +139,7 @@ def test_metrics_of_a_network_that_loses_everything(whole):
 # -- stopped, started, shared ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_was(whole, tmp_path):
     table = tmp_path / "sweep.csv"
     lines = whole.read_text().splitlines(keepends=True)
@@ -571,6 +573,7 @@ def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_half_precision_keeps_the_weights_whole_and_the_zeros():
     images = data.load("digits", True)
     model = Small()

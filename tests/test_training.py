@@ -456,6 +456,7 @@ def test_the_reference_run_goes_on_where_it_was(digits, tmp_path):
     assert [cell for i, cell in enumerate(once) if i != timed] == [cell for i, cell in enumerate(twice) if i != timed]
 
 
+@pytest.mark.slow
 def test_the_reference_run_measures_what_it_says(digits, tmp_path):
     train, test = digits
     table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
@@ -479,6 +480,7 @@ def test_the_reference_run_measures_what_it_says(digits, tmp_path):
         assert row["agreement"] == wmgp.similarity.agreement(outcome.logits.numpy(), after.logits.numpy())
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_through_the_seeds(tmp_path, capsys):
     table = tmp_path / "made" / "run.csv"
     measure.main(["--data", "digits", "--seeds", "2", "--epochs", "1", "--device", "cpu", "--out", str(table)])

@@ -105,12 +105,14 @@ def test_only_missing_rows_are_measured(few, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_table_is_no_sweep(few, tmp_path):
     measure.run(replace(STUDY, amounts=(0.6,)), tmp_path / "vit.csv")
     assert set(tables.COLUMNS) <= set(tables.read(tmp_path / "vit.csv").columns)
     assert tables.sweeps(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_command(few, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "FASHION", replace(STUDY, amounts=(0.5,)))
     measure.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])

@@ -20,12 +20,12 @@ from safetensors.torch import load_file, save_file
 
 import wmgp
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = f"wmgp-{wmgp.__version__}"
 REFUSE = '''"""Hide every distribution but the wheel and its dependencies."""
 from importlib.machinery import PathFinder
-
-pytestmark = pytest.mark.slow
 
 NAMES, find = frozenset({names!r}), PathFinder.find_spec
 

@@ -107,6 +107,7 @@ def rows_of(families, x, y):
     return pd.DataFrame({"family": families, "x": x, "y": y})
 
 
+@pytest.mark.slow
 def test_rank_correlation_counts_a_family_once():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=9), rng.integers(0, 4, 9).astype(float)  # with ties
