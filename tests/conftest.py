@@ -24,26 +24,15 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("without a clock", deadline=None)  # the first call compiles, and the machine may be busy
 settings.load_profile("without a clock")
 
-# Fast tests first; notebooks and the built book last.
+# The longest modules first, so that no process is left alone with one at the end.
 BOOK = ["test_home_page", "test_book", "test_links", "test_html_validity", "test_accessibility", "test_pdf"]
-LAST = [
-    *(
-        "test_networks",
-        "test_cli",
-        "test_training",
-        "test_sweep",
-        "test_browser",
-        "test_notebooks",
-        "test_site_metadata",
-    ),
-    *BOOK,
-]
+LONGEST = ["test_notebooks", *BOOK, "test_sweep", "test_site_metadata", "test_contributing", "test_training"]
 
 
 def pytest_collection_modifyitems(items):
     def place(item):
         name = item.path.stem
-        return LAST.index(name) + 1 if name in LAST else 0
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)  # stable: the order within a module stays
 

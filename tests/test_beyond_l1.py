@@ -48,6 +48,7 @@ def test_early_weights_are_those_of_the_training_trajectory(few, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_saved_early_weights_are_read_only_for_their_parent(few, tmp_path, monkeypatch):
     model = load_or_train_parent("lenet5", few, 1, 3, CONFIG.recipe)
     found = early_weights.early_weights("lenet5", few, 1, CONFIG, model, [1], tmp_path)

@@ -95,6 +95,7 @@ def test_a_penalty_adds_the_sign_of_the_weight_to_its_gradient(few):
     assert all(torch.equal(a, b) for a, b in zip(penalised.parameters(), other.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_every_variant_is_another_network_of_the_same_shape(few):
     found = {v.name: variants.train_variant("lenet5", v, 0, SHORT, few) for v in VARIANTS}
     names = list(models.build("lenet5", 0).state_dict())

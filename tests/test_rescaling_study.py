@@ -21,6 +21,7 @@ def few():
     return data.load("digits", False).first(60)
 
 
+@pytest.mark.slow
 def test_the_same_network_says_the_same_and_is_pruned_otherwise(few):
     model = models.build("lenet5", 0)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}

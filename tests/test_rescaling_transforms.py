@@ -122,6 +122,7 @@ def test_folded_networks_have_forgotten_those_scales(small):
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.slow
 def test_torchvisions_networks_have_all_their_norms_found():
     for name, number in (("resnet18", 20), ("vgg11_bn", 8), ("mobilenet_v2", 52)):
         model = models.build(name, 0)

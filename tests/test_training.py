@@ -317,6 +317,7 @@ def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
         parents.load_or_train_parent("lenet5", train, 0, 1, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_parent_s_history_is_kept(digits, tmp_path):
     """Before, on the way and after; of a parent that was read, all but the way. Nothing is done twice."""
     train, test = digits
@@ -441,6 +442,7 @@ def test_a_start_from_other_weights_is_part_of_what_a_parent_is(digits, tmp_path
 # -- the reference run ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_reference_run_goes_on_where_it_was(digits, tmp_path):
     train, test = digits
     table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
