@@ -12,7 +12,7 @@ from wmgp.plotting import GUIDE, MARKERS, PALETTE, figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHOD_LABELS = {
+PRUNE_LABELS = {
     name: "pruned at random" if name == "random" else f"pruned by {words}" for name, words in METHOD_LABELS.items()
 }
 COLORMAP = "cividis"  # of the amount: as many greys without colour
@@ -28,7 +28,7 @@ def map_figure(
     of = np.asarray(kinds)
     path = points[of == way]
     axes.plot(*path.T, color="#444444", linewidth=1.2, marker=".", markersize=6, label="training, by epochs", zorder=2)
-    shown = [method for method in METHOD_LABELS if (of == method).any()]
+    shown = [method for method in PRUNE_LABELS if (of == method).any()]
     shades: list[Any] = []
     for method, marker in zip(shown, MARKERS, strict=False):
         mine = of == method
@@ -37,7 +37,7 @@ def map_figure(
             linewidths=0.6, zorder=3,
         )  # fmt: skip
         shades.append(found)
-        axes.plot([], [], marker, color="#444444", label=METHOD_LABELS[method])
+        axes.plot([], [], marker, color="#444444", label=PRUNE_LABELS[method])
     for place, name in ((0, "initialisation"), (-1, "parent")):
         axes.plot(*path[place], "*", color=PALETTE[1], markersize=15, markeredgecolor="white", zorder=4)
         outwards = (7, 8) if path[place][1] > points[:, 1].mean() else (9, -15)
@@ -59,10 +59,10 @@ def distance_figure(
     """Divergence from the parent against the cosine just after pruning; a line at each mark (epoch, divergence)."""
     drawn, axes = figure(size=(6.0, 4.4))
     of = np.asarray(kinds)
-    shown = [method for method in METHOD_LABELS if (of == method).any()]
+    shown = [method for method in PRUNE_LABELS if (of == method).any()]
     for method, color, marker in zip(shown, PALETTE, MARKERS, strict=False):
         mine = of == method
-        axes.plot(cosines[mine], far[mine], marker, color=color, label=METHOD_LABELS[method])
+        axes.plot(cosines[mine], far[mine], marker, color=color, label=PRUNE_LABELS[method])
     for epoch, height in marks:
         axes.axhline(height, **GUIDE)
         name = f"epoch {epoch}" if epoch else "initialisation"

@@ -1,5 +1,6 @@
 """The command `wmgp claims`."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,7 @@ Folder = Annotated[Path | None, typer.Option(help="The folder of results; defaul
 def claims(json: Json = False, results: Folder = None) -> None:
     """Compare the paper's claims with our measurements: values, intervals, limits and verdicts."""
     with require_extra("experiments"):
-        import sklearn  # noqa: F401  (a missing extra is reported before a missing folder)
-
+        import_module("sklearn")  # reports a missing extra before a missing folder
         from ..results.tables import locate
         from .collection import collect
         from .formatting import as_json, as_text
