@@ -1,6 +1,6 @@
-"""The paper's claims beside what was measured for this book: a row for each figure, a verdict for each claim.
+"""The paper's claims and our measurements: a row for each measured value, a verdict for each claim.
 
-`collect` reads `results/` and nothing else: published figures from published.json, the limits with their reasons
-from tolerances.json, ours from the tables and records. `check` refuses a claim without a row, a published figure
-without one, and a number without provenance.
+`collect` only reads `results/`: published values from published.json, limits and their reasons from tolerances.json,
+measured values from the tables and records. `check` raises InputError for a claim or a published value without a row,
+and for a row without provenance.
 """

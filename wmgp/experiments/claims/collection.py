@@ -1,4 +1,4 @@
-"""The claims, their rows, and what has to be true before they may be shown."""
+"""The claims, their rows, and checks that the rows are complete."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ CLAIMS = {
     "C9": "After a small prune ten epochs bring a network closer to its parent than one; after a big one farther away.",
 }
 MEASURES = (*parent_weights.MEASURES, *kurtosis.MEASURES, *sweeps.MEASURES, *layer_collapse.MEASURES)
-# Published, and no figure of a row: what a row's figures were taken at, and the ends of a range that is a limit.
+# Published values without a row: cosines at which other values were measured, and the ends of a range used as a limit.
 NO_ROW = {
     *("landscape.l1.cosine", "landscape.random.cosine"),
     *("kurtosis_of_kurtoses.well_behaved_low", "kurtosis_of_kurtoses.well_behaved_high"),
@@ -29,7 +29,10 @@ NO_ROW = {
 
 
 def collect(folder: str | Path) -> list[Row]:
-    """Every row, in the order of the claims; what lies in the folder decides all of them, so they come out alike."""
+    """Return all rows in the order of the claims; they depend on nothing but the files in the folder.
+
+    Raises InputError if a record lacks a value, or if `check` fails.
+    """
     recorded = read(folder)
     try:
         rows = [row for measure in MEASURES for row in measure(recorded)]
@@ -41,7 +44,7 @@ def collect(folder: str | Path) -> list[Row]:
 
 
 def check(rows: Sequence[Row], published: set[str]) -> None:
-    """InputError for a claim without a row, a published figure without one, a row without provenance."""
+    """Raise InputError for a claim or published value without a row, and for a row without provenance."""
     if missing := set(CLAIMS) - {row.id for row in rows}:
         raise InputError(f"claim {min(missing)}: no row is measured for it")
     if missing := published - {row.key for row in rows} - NO_ROW:
@@ -51,5 +54,5 @@ def check(rows: Sequence[Row], published: set[str]) -> None:
 
 
 def overall(rows: Sequence[Row]) -> dict[str, str]:
-    """The verdict of each claim, from those of its rows."""
+    """Return the verdict of each claim, combined from its rows."""
     return {id: combined_verdict([row.verdict for row in rows if row.id == id]) for id in CLAIMS}

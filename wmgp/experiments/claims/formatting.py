@@ -1,4 +1,4 @@
-"""The rows as JSON and as text."""
+"""The rows as JSON or as text."""
 
 import json
 import math
@@ -9,11 +9,11 @@ from typing import Any
 from .collection import CLAIMS, overall
 from .verdicts import VERDICTS, Row
 
-WIDTH = 100  # letters of a line of text
+WIDTH = 100  # characters per line of text
 
 
 def as_dict(row: Row) -> dict[str, Any]:
-    """A row as JSON has it; what is undefined is None."""
+    """Return a row as a JSON object; undefined numbers are None."""
     numbers = {"published": row.published, "measured": row.found.value, "low": row.found.low, "high": row.found.high}
     return {
         "id": row.id,
@@ -34,18 +34,18 @@ def as_dict(row: Row) -> dict[str, Any]:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """A JSON array, an object a row."""
+    """Return the rows as a JSON array, one object per row."""
     return json.dumps([as_dict(row) for row in rows], indent=1, allow_nan=False)
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """How many rows have which verdict, such as "3 reproduced, 1 not reproduced"."""
+    """Return the number of rows with each verdict, such as "3 reproduced, 1 not reproduced"."""
     found = [row.verdict for row in rows]
     return ", ".join(f"{found.count(name)} {name}" for name in VERDICTS if name in found)
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """A paragraph a claim: its verdict, and below it a line or two for each row."""
+    """Return a paragraph per claim: its verdict, then a line or two for each row."""
     verdicts, parts = overall(rows), []
     for id, claim in CLAIMS.items():
         mine = [row for row in rows if row.id == id]

@@ -1,4 +1,4 @@
-"""C5 and C6: kurtoses by what they may mean, what they order, and networks before training."""
+"""C5 and C6: definitions of kurtosis, its rank correlation with the largest amount, networks before training."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from .records import Recorded
 from .sweeps import by_parent, sweep_row, tuned_once
 from .verdicts import MIN_SEEDS, NOTHING, Estimate, Row
 
-STEEP = 0.8  # the amount at which fronts before and after training are compared
+STEEP = 0.8  # amount at which fronts before and after training are compared
 WITHOUT_NORM = DEFINITIONS[1]
-WORDS = {WITHOUT_NORM: "weights and biases without batch-norm, pooled"}  # recorded as "the same", after the first one
+WORDS = {WITHOUT_NORM: "weights and biases without batch-norm, pooled"}  # the recorded name is "the same ..."
 
 
 def readings(alike: list[dict[str, Any]]) -> dict[str, float]:
-    """What "the kurtosis of a network" may mean, means over its parents; without what is undefined."""
+    """Return the mean kurtosis of a network's parents by each definition, without undefined ones."""
     table = [record["trained"]["definitions"] for record in alike]
     return {
         name: float(np.mean([each[name] for each in table])) for name, first in table[0].items() if first is not None
@@ -27,7 +27,7 @@ def readings(alike: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def nearest_reading(of: Recorded, network: str) -> str:
-    """Which reading comes closest to a network's published figure, and what it gives for the other networks."""
+    """Return a note: the definition closest to a network's published kurtosis, and its values for other networks."""
     known = {alike[0]["network"]: readings(alike) for alike in families(of).values()}
     published = {name: of.published[key] for name in known if (key := f"kurtosis.{name}") in of.published}
     best = min(known[network], key=lambda reading: abs(known[network][reading] - published[network]))
@@ -44,7 +44,7 @@ def nearest_reading(of: Recorded, network: str) -> str:
 
 
 def kurtoses(of: Recorded) -> Iterator[Row]:
-    """C5's published kurtoses."""
+    """Yield C5's rows of published kurtoses."""
     for alike in families(of).values():
         if (key := f"kurtosis.{alike[0]['network']}") in of.published:
             values = [record["trained"]["analysis"]["kurtosis"] for record in alike]
@@ -53,7 +53,7 @@ def kurtoses(of: Recorded) -> Iterator[Row]:
 
 
 def before_training(of: Recorded) -> Iterator[Row]:
-    """C6: kurtosis, front and optimal amount of networks before training, beside those after it."""
+    """Yield C6's rows: kurtosis and cosine before and after training, and the optimal amount before it."""
     for alike in families(of).values():
         pairs = [(record["trained"]["analysis"], record["initial"]["analysis"]) for record in alike]
         fall = [_cosine(before) - _cosine(after) for after, before in pairs]
@@ -71,17 +71,17 @@ def before_training(of: Recorded) -> Iterator[Row]:
 
 
 def risen(alike: list[dict[str, Any]], reading: str) -> list[float]:
-    """By how much each parent's kurtosis rose in training, by one of `DEFINITIONS`."""
+    """Return each parent's kurtosis after training minus that before it, by one of `DEFINITIONS`."""
     return [record["trained"]["definitions"][reading] - record["initial"]["definitions"][reading] for record in alike]
 
 
 def _cosine(analysis: dict[str, Any]) -> float:
-    """The front's cosine at the amount `STEEP`."""
+    """Return the front's cosine at the amount `STEEP`."""
     return float(np.interp(STEEP, analysis["front"]["amount"], analysis["front"]["cosine"]))
 
 
 def kurtosis_orders(of: Recorded) -> Iterator[Row]:
-    """C5: does kurtosis order what could be pruned, among parents that differ by their seed, and among networks?"""
+    """Yield C5's rank correlations of kurtosis and largest amount: among seeds of a network, and among networks."""
     tails, most, files, claim = [], [], [], "Rank correlation of kurtosis and largest amount"
     missing = f"it takes {MIN_SEEDS} parents to tell an order."
     for name, rows in tuned_once(of):
@@ -104,9 +104,9 @@ def kurtosis_orders(of: Recorded) -> Iterator[Row]:
 
 
 def order(x: Sequence[float], y: Sequence[float]) -> Estimate:
-    """The rank correlation of pairs (`optimum.rank_correlation`); nothing for fewer than `MIN_SEEDS`.
+    """Return the rank correlation of pairs (`rank_correlation.rank_correlation`), `NOTHING` for under `MIN_SEEDS`.
 
-    A single pair has none, so the ends of its interval stand for the least and the largest.
+    A single pair has no rank correlation: the ends of the interval replace the least and largest value.
     """
     if len(x) < MIN_SEEDS:
         return NOTHING

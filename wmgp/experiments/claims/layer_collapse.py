@@ -1,4 +1,4 @@
-"""C8: kurtoses of kurtoses, and what became of MobileNetV2, of which the paper says that its layers break."""
+"""C8: kurtoses of kurtoses, and MobileNetV2, whose layers break according to the paper."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ CUT = "Smallest share that a tensor of two or more dimensions keeps, global L1 a
 
 
 def kurtoses_of_kurtoses(of: Recorded) -> Iterator[Row]:
-    """The published figures: MobileNetV2's, and the range of networks that behave well."""
+    """Yield the rows of published values: MobileNetV2's, and the range of well-behaved networks."""
     key = "kurtosis_of_kurtoses.mobilenet_v2"
     yield imagenet_row(of, key, "Kurtosis of kurtoses", of.mobilenet["analysis"]["kurtosis_of_kurtoses"], ".2f")
     for alike in families(of).values():
@@ -27,7 +27,7 @@ def kurtoses_of_kurtoses(of: Recorded) -> Iterator[Row]:
 
 
 def when_it_fails(of: Recorded) -> Iterator[Row]:
-    """MobileNetV2 at the optimal and at the safe amount, and pruned tensor by tensor."""
+    """Yield the rows of MobileNetV2 at the optimal and the safe amount, and pruned tensor by tensor."""
     for name, rows in of.sweeps:
         if rows["network"].iloc[0] != EXCEPTION or rows["epochs"].iloc[0] != 1:
             continue
@@ -48,9 +48,9 @@ def when_it_fails(of: Recorded) -> Iterator[Row]:
 
 
 def least_kept(analysis: dict[str, Any]) -> tuple[float, str]:
-    """The smallest share in [0, 1] that a tensor of two or more dimensions keeps at the optimal amount, and of which.
+    """Return the smallest share in [0, 1] that a tensor keeps at the optimal amount, and a note that names the tensor.
 
-    Vectors do not count: what a batch normalisation adds may be zero, and its layer is as connected as before.
+    Only tensors of 2 or more dimensions count. A layer stays connected even if its batch-norm bias is zero.
     """
     layers = [tensor for tensor in analysis["tensors"] if len(tensor["shape"]) >= 2]
     worst = min(layers, key=lambda tensor: 1 - tensor["pruned_at_optimal"] / tensor["n"])
@@ -59,13 +59,13 @@ def least_kept(analysis: dict[str, Any]) -> tuple[float, str]:
 
 
 def cut(of: Recorded) -> Iterator[Row]:
-    """The same of the weights that the paper speaks of."""
+    """Yield the same row for the weights that the paper names, torchvision's."""
     kept, worst = least_kept(of.mobilenet["analysis"])
     yield imagenet_row(of, "C8.cut", CUT, kept, ".2%", note=worst)
 
 
 def imagenet_row(of: Recorded, key: str, claim: str, value: float, form: str, note: str = "") -> Row:
-    """A row about torchvision's MobileNetV2, which nobody trained here: nothing of it is left to chance."""
+    """Return a row about torchvision's MobileNetV2; it is exact because we do not train this network."""
     return of.row(
         "C8", key, claim, (EXCEPTION, "ImageNet"), single(value), form, NOTEBOOK,
         of.commands("mobilenet_v2.json"), ("mobilenet_v2.json",), note=note, exact=True,

@@ -1,4 +1,4 @@
-"""The reference run, C4's loss surfaces and fronts, and the rows about parents that were trained here."""
+"""The reference run, C4's loss surfaces and fronts, and rows about our trained parents."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ..statistics.surfaces import surface_distance
 from .records import Recorded
 from .verdicts import Estimate, Row, geometric, mean
 
-REFERENCE = {  # path below reference_run in published.json -> rule, column, what it is, format
+REFERENCE = {  # path below reference_run in published.json -> rule, column, claim, format
     "accuracy_parent": ("optimal", "accuracy_parent", "Test accuracy of the parent", ".2%"),
     "loss_parent": ("optimal", "loss_parent", "Test loss of the parent (nats)", ".3f"),
     "kurtosis_of_kurtoses": ("optimal", "k2", "Kurtosis of kurtoses", ".2f"),
@@ -28,7 +28,7 @@ DISTANCE = "Largest change of the loss surface at cosine 0.99 (nats)"
 
 
 def reference_run(of: Recorded) -> Iterator[Row]:
-    """The nine figures that the authors' notebook prints."""
+    """Yield the rows of the nine values that the authors' notebook prints."""
     for path, (rule, column, claim, form) in REFERENCE.items():
         key, values = f"reference_run.{path}", of.reference.loc[of.reference["rule"] == rule, column].tolist()
         yield of.row(
@@ -39,14 +39,14 @@ def reference_run(of: Recorded) -> Iterator[Row]:
 
 
 def one_more(values: Sequence[float], published: float, form: str) -> str:
-    """Whether a single published run lies where one run more of ours would (`results.next_interval`)."""
+    """Return a note: whether the published run lies in the interval of one more run (`prediction_interval`)."""
     _, low, high = prediction_interval(values)
     lies = "inside" if low <= published <= high else "outside"
     return f"The published run lies {lies} the interval of one run more, {low:{form}} to {high:{form}}."
 
 
 def surfaces(of: Recorded) -> Iterator[Row]:
-    """C4: what random pruning removes to a cosine of 0.99, and how far either prune moves the loss surface."""
+    """Yield C4's rows: the random prune's amount at cosine 0.99, and how far each prune moves the loss surface."""
     for name, arrays, facts in of.surfaces:
         l1, random = ([surface_distance(each[0], each[i]) for each in arrays["plane"]] for i in (1, 2))
         ratios = np.divide(random, l1)
@@ -66,7 +66,7 @@ def surfaces(of: Recorded) -> Iterator[Row]:
 
 
 def reaches(of: Recorded) -> Iterator[Row]:
-    """C4's published amount, of every network, for the paper does not say of which it is."""
+    """Yield C4's amount for every network, because the paper does not name the network of its value."""
     key, claim = "landscape.l1.amount", "Amount at which L1 reaches cosine 0.99"
     found = {
         name: [of_front(record["trained"]["analysis"])["cosine 0.99"] for record in alike]
@@ -78,7 +78,7 @@ def reaches(of: Recorded) -> Iterator[Row]:
 
 
 def families(of: Recorded) -> dict[str, list[dict[str, Any]]]:
-    """The records of parents that were trained from scratch, by what they are called."""
+    """Return the records of the parents trained from scratch, by display name."""
     found: dict[str, list[dict[str, Any]]] = {}
     for record in of.parents:
         if record["start"] == SCRATCH:
@@ -90,7 +90,7 @@ def parent_row(
     of: Recorded, alike: list[dict[str, Any]], id: str, key: str, claim: str, values: Sequence[float], form: str,
     notebook: str, note: str = "",
 ) -> Row:  # fmt: skip
-    """A row about parents of one network, a value each."""
+    """Return a row about parents of one network; `values` has one value per parent."""
     first = alike[0]
     data = first["data"].removesuffix("-jpeg")
     seeds = format_integer_ranges(record["seed"] for record in alike)

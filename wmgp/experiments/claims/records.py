@@ -1,4 +1,4 @@
-"""All that the claims are judged by: what lies in `results/`, read once."""
+"""The recorded results in `results/`, read once, from which the rows of the claims are made."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .verdicts import Estimate, Limits, Row
 
 @dataclass(frozen=True)
 class Recorded:
-    """The tables, records and arrays of a folder, as the modules that wrote them read them."""
+    """The tables, records and arrays of a folder of results."""
 
     folder: Path
     published: dict[str, float]  # by the dotted path in published.json
@@ -31,11 +31,11 @@ class Recorded:
     mobilenet: dict[str, Any]
 
     def commits(self, source: str) -> set[str]:
-        """The commits that measured what a file holds; InputError where it does not say."""
+        """Return the commits that measured a file. Raises InputError if a run has no commit."""
         return {measured_by(run) for run in self._runs(source)}
 
     def commands(self, source: str, rows: pd.DataFrame | None = None) -> str:
-        """The commands that measure a file again, or these of its rows: a line each."""
+        """Return the commands that measure a file, or only these of its rows, again: one per line."""
         runs = self._runs(source)
         if rows is not None:
             recorded = _json((self.folder / source).with_suffix(".json"))
@@ -43,7 +43,7 @@ class Recorded:
         return "\n".join(dict.fromkeys(run["command"] for run in runs))
 
     def _runs(self, source: str) -> list[dict[str, Any]]:
-        """The recorded facts of every run of a file; InputError if a run has no commit."""
+        """Return the recorded facts of every run of a file. Raises InputError if a run has no commit."""
         path = self.folder / source
         recorded = _json(path.with_suffix(".json"))
         single = recorded if "commit" in recorded else recorded.get("provenance")
@@ -53,7 +53,7 @@ class Recorded:
         return runs
 
     def parents_of(self, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-        """The records of the parents of these rows, by the hash of their weights."""
+        """Return the records of the parents of these rows, by the hash of their weights."""
         wanted = set(rows["parent_sha256"])
         return {each["parent_sha256"]: each for each in self.parents if each["parent_sha256"] in wanted}
 
@@ -61,10 +61,10 @@ class Recorded:
         self, id: str, key: str, claim: str, about: tuple[str, ...], found: Estimate, form: str, notebook: str,
         command: str, sources: tuple[str, ...], commits: set[str] | None = None, **more: Any,
     ) -> Row:  # fmt: skip
-        """A row about a network on data (and, as a third, its start); limits and published figure are those of `key`.
+        """Return a row with the limits and published value of `key`.
 
-        `commits` are those of the sources, unless given; `more` are further fields of `Row`. InputError where no limit
-        was set for the key.
+        `about`: network, data and optionally start. `commits`: by default those of the sources. `more`: further fields
+        of `Row`. Raises InputError if the key has no limits.
         """
         if key not in self.limits:
             raise InputError(f"tolerances.json: no limits for {key!r}")
@@ -76,7 +76,7 @@ class Recorded:
 
 
 def read(folder: str | Path) -> Recorded:
-    """What a folder holds; InputError naming the file that is missing or broken."""
+    """Return the recorded results of a folder. Raises InputError, naming the file, if one is missing or broken."""
     folder = Path(folder)
     published = _flat({name: part for name, part in _json(folder / "published.json").items() if name != "source"})
     return Recorded(
@@ -92,7 +92,7 @@ def read(folder: str | Path) -> Recorded:
 
 
 def _limits(said: dict[str, Any], published: float | None) -> Limits:
-    """From `from` to `to`, or within so much of the published figure."""
+    """Return the limits `from` to `to`, or the published value plus and minus `within`."""
     if "within" in said:
         if published is None:
             raise InputError(f"tolerances.json: 'within' needs a published figure: {said['reason']}")
@@ -101,7 +101,7 @@ def _limits(said: dict[str, Any], published: float | None) -> Limits:
 
 
 def _flat(nested: dict[str, Any], before: str = "") -> dict[str, float]:
-    """The numbers of a nested object by their dotted paths."""
+    """Return the numbers of a nested object by their dotted paths."""
     found = {}
     for name, value in nested.items():
         found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}

@@ -1,4 +1,4 @@
-"""What pruned networks did: C1 to C3, C7 and C9 in every sweep."""
+"""Pruned networks: C1 to C3, C7 and C9 in every sweep."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,31 +12,31 @@ from .records import Recorded
 from .verdicts import MIN_SEEDS, Estimate, Row, mean
 
 PAIR = ("l1", "random")
-CLOSE = 0.9  # the cosine above which a practitioner would stay
-COSINES = np.round(np.arange(0.05, 1, 0.05), 2).tolist()  # where methods are compared that do not both reach that one
-BACK = 0.95  # the cosine from which one epoch should lead back
-SMALL, LARGE = 0.2, 0.98  # amounts of a small and of a large prune
+CLOSE = 0.9  # a practitioner would stay above this cosine
+COSINES = np.round(np.arange(0.05, 1, 0.05), 2).tolist()  # to compare methods of which one does not reach `CLOSE`
+BACK = 0.95  # one epoch should lead back to the parent from this cosine
+SMALL, LARGE = 0.2, 0.98  # amounts of a small and a large prune
 TEN = 10  # epochs
-EXCEPTION = "mobilenet_v2"  # where the paper itself expects the optimal amount to fail
-ROUNDING = 1e-12  # of a cosine, which is a sum in float64
+EXCEPTION = "mobilenet_v2"  # the paper itself expects the optimal amount to fail here
+ROUNDING = 1e-12  # error of a cosine, which is a sum in float64
 POINTS = 100
 
 
 def about(rows: pd.DataFrame) -> tuple[str, ...]:
-    """Network, data and start of a sweep."""
+    """Return the network, data and start of a sweep."""
     first = rows.iloc[0]
     return first["network"], first["data"], first["start"]
 
 
 def tuned_once(of: Recorded) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The sweeps of both L1 and random pruning with an epoch of fine-tuning: table, and those rows."""
+    """Yield the sweeps with L1 and random pruning and one epoch of fine-tuning: table name, rows of both methods."""
     for name, rows in of.sweeps:
         if rows["epochs"].iloc[0] == 1 and set(PAIR) <= set(rows["method"]):
             yield name, rows.loc[rows["method"].isin(list(PAIR))]
 
 
 def by_seed(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Estimate:
-    """The mean of a statistic of each seed's rows."""
+    """Return the mean over the seeds of a statistic of each seed's rows."""
     return mean(statistic(part) for _, part in rows.groupby("seed"))
 
 
@@ -44,7 +44,7 @@ def sweep_row(
     of: Recorded, name: str, rows: pd.DataFrame, id: str, key: str, claim: str, found: Estimate, form: str,
     notebook: str, note: str = "", **more: Any,
 ) -> Row:  # fmt: skip
-    """A row about one sweep, which says how much of the paper's grid there is."""
+    """Return a row about one sweep; if the paper's grid is incomplete, the note states its share."""
     done = paper_grid_share(rows)
     grid = "" if done is None or done >= 1 else f"Rests on {done:.0%} of the paper's grid."
     command, note = of.commands(name, rows), f"{note} {grid}".strip()
@@ -54,17 +54,17 @@ def sweep_row(
 
 
 def l1_is_best(of: Recorded) -> Iterator[Row]:
-    """C1: at every amount, no method of a sweep keeps a higher cosine than L1."""
+    """Yield C1's rows: the share of prunes in which no method keeps a higher cosine than L1."""
     for name, rows in of.sweeps:
         if rows["epochs"].iloc[0] > 1 or not {"l1"} < set(rows["method"]):
-            continue  # fine-tuning has no part in it: with more of it these are the same prunes
+            continue  # cosines before fine-tuning: sweeps with more epochs repeat the same prunes
         shares = [_l1_wins(part) for _, part in rows.groupby("parent_sha256")]
         claim = "Share of the prunes in which no method keeps a higher cosine than L1"
         yield sweep_row(of, name, rows, "C1", "C1.share", claim, mean(shares), ".3f", "01_l1_is_optimal", exact=True)
 
 
 def _l1_wins(rows: pd.DataFrame) -> float:
-    """The share of another method's prunes of a parent whose cosine is not above that of L1 at the same amount."""
+    """Return the share of a parent's prunes by other methods whose cosine is at most L1's at the same amount."""
     best = rows.loc[rows["method"] == "l1"].set_index("amount")["cosine_pruned"].to_dict()
     others = rows.loc[(rows["method"] != "l1") & rows["cosine_pruned"].notna()]
     pairs = zip(others["amount"], others["cosine_pruned"], strict=True)
@@ -72,7 +72,7 @@ def _l1_wins(rows: pd.DataFrame) -> float:
 
 
 def one_curve(of: Recorded) -> Iterator[Row]:
-    """C2: what one curve over either leaves of the accuracy's variance, and what lies between the methods."""
+    """Yield C2's rows: variance not explained by amount or cosine, and L1 minus random accuracy at one cosine."""
     for name, rows in tuned_once(of):
         cosine = in_common(rows)
         nearest = "" if cosine == CLOSE else f", the nearest to {CLOSE} that both reach"
@@ -91,14 +91,14 @@ def one_curve(of: Recorded) -> Iterator[Row]:
 
 
 def in_common(rows: pd.DataFrame) -> float:
-    """The cosine, of `COSINES`, nearest to `CLOSE` that every seed has prunes near to by both methods; else `CLOSE`."""
+    """Return the cosine of `COSINES` nearest to `CLOSE` that both methods reach in every seed; else `CLOSE`."""
     seeds = rows["seed"].nunique()
     there = [cosine for cosine in COSINES if collapse.differences(rows, cosine).size == seeds]
     return min(there, key=lambda cosine: abs(cosine - CLOSE), default=CLOSE)
 
 
 def function(of: Recorded) -> Iterator[Row]:
-    """C3: how well the cosine orders agreement with the parent, and whether one epoch leads back."""
+    """Yield C3's rows: rank correlation of cosine and agreement with the parent, and agreement after one epoch."""
     few = f"it takes {MIN_SEEDS} prunes of a seed to tell an order."
     for name, rows in tuned_once(of):
         for key, claim, found, form, missing in (
@@ -113,12 +113,12 @@ def function(of: Recorded) -> Iterator[Row]:
 
 
 def ordered(rows: pd.DataFrame) -> float:
-    """Rank correlation of cosine and agreement; nan for fewer than `MIN_SEEDS` prunes: two are always in order."""
+    """Return the rank correlation of cosine and agreement; nan for under `MIN_SEEDS` prunes: 2 are always in order."""
     return collapse.rank_correlations(rows, ["agreement"])["agreement"] if len(rows) >= MIN_SEEDS else float("nan")
 
 
 def back(rows: pd.DataFrame) -> Estimate:
-    """Points of agreement with the parent after the epoch: L1 at the cosine `BACK` less the unpruned network."""
+    """Return the agreement with the parent after the epoch: L1 at cosine `BACK` minus unpruned (percentage points)."""
     l1 = rows.loc[rows["method"] == "l1"]
     there = collapse.at_cosine(l1, (BACK,), "agreement").set_index("seed")["agreement"]
     unpruned = l1.loc[l1["amount"] == 0].set_index("seed")["agreement"]
@@ -126,14 +126,14 @@ def back(rows: pd.DataFrame) -> Estimate:
 
 
 def by_parent(of: Recorded, rows: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """The L1 prunes of each parent of a sweep, with the analysis of the parent's weights."""
+    """Return, for each parent of a sweep, the analysis of its weights and the rows of its L1 prunes."""
     known = of.parents_of(rows)
     parts = rows.loc[rows["method"] == "l1"].groupby("parent_sha256")
     return [(known[str(sha)]["trained"]["analysis"], part) for sha, part in parts]
 
 
 def most_to_prune(of: Recorded) -> Iterator[Row]:
-    """C7, where the paper does not itself expect it to fail: is the optimal amount the largest that costs little?"""
+    """Yield C7's rows: largest minus optimal amount, and the accuracy lost at the optimal amount; not `EXCEPTION`."""
     for name, rows in tuned_once(of):
         if rows["network"].iloc[0] == EXCEPTION:
             continue
@@ -148,12 +148,12 @@ def most_to_prune(of: Recorded) -> Iterator[Row]:
 
 
 def lost_at(parents: list[tuple[dict[str, Any], pd.DataFrame]], rule: str) -> list[float]:
-    """Points of accuracy lost after fine-tuning at the amount that a rule gives for each parent."""
+    """Return the accuracy lost after fine-tuning at a rule's amount (percentage points), one value per parent."""
     return [POINTS * accuracy_cost.cost_at(part, [analysis[rule]["amount"]])[0] for analysis, part in parents]
 
 
 def longer(of: Recorded) -> Iterator[Row]:
-    """C9, in function and in parameters: how far from the parent after ten epochs, less after one, the same prunes."""
+    """Yield C9's rows: divergence from and cosine to the parent, ten epochs minus one epoch of the same prunes."""
     once = {about(rows): rows for _, rows in tuned_once(of)}
     for name, rows in of.sweeps:
         if rows["epochs"].iloc[0] != TEN or about(rows) not in once:

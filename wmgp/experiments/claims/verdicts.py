@@ -1,4 +1,4 @@
-"""From a measured number with its interval, and the limits set for it, to a verdict and a sentence."""
+"""Verdicts: compare a measured value and its interval with limits, and explain the result in a sentence."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ REPRODUCED, IN_PART, NOT, UNTESTED = VERDICTS = (
 
 
 class Estimate(NamedTuple):
-    """A measured number, both ends of its 95% interval, and of the single seeds their number, least and largest value.
+    """A measured value, the ends of its 95% interval, and the number, least and largest value of the seeds.
 
-    Only seeds whose value is known count. Ends are nan for fewer than `MIN_SEEDS` of them, all is nan for none.
+    Only seeds with a known value count. The ends are nan for fewer than `MIN_SEEDS` seeds; without seeds all is nan.
     """
 
     value: float
@@ -32,7 +32,7 @@ NOTHING = Estimate(np.nan, np.nan, np.nan, 0, np.nan, np.nan)
 
 
 def mean(values: Iterable[float]) -> Estimate:
-    """The mean of a value a seed, with Student's t interval (`results.mean_interval`); nan and infinity are unknown."""
+    """Return the mean of one value per seed with its t interval (`mean_interval`); nan and infinity are unknown."""
     known = np.asarray(list(values), dtype=float)
     known = known[np.isfinite(known)]
     if not known.size:
@@ -44,20 +44,20 @@ def mean(values: Iterable[float]) -> Estimate:
 
 
 def geometric(values: Iterable[float]) -> Estimate:
-    """The geometric mean of a positive value a seed: `mean` of the logarithms, taken back."""
+    """Return the geometric mean of one positive value per seed: the exponential of the logarithms' `mean`."""
     value, low, high, n, least, largest = mean(np.log(list(values)))
     value, low, high, least, largest = np.exp([value, low, high, least, largest]).tolist()
     return Estimate(value, low, high, n, least, largest)
 
 
 def single(value: float) -> Estimate:
-    """A number that no seed trained here has a part in."""
+    """Return the estimate of a value that does not depend on a seed."""
     return Estimate(value, np.nan, np.nan, 0, value, value)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a measured number has to lie in, ends included, and why; both ends infinite where nothing can be said."""
+    """The range of a measured value, ends included, and its reason; both ends are infinite if there is no limit."""
 
     low: float
     high: float
@@ -65,11 +65,11 @@ class Limits:
 
     @property
     def testable(self) -> bool:
-        """Whether there is a limit at all."""
+        """Return True if there is a limit."""
         return bool(np.isfinite([self.low, self.high]).any())
 
     def words(self, form: str) -> str:
-        """Such as "0.81 to 0.85" or "at least 0.9"; nothing where there is none."""
+        """Return the limits as text, such as "0.81 to 0.85" or "at least 0.9"; empty if there is none."""
         low, high = f"{self.low:{form}}", f"{self.high:{form}}"
         if np.isfinite(self.low) and np.isfinite(self.high):
             return f"{low} to {high}" if self.low < self.high else low
@@ -78,11 +78,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Row:
-    """A measured number beside the published one.
+    """A measured value and the published one.
 
-    `published` is None where the paper gives no figure; numbers are in the unit that `claim` names. `exact`: nothing is
-    left to chance, so that the number of seeds does not matter. `missing` says why there is no number, where there is
-    none. `sources` are files of `results/`, and `commits` those that measured.
+    `published` is None if the paper gives no value. Values are in the unit that `claim` names. `exact`: the value is
+    deterministic, and the number of seeds does not matter. `missing` explains a missing value. `sources` are files of
+    `results/`, and `commits` are the commits that measured them.
     """
 
     id: str
@@ -104,17 +104,17 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """One of `VERDICTS`."""
+        """Return one of `VERDICTS`."""
         return verdict(self.found, self.limits, self.exact)
 
     @property
     def ours(self) -> str:
-        """The number with its interval, as a table shows it."""
+        """Return the value with its interval, as a table shows it."""
         return format_interval(*self.found[:3], self.form)
 
     @property
     def sentence(self) -> str:
-        """The verdict in plain words, and what it rests on."""
+        """Return the verdict, its reason and the note."""
         return f"{self.verdict.capitalize()}: {self._why()} {self.note}".strip()
 
     def _why(self) -> str:
@@ -131,10 +131,10 @@ class Row:
 
 
 def verdict(found: Estimate, limits: Limits, exact: bool = False) -> str:
-    """Reproduced where all of the interval lies within the limits, not reproduced where none of it does.
+    """Return "reproduced" if the interval lies within the limits, "not reproduced" if outside, else in part.
 
-    Fewer than `MIN_SEEDS` seeds give no interval: not reproduced where all of them lie outside on one side, and else in
-    part. Where it is `exact` the value decides. Not testable where there is no value, or no limit.
+    Fewer than `MIN_SEEDS` seeds give no interval: the verdict is "not reproduced" if all seeds lie outside on one
+    side, else in part. If `exact`, the value decides. Without a value or a limit, the claim is not testable.
     """
     if np.isnan(found.value) or not limits.testable:
         return UNTESTED
@@ -146,7 +146,7 @@ def verdict(found: Estimate, limits: Limits, exact: bool = False) -> str:
 
 
 def combined_verdict(verdicts: Sequence[str]) -> str:
-    """Of several: what all that could be tested say alike, and otherwise in part."""
+    """Return the verdict shared by all testable ones, "reproduced in part" if they differ."""
     tested = {each for each in verdicts if each != UNTESTED}
     if not tested:
         return UNTESTED

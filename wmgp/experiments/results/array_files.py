@@ -1,4 +1,4 @@
-"""Arrays with how they came about beside them, and files that one process at a time may change."""
+"""Array files with their provenance, and file locks."""
 
 import fcntl
 import io
@@ -17,7 +17,7 @@ from . import used_files
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write arrays to `path` (.npz), and how they came about to the .json beside it."""
+    """Write arrays to `path` (.npz), and their provenance `facts` to the .json beside it."""
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     write_atomic(path, file.getvalue())
@@ -25,11 +25,11 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], facts: Mapping[str
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `write_arrays` wrote: the arrays, and how they came about. InputError where either file is none of it."""
+    """Return the arrays and facts of `write_arrays`. Raises InputError if either file is missing or invalid."""
     path = Path(path)
     used_files.record(path)
     try:
-        with path.open("rb") as file, np.load(file) as archive:  # left open where it is none, had numpy opened it
+        with path.open("rb") as file, np.load(file) as archive:  # np.load would leave an invalid file open
             arrays = {name: archive[name] for name in archive.files}
         return arrays, json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError, BadZipFile) as error:
@@ -38,7 +38,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 @contextmanager
 def locked(path: str | Path) -> Generator[io.FileIO, None, None]:
-    """`path` open for reading and appending, made where absent, and held against other processes meanwhile."""
+    """Open `path` for reading and appending, create it if missing, and lock it against other processes."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with io.FileIO(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

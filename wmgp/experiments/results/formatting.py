@@ -1,4 +1,4 @@
-"""Numbers, intervals, seeds and amounts as the book's tables show them."""
+"""Format numbers, intervals, seeds and amounts for the book's tables."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def format_interval(value: float, low: float, high: float, form: str = ".3f") -> str:
-    """A value and its interval as a table shows them; without an interval where its ends are nan, "" for nan."""
+    """Return a value and its interval as text: only the value if the ends are nan, "" if the value is nan."""
     if np.isnan(value):
         return ""
     form = _without_minus_zero(form)
@@ -16,7 +16,7 @@ def format_interval(value: float, low: float, high: float, form: str = ".3f") ->
 
 
 def format_mean_range(values: Iterable[float | None], form: str) -> str:
-    """The mean, and from where to where they go, of the values that are known."""
+    """Return the mean and range of the values that are not None as text; "undefined" without any."""
     known = [value for value in values if value is not None]
     if not known:
         return "undefined"
@@ -26,12 +26,12 @@ def format_mean_range(values: Iterable[float | None], form: str) -> str:
 
 
 def _without_minus_zero(form: str) -> str:
-    """The format in which what is rounded to zero has no minus."""
+    """Return the format with the option that prints -0.0 as 0.0."""
     return f"+z{form[1:]}" if form.startswith("+") else f"z{form}"
 
 
 def format_integer_ranges(numbers: Iterable[int]) -> str:
-    """0, 1, 3, 4, 5 as `0-1 3-5`."""
+    """Return whole numbers as ranges: 0, 1, 3, 4, 5 as `0-1 3-5`."""
     parts: list[list[int]] = []
     for number in sorted(set(numbers)):
         if parts and number == parts[-1][-1] + 1:
@@ -42,7 +42,7 @@ def format_integer_ranges(numbers: Iterable[int]) -> str:
 
 
 def format_amounts(amounts: Iterable[float]) -> str:
-    """Equally spaced amounts as `FIRST:LAST:STEP`, and those between them, or without such a grid all, one by one."""
+    """Return equally spaced amounts as `FIRST:LAST:STEP`, then the amounts between; without a grid, every amount."""
     found = sorted({round(amount, 9) for amount in amounts})
     if len(found) > 2:
         step = Counter(round(b - a, 9) for a, b in pairwise(found)).most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""How a measurement came about: kept in NAME.json beside NAME.csv, under what the column `run` holds."""
+"""Provenance of measurements: NAME.json beside NAME.csv has an entry for each value of the column `run`."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ from ...io.atomic import write_atomic
 from .array_files import locked
 
 # Raise this by hand when a change can alter a recorded result: rows of an older version are then measured again.
-# tests/test_experiment_version.py trains and prunes a tiny network and fails when the numbers move without it.
+# tests/test_experiment_version.py trains and prunes a tiny network and fails if its results change without it.
 EXPERIMENT_VERSION = 1
 
 # Facts of a run that are recorded for information: none of them decides whether a row is still valid.
@@ -32,9 +32,9 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")  # whose v
 def record_run(table: str | Path, settings: Mapping[str, Any], command: str, seconds: float | None = None) -> str:
     """Record a run beside `table` and return its id, 12 hexadecimal digits.
 
-    `settings` are all that decides the result, with the data and the parent's weights by their hashes. `command`
+    `settings`: everything that decides the result, including hashes of the data and the parent's weights. `command`
     measures the run again. The id is a hash of the settings, `EXPERIMENT_VERSION` and the source. Commit, versions,
-    machine and start are recorded when a run is first seen; `seconds`, its wall time, once it is known.
+    machine and start are recorded at the first call; `seconds`, the wall time, may follow in a later call.
     """
     settings = {**settings, "experiment_version": EXPERIMENT_VERSION}
     key = json.dumps([settings, source_hash()], sort_keys=True)
@@ -60,7 +60,7 @@ def current_key(settings: Mapping[str, Any]) -> str:
 
 
 def keep_runs(table: str | Path, runs: Iterable[str]) -> None:
-    """Forget the runs recorded beside `table` but these: the ones of which it still has rows."""
+    """Delete all runs recorded beside `table` except `runs`, which still have rows."""
     asked = set(runs)
     with locked(table):
         kept = {run: facts for run, facts in provenance(table).items() if run in asked}
@@ -68,7 +68,10 @@ def keep_runs(table: str | Path, runs: Iterable[str]) -> None:
 
 
 def provenance(table: str | Path) -> dict[str, dict[str, Any]]:
-    """What is recorded beside `table`: run -> its settings and surroundings; empty where nothing is."""
+    """Return the runs recorded beside `table`: id -> settings and surroundings; empty without a record.
+
+    Raises InputError if the record cannot be read as JSON.
+    """
     record = _record(table)
     try:
         return json.loads(record.read_text())
@@ -92,7 +95,7 @@ def source_hash() -> str:
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
-    """The sha256 of a state dict: names, shapes, dtypes and bytes of its values, in the order of the names."""
+    """Return the sha256 of a state dict: names, shapes, dtypes and bytes of its values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -102,9 +105,9 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 
 
 def surroundings() -> dict[str, Any]:
-    """When, where and with what: none of it changes the id of a run.
+    """Return the commit, time, versions and machine of a run, for information only.
 
-    Where files of the checkout differ from the commit, that has a mark, and `differed` names them (see `measured_by`).
+    If files of the checkout differ from the commit, `commit` ends in "-dirty" and `differed` names the files.
     """
     now = datetime.now(UTC)
     commit = _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
@@ -128,16 +131,16 @@ def _package_versions() -> dict[str, str]:
 
 
 def measured_by(run: Mapping[str, Any]) -> str:
-    """The commit of a recorded run, without its mark where nothing but records in `results/` differed from it.
+    """Return the commit of a run, without "-dirty" if only files in `results/` differed from it; "" if unknown.
 
-    Those are what runs write, a parent's record among them; no run executes them. "" where no commit is known.
+    Runs write these files, such as a parent's record, but do not execute them.
     """
     commit, differed = run.get("commit") or "", run.get("differed") or [""]
     return commit.removesuffix("-dirty") if all(name.startswith("results/") for name in differed) else commit
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the package's checkout; None outside one."""
+    """Return git's output for the package's checkout; None outside a checkout."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
@@ -148,7 +151,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _cpu() -> str:
-    """The processor by the name it gives itself, where the system tells."""
+    """Return the processor's model name, or its architecture if the system does not give the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -19,7 +19,7 @@ COLUMNS = (
     *("accuracy_parent", "accuracy_pruned", "accuracy", "loss_pruned", "loss", "cosine_pruned", "cosine"),
     *("agreement", "js", "cka", "min_survival", "seconds", "device", "run"),
 )
-SWEEP = (*COLUMNS, "loss_parent")  # the columns of a sweep's table; others are other experiments
+SWEEP = (*COLUMNS, "loss_parent")  # columns of a sweep's table; other experiments have other columns
 TEXT = {"network", "data", "pool", "method", "rule", "variant", "moved", "device", "run"}
 WHOLE = {"seed", "epochs", "parent_epochs"}
 SHARES = {"amount", "accuracy_parent", "accuracy_pruned", "accuracy", "agreement", "min_survival"}  # in [0, 1]
@@ -27,7 +27,10 @@ Cell = str | int | float
 
 
 def locate(name: str) -> Path:
-    """The recorded file results/`name`: in the working directory or the nearest folder above that has it."""
+    """Return the path of results/`name` in the working directory or the nearest folder above that has it.
+
+    Raises InputError if there is none.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (path := folder / "results" / name).is_file():
@@ -37,11 +40,11 @@ def locate(name: str) -> Path:
 
 
 def append_row(table: str | Path, row: Mapping[str, Cell], unless: Sequence[str] = ()) -> None:
-    """Add `row` (`COLUMNS` and any further ones) to the table, which is made with its header where there is none.
+    """Add `row` (`COLUMNS` and any others) to the table; create the table with its header if it is missing.
 
-    One write under a lock, so that processes may share a table. Nothing is added where there is a row already with the
-    same cells in the columns `unless`. Where the disk is full the table is left as it was.
-    A last line without its end, which only a broken write leaves, is removed first.
+    One write under a lock lets processes share a table. A row with the same cells in the columns `unless` is not added
+    again. If the disk is full, the table stays unchanged. A last line without a newline, left by an interrupted write,
+    is removed first. Raises InputError if the columns differ from the table's.
     """
     if missing := [name for name in COLUMNS if name not in row]:
         raise InputError(f"{table}: a row without the column {missing[0]}")
@@ -61,13 +64,13 @@ def append_row(table: str | Path, row: Mapping[str, Cell], unless: Sequence[str]
 
 
 def _has(text: str, line: str, places: list[int]) -> bool:
-    """Whether the text has a line with the same cells in those places."""
+    """Return True if the text has a line with the same cells in those columns."""
     (wanted,) = csv.reader([line])
     return any(all(cells[i : i + 1] == [wanted[i]] for i in places) for cells in csv.reader(text.splitlines()))
 
 
 def _line(cells: Iterable[Cell]) -> str:
-    """A line of the table; floats in the shortest form that reads back as the same number."""
+    """Return a line of the table; floats have the shortest form that reads back as the same number."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow([repr(float(c)) if isinstance(c, float) else c for c in cells])
     if out.getvalue().count("\n") != 1:
@@ -76,7 +79,7 @@ def _line(cells: Iterable[Cell]) -> str:
 
 
 def _write(file: io.FileIO, line: str, size: int) -> None:
-    """The whole line at the end of the file, or none of it: `size` bytes are what was there."""
+    """Append the line to the file of `size` bytes; if that fails, restore this size and raise OSError."""
     data = line.encode()
     try:
         if file.write(data) != len(data):
@@ -88,10 +91,10 @@ def _write(file: io.FileIO, line: str, size: int) -> None:
 
 
 def read(table: str | Path) -> pd.DataFrame:
-    """The table, a row a job: text, int64 and float64 columns.
+    """Return the table, one row per job: text, int64 and float64 columns.
 
-    InputError naming the line where one is corrupt, holds a share outside [0, 1] or a run without provenance. A last
-    line without its end is a row whose writing was cut off, and is left out.
+    Raises InputError, naming the line, if one is corrupt or has a share outside [0, 1] or a run without provenance. A
+    last line without a newline, left by an interrupted write, is omitted.
     """
     try:
         lines = Path(table).read_text(encoding="utf-8").split("\n")[:-1]
@@ -111,16 +114,16 @@ def read(table: str | Path) -> pd.DataFrame:
 
 
 def with_facts(table: str | Path) -> pd.DataFrame:
-    """The table of a sweep, and in further columns its runs' `start`, `date` and `parent_sha256`."""
+    """Return the table of a sweep with the further columns `start`, `date` and `parent_sha256` of each run."""
     rows, runs = read(table), provenance(table)
     facts = {name: [runs[run][name] for run in rows["run"]] for name in ("start", "date", "parent_sha256")}
     return rows.assign(**facts)
 
 
 def sweeps(folder: str | Path) -> list[tuple[str, pd.DataFrame]]:
-    """The sweeps recorded in a folder: name of the table, and its rows (`with_facts`) of one kind.
+    """Return the sweeps recorded in a folder: table name, and rows (`with_facts`).
 
-    That is of one network, data set, start and number of epochs.
+    A sweep's rows have the same network, data set, start and number of epochs.
     """
     found = []
     for path in sorted(Path(folder).glob("*.csv")):
@@ -149,7 +152,7 @@ def has_measured(table: str | Path, settings: Mapping[str, Any], **cells: Cell) 
 
 
 def _parsed(header: list[str], line: str, table: str | Path, number: int) -> dict[str, Cell]:
-    """One line as a row of typed cells."""
+    """Return a line as a row of typed cells. Raises InputError, naming the line, for an invalid cell."""
     cells = _split(line, table, number)
     if len(cells) != len(header):
         raise InputError(f"{table}, line {number}: expected {len(header)} columns, found {len(cells)}")

@@ -1,4 +1,4 @@
-"""What rows of a sweep say of an amount that was chosen from the weights alone."""
+"""The accuracy that an amount costs, and the largest amount at a given cost, from the rows of a sweep."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ COST = 0.01  # one percentage point of accuracy
 
 
 def largest_amount(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") -> float:
-    """The amount at which `y` has first lost `cost` of the parent's accuracy, linear between the measured ones.
+    """Return the amount at which `y` first falls `cost` below the parent's accuracy.
 
-    So the step of the grid does not decide it. `rows` of one parent and one method. Where so much is never lost the
-    largest measured amount, and 0 where the smallest costs more already.
+    Linear interpolation between measured amounts makes it independent of the grid's step. `rows`: of one parent and one
+    method. The result is the largest measured amount if no amount costs more, and 0 if the smallest already does.
     """
     rows = _single(rows)
     amount, lost = rows["amount"].to_numpy(), (rows["accuracy_parent"] - rows[y]).to_numpy()
@@ -26,9 +26,9 @@ def largest_amount(rows: pd.DataFrame, cost: float = COST, y: str = "accuracy") 
 
 
 def cost_at(rows: pd.DataFrame, amounts: Sequence[float] | np.ndarray, y: str = "accuracy") -> np.ndarray:
-    """Accuracy lost to the parent at these amounts, linear between the measured ones; nan beyond them.
+    """Return the parent's accuracy minus `y` at these amounts, interpolated linearly; nan outside the measured ones.
 
-    `rows` of one parent and one method; a gain is negative.
+    `rows`: of one parent and one method. A gain is negative.
     """
     rows = _single(rows)
     lost = (rows["accuracy_parent"] - rows[y]).to_numpy()
@@ -36,8 +36,8 @@ def cost_at(rows: pd.DataFrame, amounts: Sequence[float] | np.ndarray, y: str = 
 
 
 def _single(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows by amount, once it is sure that they are of one parent and one method."""
-    parent = "parent_sha256" if "parent_sha256" in rows else "run"  # which may have been measured in several runs
+    """Return the rows sorted by amount. Raises InputError if they are not of one parent and one method."""
+    parent = "parent_sha256" if "parent_sha256" in rows else "run"  # a parent may have several runs
     if len(set(rows[parent])) != 1 or len(set(rows["method"])) != 1:
         raise InputError("rows: expected those of one parent and one method")
     return rows.sort_values(by="amount")

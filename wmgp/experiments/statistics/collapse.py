@@ -1,9 +1,8 @@
-"""Do the rows of a sweep fall onto one curve? How much a single curve, whatever the method, leaves unexplained.
+"""The share of a sweep's variance in accuracy that a single curve for all methods does not explain.
 
 The curve is the best monotone one through all points (isotonic regression, Barlow et al. 1972), which has no setting
-to choose: accuracy may only fall with the amount and only rise with the cosine. What it leaves is given as a share of
-the variance. Rows without a cosine (everything pruned), or without the measured quantity, are left out throughout, so
-that the same rows are compared.
+to choose: accuracy may only fall with the amount and only rise with the cosine. Rows without a cosine (everything
+pruned) or without the measured quantity are omitted throughout, to compare the same rows.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,14 +16,14 @@ from ..results.formatting import format_interval
 from .intervals import MIN_SEEDS, mean_interval
 from .rank_correlation import spearman
 
-Interval = tuple[float, float, float]  # value, and both ends of its interval
-BESIDE = 0.05  # how far the measured cosines on either side of one that is asked for may lie
+Interval = tuple[float, float, float]  # value, and the ends of its interval
+BESIDE = 0.05  # largest distance to the measured cosines on either side, for interpolation
 
 
 def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """The share in [0, 1] of y's variance that the best monotone curve over x, rising or falling, leaves.
+    """Return the share in [0, 1] of y's variance not explained by the best monotone curve over x, rising or falling.
 
-    0 where all y lie on one such curve, 1 where none of it is explained; nan where y is constant.
+    0 if all y lie on one such curve, 1 if nothing is explained, nan if y is constant.
     """
     from sklearn.isotonic import IsotonicRegression
 
@@ -32,7 +31,7 @@ def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float
     spread = ((y - y.mean()) ** 2).sum()
     if not spread > 0:
         return float("nan")
-    # Clipped, for it takes x closer than its own precision for one, and then some of them lie outside.
+    # Clipped, because the fit merges x closer than its precision, and some x then lie outside its range.
     fits = (
         IsotonicRegression(increasing=rising, out_of_bounds="clip").fit(x, y).predict(x) for rising in (True, False)
     )
@@ -40,10 +39,10 @@ def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float
 
 
 def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
-    """Unexplained share of `y` when drawn against the amount, against the cosine just after pruning, and at best.
+    """Return the unexplained share of `y` by curve: "amount", "cosine" (just after pruning) and "own".
 
-    "amount" and "cosine" draw one curve through all methods; "own" draws one a method against its amount, which is
-    what differences between seeds and the monotone shape leave in any case.
+    "amount" and "cosine" fit one curve to all methods. "own" fits a separate curve over the amount for each method: its
+    share is due to differences between seeds and to the monotone shape.
     """
     rows = rows.dropna(subset=["cosine_pruned", y])
     values = rows[y].to_numpy(dtype=float)
@@ -61,10 +60,10 @@ def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
 
 
 def rank_correlations(rows: pd.DataFrame, ys: Iterable[str]) -> dict[str, float]:
-    """Spearman's rank correlation in [-1, 1] of the cosine just after pruning with each of `ys`; nan where constant."""
+    """Return Spearman's correlation in [-1, 1] of the cosine just after pruning and each of `ys`; nan if constant."""
     found = {}
     for y in ys:
-        defined = rows.dropna(subset=["cosine_pruned", y])  # linear CKA is not where all images get the same outputs
+        defined = rows.dropna(subset=["cosine_pruned", y])  # linear CKA is undefined if all outputs are equal
         found[y] = spearman(defined["cosine_pruned"].to_numpy(dtype=float), defined[y].to_numpy(dtype=float))
     return found
 
@@ -75,11 +74,11 @@ def jackknife(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """A statistic of the rows with a jackknife interval, cut to `bounds`: each seed is left out once with all its rows.
+    """Return statistics of the rows with jackknife intervals, cut to `bounds`: leave out each seed once with its rows.
 
-    The value +- t s, where s^2 is (n - 1) / n times the sum of squares about their mean of the n values without a seed
-    (Efron & Tibshirani 1993, chapter 11), and t Student's quantile of n - 1 degrees of freedom. Seeds drawn with
-    replacement would not do: a curve fits rows that are there twice better. Ends are nan for fewer than `FEWEST` seeds.
+    The interval is the value +- t s: s^2 is (n - 1) / n times the sum of squares about their mean of the n values with
+    one seed left out (Efron & Tibshirani 1993, chapter 11), and t is Student's quantile for n - 1 degrees of freedom. A
+    bootstrap is unsuitable: a curve fits duplicate rows better. Ends are nan for fewer than `MIN_SEEDS` seeds.
     """
     from scipy.stats import t
 
@@ -94,10 +93,11 @@ def jackknife(
 
 
 def at_cosine(rows: pd.DataFrame, cosines: Sequence[float], y: str = "accuracy") -> pd.DataFrame:
-    """`y` of every method and seed at these cosines, linear between the two rows beside: a row each.
+    """Return `y` at these cosines, interpolated linearly: a row per method, seed and cosine.
 
-    Columns method, seed, cosine and `y`; nan where a method's rows do not reach that cosine, or where either of the two
-    lies farther from it than `BESIDE`: on a coarse grid the line between them errs by as much as is asked for.
+    Columns method, seed, cosine and `y`. `y` is nan if a method's rows do not reach the cosine, or if either neighbour
+    is farther away than `BESIDE`: on a coarse grid interpolation errs by as much as the methods differ. Raises
+    InputError for a cosine outside [-1, 1].
     """
     if outside := [c for c in cosines if not -1 <= c <= 1]:
         raise InputError(f"cosine {outside[0]}: expected a number from -1 to 1")
@@ -115,7 +115,7 @@ def at_cosine(rows: pd.DataFrame, cosines: Sequence[float], y: str = "accuracy")
 
 
 def _beside(measured: np.ndarray, cosine: float) -> bool:
-    """Whether there are measured cosines as near as `BESIDE` on both sides; one that is equal is on both."""
+    """Return True if measured cosines lie within `BESIDE` on both sides; an equal one counts for both."""
     off = measured - cosine
     limit = BESIDE + 1e-9  # 1 - 0.95 is more than 0.05 in float64
     return bool(((off >= 0) & (off <= limit)).any() and ((off <= 0) & (off >= -limit)).any())
@@ -124,7 +124,7 @@ def _beside(measured: np.ndarray, cosine: float) -> bool:
 def differences(
     rows: pd.DataFrame, cosine: float, y: str = "accuracy", methods: tuple[str, str] = ("l1", "random")
 ) -> Float[np.ndarray, " seeds"]:
-    """`y` of the first method less that of the second at the same cosine: a value for each seed that has both."""
+    """Return `y` of the first method minus that of the second at the same cosine, for each seed that has both."""
     there = at_cosine(rows, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
     first, second = (there.reindex(columns=list(methods))[method] for method in methods)
     return (first - second).dropna().to_numpy()
@@ -137,7 +137,7 @@ def mean_difference(
     methods: tuple[str, str] = ("l1", "random"),
     unit: float = 1,
 ) -> Interval:
-    """`unit` times the mean of the `differences`, nan where there are none; its t interval from `FEWEST` seeds on."""
+    """Return `unit` times the mean of `differences` (nan without any), with its t interval from `MIN_SEEDS` seeds."""
     found = unit * differences(rows, cosine, y, methods)
     if found.size < MIN_SEEDS:
         return float(found.mean()) if found.size else float("nan"), float("nan"), float("nan")
@@ -147,7 +147,7 @@ def mean_difference(
 def format_mean_difference(
     rows: pd.DataFrame, cosine: float, form: str, y: str = "accuracy", methods: tuple[str, str] = ("l1", "random")
 ) -> str:
-    """The `gap` in points as a table shows it, and on how many seeds it rests where that is not all of them."""
+    """Return `mean_difference` in percentage points as text, with the number of seeds if some lack a difference."""
     n, of = len(differences(rows, cosine, y, methods)), rows["seed"].nunique()
     return format_interval(*mean_difference(rows, cosine, y, methods, unit=100), form) + (
         f", {n} of {of} seeds" if 0 < n < of else ""

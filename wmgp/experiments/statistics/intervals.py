@@ -1,4 +1,4 @@
-"""Confidence and prediction intervals over a few seeds, by Student's t."""
+"""Confidence and prediction intervals over a few seeds, by Student's t distribution."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,33 +6,36 @@ import numpy as np
 
 from ...errors import InputError
 
-MIN_SEEDS = 5  # seeds for an interval over them to mean much
+MIN_SEEDS = 5  # fewer seeds give no useful interval
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of n values, and Student's t interval for it: mean +- t s / sqrt(n); ends NaN where n is 1."""
+    """Return the mean of n values and its Student's t interval, mean +- t s / sqrt(n); the ends are NaN if n is 1."""
     return _interval(values, level, lambda n: n**-0.5)
 
 
 def geometric_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Geometric mean of positive values, with `mean_interval` of their logarithms taken back.
+    """Return the geometric mean of positive values and its interval: exp of the logarithms' `mean_interval`.
 
-    For ratios: twice as far and half as far cancel.
+    For ratios: 2 and 1/2 cancel.
     """
     mean, low, high = np.exp(mean_interval(np.log(list(values)), level)).tolist()
     return mean, low, high
 
 
 def prediction_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of n values, and the interval for one value more: mean +- t s sqrt(1 + 1/n); ends NaN where n is 1.
+    """Return the mean of n values and the interval of one more, mean +- t s sqrt(1 + 1/n); the ends are NaN if n is 1.
 
-    What a single published run is to be held against; the interval of the mean shrinks with n, this one does not.
+    Compare a single published run with it: unlike the mean's interval, it does not shrink to zero with n.
     """
     return _interval(values, level, lambda n: (1 + 1 / n) ** 0.5)
 
 
 def _interval(values: Iterable[float], level: float, width: Callable[[int], float]) -> tuple[float, float, float]:
-    """With t's quantile of n - 1 degrees of freedom and s the standard deviation over n - 1: for values near normal."""
+    """Return mean and interval, with t for n - 1 degrees of freedom and s the standard deviation with divisor n - 1.
+
+    Assumes nearly normal values. Raises InputError without values, or if `level` is not in (0, 1).
+    """
     from scipy.stats import t
 
     x = np.asarray(list(values), dtype=float)

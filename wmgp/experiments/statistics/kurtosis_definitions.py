@@ -1,4 +1,4 @@
-"""The several things that "the kurtosis of a network" can mean: the paper's figures do not say which one they are."""
+"""Possible definitions of a network's kurtosis: the paper does not state which one it uses."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from torch import nn
 from ...analysis import analyze
 from ..models import build
 
-POOLED = "weights and biases, pooled"  # the paper's pool, and this package's
+POOLED = "weights and biases, pooled"  # the pool of the paper and of this package
 DEFINITIONS = (
     POOLED,
     "the same without batch-norm, pooled",
@@ -20,9 +20,9 @@ DEFINITIONS = (
 
 
 def kurtosis_definitions(model: nn.Module) -> dict[str, float]:
-    """Pearson kurtosis of a network by each of `DEFINITIONS`; nan where one is undefined.
+    """Return the Pearson kurtosis of a network by each of `DEFINITIONS`; nan if undefined.
 
-    Means are over the tensors that are neither constant nor of a single element.
+    Means omit tensors that are constant or have a single element.
     """
     norms = batch_norms(model)
     paper = analyze(model, amounts=2)
@@ -39,19 +39,19 @@ def kurtosis_definitions(model: nn.Module) -> dict[str, float]:
 
 
 def at_initialisation(networks: Mapping[str, str], seed: int) -> dict[str, dict[str, float]]:
-    """Label -> kurtosis by definition, for networks of `models.build` (label -> name) as they start from `seed`."""
+    """Return label -> kurtosis by definition, for untrained networks of `models.build` (label -> name) from `seed`."""
     return {label: kurtosis_definitions(build(name, seed)) for label, name in networks.items()}
 
 
 def batch_norms(model: nn.Module) -> set[str]:
-    """The names of the parameters of batch normalisation."""
+    """Return the names of the batch-norm parameters."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     modules = [(path, module) for path, module in model.named_modules() if isinstance(module, kinds)]
     return {f"{path}.{name}".lstrip(".") for path, module in modules for name, _ in module.named_parameters()}
 
 
 def is_weight_or_bias(name: str) -> bool:
-    """Whether the paper's pool takes a parameter of this name."""
+    """Return True if the paper's pool has parameters of this name."""
     return name.rpartition(".")[2] in ("weight", "bias")
 
 

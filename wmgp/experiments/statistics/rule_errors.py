@@ -1,4 +1,4 @@
-"""Rules that look at the weights alone, held against what could be pruned: how far off, and at what cost."""
+"""Errors of pruning rules: their amount compared with the largest that L1 can prune, and the accuracy lost at it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,10 +17,10 @@ COLUMNS = ("network", "parent_sha256", "seed", "rule", "amount", "most", "most_u
 
 
 def recommended(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
-    """What each rule would prune of a recorded parent; nan where that cannot be told.
+    """Return the amount of each rule for a recorded parent; nan if unknown.
 
-    From the record, which does not know of younger rules; else from the weights in or below `folder`, where they are
-    kept; else as much as the front tells.
+    The amounts come from the record. It may lack newer rules: theirs come from the weights in or below `folder` or,
+    without these, from the recorded front.
     """
     told = {name: np.nan if amount is None else amount for name, amount in record["trained"].get("rules", {}).items()}
     known = told if told.keys() >= RULES.keys() else _from_weights(record, folder) | told
@@ -37,14 +37,14 @@ def _from_weights(record: dict[str, Any], folder: str | Path) -> dict[str, float
 
 
 def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
-    """Whether these are the recorded weights: of another parent no digit would agree."""
+    """Return True if both analyses are of the same weights; the kurtosis of another parent differs."""
     return found["n_parameters"] == recorded["n_parameters"] and bool(
         np.isclose(found["kurtosis"], recorded["kurtosis"], rtol=1e-9)
     )
 
 
 def of_front(analysis: dict[str, Any]) -> dict[str, float]:
-    """The rules that ask for no more than a front on a grid."""
+    """Return the amounts of the rules that need only a front on a grid."""
     amount, cosine = (np.array(analysis["front"][name]) for name in ("amount", "cosine"))
     return {
         "utopia": analysis["optimal"]["amount"],
@@ -61,11 +61,11 @@ def compared(
     folder: str | Path,
     cost: float = accuracy_cost.COST,
 ) -> pd.DataFrame:
-    """A row for each rule and parent of the sweeps (`results.with_facts`), columns `COLUMNS`.
+    """Return a row for each rule and parent of the sweeps (`tables.with_facts`), with the columns `COLUMNS`.
 
-    `amount` is the rule's, `most` the largest that L1 could prune at this `cost` of accuracy after fine-tuning, `lost`
-    the accuracy lost at the rule's amount (nan outside the measured ones); `most_untuned` and `lost_untuned` are those
-    just after pruning. Amounts and accuracies are shares.
+    `amount`: the rule's amount. `most`: the largest amount of L1 pruning at this `cost` of accuracy after fine-tuning.
+    `lost`: accuracy lost at the rule's amount (nan outside the measured ones). `most_untuned` and `lost_untuned`: the
+    same just after pruning. Amounts and accuracies are shares.
     """
     known, rows = {record["parent_sha256"]: record for record in parents}, []
     for sweep in sweeps:
@@ -80,9 +80,9 @@ def compared(
 
 
 def against_constant(rows: pd.DataFrame, target: str = "most") -> dict[str, np.ndarray]:
-    """By rule, a value a network: its mean absolute error over the parents less that of the constant, both in shares.
+    """Return rule -> its mean absolute error over a network's parents minus that of the constant, a value per network.
 
-    Only parents for which the rule answers count, and networks that have one.
+    Errors are shares. Only parents with an amount of the rule count, and only networks with such a parent.
     """
     found = {}
     for rule in RULES:
@@ -93,7 +93,7 @@ def against_constant(rows: pd.DataFrame, target: str = "most") -> dict[str, np.n
 
 
 def _gains(rows: pd.DataFrame, rule: str, target: str) -> np.ndarray:
-    """Of the parents of one network: the rule's absolute error less the constant's."""
+    """Return the rule's absolute error minus the constant's, one value per parent of a network."""
     errors = rows.assign(error=(rows["amount"] - rows[target]).abs()).pivot(
         index="parent_sha256", columns="rule", values="error"
     )

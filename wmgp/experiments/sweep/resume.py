@@ -58,8 +58,8 @@ def resume(
     """Measure the specs' rows that are missing in the table `out`, and return the number of missing jobs.
 
     A row counts as present if a run with equal settings (`provenance.settings_key`) has a row with the same key.
-    `backend`: see `backends.cluster`. `on_row` is called with every new row. Raises InputError, naming the file, if the
-    table has other columns or cannot be written.
+    `backend`: see `backends.use_backend`. `on_row` is called with every new row. Raises InputError, naming the file, if
+    the table has other columns or cannot be written.
     """
     out, specs = Path(out).absolute(), list(specs)
     present = _present_jobs(out, experiment)

@@ -14,7 +14,7 @@ from ...io.atomic import write_atomic
 from ..results.provenance import EXPERIMENT_VERSION, weights_hash
 from .sgd import MaskedSGD
 
-MOMENTUM = "momentum_buffer"  # torch.optim.SGD's name for it
+MOMENTUM = "momentum_buffer"  # its name in torch.optim.SGD's state
 
 
 class EpochCheckpoint:
