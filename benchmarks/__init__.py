@@ -1,1 +1,1 @@
-"""Benchmarks: speed against peers, as ratios with both sides in one run. Not in the wheel."""
+"""Benchmarks: speed against other programs, as ratios of two timings in one run. They are not in the wheel."""

@@ -1,10 +1,10 @@
-"""How fast and how small: both sides of every ratio in one run, written with their provenance.
+"""Speed and memory of `analyze`: both sides of every ratio are measured in one run, with their provenance.
 
-`python -m benchmarks.analyze --out results/benchmark.csv --readme README.md` writes the table, and its
-short form into the README. It measures
+`python -m benchmarks.analyze --out results/benchmark.csv --readme README.md` writes the table, and a
+short form of it into the README. It measures
 
-- the whole of `wmgp.analyze` against the published 101 prunes, timed at a few amounts and scaled to 101;
-- the first call in a fresh process, compilation included, and the same call again;
+- `wmgp.analyze` against the published 101 prunes, timed at a few amounts and scaled to 101;
+- the first call in a new process, compilation included, and the same call again;
 - the peak memory of `wmgp analyze` on a 1 GiB file;
 - `import wmgp` against `import numpy`.
 """
@@ -31,13 +31,13 @@ from wmgp.experiments import published_method
 from wmgp.io.atomic import write_atomic
 
 COLUMNS = ("case", "parameters", "peer", "seconds", "peer_seconds", "ratio", "peak_mib", "run")
-AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about as long at each
+AMOUNTS = (0.25, 0.5, 0.75)  # the published method takes about the same time at each
 PRUNES = 101
 REPEATS = 3
 
 
 def heavy_tailed(name: str) -> nn.Module:
-    """A torchvision network whose weights are Student-t with 4 degrees of freedom, as trained ones are heavy-tailed."""
+    """Return a torchvision network with Student-t weights (4 degrees of freedom): trained weights are heavy-tailed."""
     from torchvision import models
 
     net, rng = getattr(models, name)(), np.random.default_rng(0)
@@ -48,9 +48,9 @@ def heavy_tailed(name: str) -> nn.Module:
 
 
 def compare_with_published(name: str) -> Row:
-    """`analyze` against the published prunes of the same network in the same process."""
+    """Return the row of `analyze` against the published prunes of the same network in the same process."""
     net = heavy_tailed(name)
-    wmgp.analyze(net)  # compiled before the clock starts: the first call is a case of its own
+    wmgp.analyze(net)  # compile before timing: the first call is a separate case
     ours, _ = time_fastest(lambda: wmgp.analyze(net), REPEATS)
     theirs = (
         sum(time_fastest(lambda a=a: published_method.front(net, [a]), REPEATS)[0] for a in AMOUNTS)
@@ -62,7 +62,7 @@ def compare_with_published(name: str) -> Row:
 
 
 def time_first_call() -> Row:
-    """`analyze` for the first time on this machine, compilation included, against the second time in that process."""
+    """Return the row of a first `analyze` with an empty cache, compilation included, against a second call."""
     code = (
         "import time, numpy as np, wmgp\n"
         "w = {'w.weight': np.random.default_rng(0).standard_normal(10**6, np.float32)}\n"
@@ -74,7 +74,7 @@ def time_first_call() -> Row:
 
 
 def time_imports() -> Row:
-    """`import wmgp` against `import numpy`, each in fresh processes."""
+    """Return the row of `import wmgp` against `import numpy`, each in new processes."""
     ours, theirs = (
         min(float(run_python(f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"))
             for _ in range(REPEATS))
@@ -84,7 +84,7 @@ def time_imports() -> Row:
 
 
 def time_gigabyte_file() -> Row:
-    """Peak resident memory (Linux's VmHWM) of `wmgp analyze` on a 1 GiB safetensors file: float32, 16 tensors."""
+    """Return the row of `wmgp analyze` on a 1 GiB file (safetensors, float32, 16 tensors), with peak VmHWM (Linux)."""
     n = 1 << 24
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
@@ -104,7 +104,7 @@ def time_gigabyte_file() -> Row:
 
 
 def run_python(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints."""
+    """Return the output of code in a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
@@ -112,7 +112,7 @@ def run_python(code: str, **environment: str) -> str:
 
 
 def make_row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, peak: float = float("nan")) -> Row:
-    """One row of the table; `ratio` is how many times longer the peer takes."""
+    """Return one row of the table; `ratio` is the peer's seconds divided by ours."""
     return {
         "case": case,
         "parameters": n,
@@ -125,7 +125,7 @@ def make_row(case: str, n: int, peer: str, seconds: float, peer_seconds: float, 
 
 
 def markdown_table(table: str) -> str:
-    """The table's text (CSV) as the README shows it."""
+    """Return the table's text (CSV) as Markdown for the README."""
     lines = ["| what | parameters | seconds | against | ratio | peak memory |", "|---|---:|---:|---|---:|---:|"]
     for r in csv.DictReader(table.splitlines()):
         peak = "" if r["peak_mib"] == "nan" else f"{float(r['peak_mib']):.0f} MiB"
@@ -137,14 +137,14 @@ def markdown_table(table: str) -> str:
 
 
 def insert_table(readme: str, table: str) -> str:
-    """The README's text with the table between its two marks."""
+    """Return the README's text with the table between its two marks."""
     before, rest = readme.split("<!-- benchmark -->")
     after = rest.split("<!-- /benchmark -->")[1]
     return f"{before}<!-- benchmark -->\n{markdown_table(table)}\n<!-- /benchmark -->{after}"
 
 
 def all_rows() -> Iterator[Row]:
-    """All cases, the small ones first."""
+    """Yield the rows of all cases, the small ones first."""
     yield time_imports()
     yield time_first_call()
     yield time_gigabyte_file()
@@ -154,7 +154,7 @@ def all_rows() -> Iterator[Row]:
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.analyze", description="How fast and how small.")
     parser.add_argument("--out", type=Path, default=Path("results", "benchmark.csv"), help="(default: %(default)s)")
     parser.add_argument("--readme", type=Path, help="write the table into this README, between its marks, too")

@@ -1,7 +1,7 @@
-"""How fast the book's page analyses a checkpoint, against the package: the same files, one core, both in one run.
+"""Speed of the book's page that analyses a checkpoint, against the package: same files, same core, one run.
 
-`python -m benchmarks.browser --out results/benchmark_browser.csv` writes files of normal values, one
-for each number format, and times the page's scripts in headless Chromium and `wmgp.analyze`, both on the same core.
+`python -m benchmarks.browser --out results/benchmark_browser.csv` writes a file of normal values for each number
+format. It times the page's scripts in headless Chromium and `wmgp.analyze`, both on the same core.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CHROMIUM_FLAGS = [
     *("--disable-component-update", "--disable-sync"),
 ]
 N_TENSORS = 16
-FLOAT64_VALUES = 1 << 22  # float64 is sorted on both sides, and fewer values do to say how long that takes
+FLOAT64_VALUES = 1 << 22  # fewer, because both sides sort float64 values, which is slow
 ANALYZE_SCRIPT = """async () => {
     const files = [...document.querySelector("input").files];
     const start = performance.now();
@@ -42,7 +42,7 @@ ANALYZE_SCRIPT = """async () => {
 
 
 def page_scripts() -> list[Path]:
-    """The page's scripts that compute, in the order in which it loads them. InputError outside a checkout."""
+    """Return the page's scripts that compute, in the page's loading order. InputError outside a checkout."""
     page = SCRIPTS_FOLDER / "page.html"
     if not page.is_file():
         raise InputError(f"{page}: not found; the page's scripts are in a checkout only")
@@ -52,7 +52,7 @@ def page_scripts() -> list[Path]:
 
 @contextmanager
 def one_core() -> Generator[None, None, None]:
-    """Hold this process, and the ones it starts meanwhile, to a single core, where the system can."""
+    """Restrict this process and its child processes to a single core within the context, if the system can."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -66,7 +66,7 @@ def one_core() -> Generator[None, None, None]:
 
 @contextmanager
 def chromium() -> Generator[Any, None, None]:
-    """Headless Chromium: playwright's own or the system's. InputError where there is none."""
+    """Yield headless Chromium: playwright's or the system's. InputError if there is none."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
@@ -84,7 +84,7 @@ def chromium() -> Generator[Any, None, None]:
 
 
 def minimal_page(folder: Path) -> Path:
-    """A page of the scripts that compute and a place for files, opened from the disk as a reader may."""
+    """Write a page with the scripts that compute and a file input, and return its path; it is opened from disk."""
     tags = "".join(f'<script src="{script.as_uri()}"></script>' for script in page_scripts())
     path = folder / "bare.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><input type="file" multiple>{tags}', encoding="utf-8")
@@ -92,12 +92,12 @@ def minimal_page(folder: Path) -> Path:
 
 
 def measure_dtype(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> Row:
-    """A row: the fastest of a few runs of each side on one file. InputError where the two do not answer the same."""
+    """Return a row: the fastest of `repeats` runs of each side on one file. InputError if their results differ."""
     path = folder / f"{dtype}.safetensors"
     n = n // N_TENSORS * N_TENSORS
     write_checkpoint(path, dtype, [n // N_TENSORS] * N_TENSORS)
     page.set_input_files("input", str(path))
-    answers = [page.evaluate(ANALYZE_SCRIPT) for _ in range(repeats + 1)][1:]  # the first time warms up, on both sides
+    answers = [page.evaluate(ANALYZE_SCRIPT) for _ in range(repeats + 1)][1:]  # without the warm-up run
     seconds = min(answer["seconds"] for answer in answers)
     wmgp.analyze(path)
     native, ours = time_fastest(lambda: wmgp.analyze(path), repeats)
@@ -112,7 +112,7 @@ def measure_dtype(page: Any, dtype: str, n: int, repeats: int, folder: Path) -> 
 
 @exit_on_input_error
 def main(arguments: Iterable[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.browser", description="The page, timed.")
     out = Path("results/benchmark_browser.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")

@@ -1,4 +1,4 @@
-"""The figure of speed: seconds against size, ours, what it is held against, and what memory and disk allow."""
+"""Figure of speed: seconds against size for `analyze`, other programs, and the limits of memory and disk."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 OURS = "wmgp.analyze"
-LIMITS = ("torch.sum", f"{READ}, warm")  # what no program can be faster than
+LIMITS = ("torch.sum", f"{READ}, warm")  # lower bounds for any program
 LIMIT_STYLE: dict[str, Any] = {"color": "#666666", "linewidth": 4, "alpha": 0.5, "marker": ""}
 
 
 def speed_figure(rows: "DataFrame") -> "Figure":
-    """Rows of `benchmark_sizes`: a panel for tensors in memory, and one for files from memory and from the disk."""
+    """Plot rows of `benchmark_sizes`: a panel for tensors in memory, and one for files from memory and from disk."""
     drawn, panels = figure(2, 1, (6.0, 9.8), gridspec_kw={"hspace": 0.1})
     tensors, warm, cold = (rows.loc[rows["what"] == what] for what in (TENSOR, WARM, COLD))
     _draw_lines(
@@ -32,22 +32,22 @@ def speed_figure(rows: "DataFrame") -> "Figure":
     for axes, title in zip(panels, ("Values in memory, float32", "A file, bfloat16"), strict=True):
         axes.set_title(title, loc="left")
         axes.set(xscale="log", yscale="log", xlabel="Number of values", ylabel="Seconds")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, frameon=False)  # below: lines are everywhere
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, frameon=False)  # clear of the lines
     return drawn
 
 
 def fastest_times(rows: "DataFrame") -> "DataFrame":
-    """Size and seconds of ours: of each size, the fastest of all that it was timed against."""
+    """Return size and seconds of ours: for each size, the fastest row of all peers."""
     return rows.sort_values("seconds").drop_duplicates("values").sort_values("values")
 
 
 def peer_times(rows: "DataFrame") -> "DataFrame":
-    """Size and seconds of what ours is held against."""
+    """Return size and seconds of the peer."""
     return rows[["values"]].assign(seconds=rows["peer_seconds"])
 
 
 def _draw_lines(axes: "Axes", lines: "dict[str, DataFrame]") -> None:
-    """A line for each, the limits thick and grey, the slowest first so that the legend reads from top to bottom."""
+    """Draw the lines, limits thick and grey; the slowest comes first, so that the legend has the plot's order."""
     order = sorted(lines, key=lambda name: -lines[name]["seconds"].div(lines[name]["values"]).iloc[-1])
     looks = dict(zip(lines, zip(PALETTE, DASHES, MARKERS, strict=True), strict=False))
     for name in order:

@@ -1,7 +1,7 @@
-"""The histogram of values on a GPU, and the whole of `analyze`, against a copy of the values on that device.
+"""The histogram on a GPU, and all of `analyze`, against a copy of the values on that device.
 
-`python -m benchmarks.gpu --out results/benchmark_device.csv` times float32 tensors of normal values
-from a million values on. A copy reads and writes every value once: nothing that reads them takes less than half of it.
+`python -m benchmarks.gpu --out results/benchmark_device.csv` times float32 tensors of normal values from a million
+values on. A copy reads and writes every value once, so reading all values takes at least half its time.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HISTOGRAM, ANALYZE, COPY = "the histogram on the device", "analyze, on the devic
 
 
 def measure_rows(largest: int, repeats: int, device: torch.device) -> Iterator[Row]:
-    """Both, against the copy, from 10**6 values to at most `largest`, tenfold."""
+    """Yield rows of both against the copy, for 10**6, 10**7, ... values up to `largest`."""
     generator = torch.Generator(device).manual_seed(0)
     for n in (10**e for e in range(6, 12) if 10**e <= largest):
         weights = torch.randn(n, device=device, generator=generator)
@@ -36,12 +36,12 @@ def measure_rows(largest: int, repeats: int, device: torch.device) -> Iterator[R
 
 
 def compute_histogram(weights: dict[str, Tensor]) -> Histogram | None:
-    """The first pass alone."""
+    """Return the histogram of the first pass alone."""
     return measure(collect(weights)).histogram
 
 
 def copy_and_wait(weights: Tensor, target: Tensor) -> None:
-    """A copy that has arrived."""
+    """Copy, and wait until the copy is complete."""
     target.copy_(weights)
     if target.is_cuda:
         torch.cuda.synchronize(target.device)
@@ -49,7 +49,7 @@ def copy_and_wait(weights: Tensor, target: Tensor) -> None:
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.gpu", description="Speed on a GPU.")
     out = Path("results/benchmark_device.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")

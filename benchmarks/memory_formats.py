@@ -1,7 +1,7 @@
-"""Which memory format and which precision train fastest, network by network: what `recipes.BFLOAT16` rests on.
+"""Training speed of each network by memory format and precision: the data behind `recipes.BFLOAT16`.
 
-`python -m benchmarks.memory_formats --out results/benchmark_formats.csv` times an epoch of the
-published recipe over a few batches of noise, each network in all four ways in turn, and keeps the fastest of a few.
+`python -m benchmarks.memory_formats --out results/benchmark_formats.csv` times an epoch of the published recipe over a
+few batches of noise, for each network and all four combinations in turn, and keeps the fastest of a few runs.
 """
 
 import argparse
@@ -27,10 +27,10 @@ PRECISIONS = {"float32": False, "bfloat16": True}
 
 
 def measure_speeds(network: str, images: int, repeats: int, device: torch.device) -> list[Row]:
-    """A row for each memory format and precision; `relative` is to contiguous float32, both in this run."""
+    """Return a row for each memory format and precision; `relative` is speed over contiguous float32's."""
     data = to_device(noise(IMAGE_SHAPES[network], images), device)
     best = {way: float("inf") for way in product(MEMORY_FORMATS, PRECISIONS)}
-    for _ in range(repeats + 1):  # the first time warms up
+    for _ in range(repeats + 1):  # the first round is a warm-up
         for memory, precision in best:
             recipe = replace(REFERENCE, channels_last=MEMORY_FORMATS[memory], bfloat16=PRECISIONS[precision])
             model = build(network, 0)
@@ -48,7 +48,7 @@ def measure_speeds(network: str, images: int, repeats: int, device: torch.device
 
 @exit_on_input_error
 def main(arguments: Iterable[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.memory_formats", description="Formats, timed.")
     parser.add_argument(
         "--out", type=Path, default=Path("results/benchmark_formats.csv"), help="(default: %(default)s)"

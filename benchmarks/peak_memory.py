@@ -1,4 +1,4 @@
-"""How much memory an analysis takes beyond its data, at the most: measured in a process of its own."""
+"""Peak memory of an analysis beyond its data, measured in a separate process."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ print(held("VmHWM") - before)
 
 
 def peak_memory(data: int | Path) -> float:
-    """Mebibytes at the most, above what the process held with its data, while a tensor or a checkpoint is analysed.
+    """Return the peak memory in MiB during the analysis minus the process's memory with its data before it.
 
-    `data` is the number of float32 values of a tensor, or the path of a checkpoint, of which nothing is held before.
-    The pages of a mapped file count while they are resident. nan where the system is not Linux.
+    `data` is the number of float32 values of a tensor, or the path of a checkpoint, which is not read before. Pages of
+    a mapped file count while they are resident. nan if the system is not Linux.
     """
     if not os.access("/proc/self/clear_refs", os.W_OK):
         return float("nan")

@@ -1,8 +1,7 @@
-"""Which ratios of the benchmarks became worse: reported, and nothing fails by it.
+"""Report ratios of the benchmarks that became worse; the exit status does not depend on them.
 
-`python -m benchmarks.regressions BEFORE AFTER` holds the tables of a benchmark in one folder against
-those in another, row by row: the same case, against the same peer. Machines differ, and so do ratios, so look at the
-hardware that either was measured on before you believe a line.
+`python -m benchmarks.regressions BEFORE AFTER` compares the benchmark tables of two folders row by row: the same case,
+against the same peer. Ratios depend on the machine, so check the hardware of both tables before you believe a line.
 """
 
 import argparse
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from wmgp.errors import InputError, exit_on_input_error
 
-THRESHOLD = 1.25  # times as bad as before: from here on it is told
-# Table -> what tells its rows apart, the ratio, and whether a larger one is better.
+THRESHOLD = 1.25  # times as bad as before: smaller changes are not reported
+# Table -> key columns, column of the ratio, and whether a larger ratio is better.
 TABLES = {
     "benchmark.csv": (("case", "peer"), "ratio", True),
     "benchmark_sizes.csv": (("what", "values", "peer"), "ratio", True),
@@ -25,7 +24,7 @@ TABLES = {
 
 
 def find_regressions(before: Path, after: Path) -> Iterator[str]:
-    """A line for each ratio of a table that became worse, and for each row that is no longer there."""
+    """Yield a line for each ratio of a table that became worse, and for each missing row."""
     key, ratio, larger = TABLES[after.name]
     was, now = (_read_ratios(path, key, ratio) for path in (before, after))
     for case, old in was.items():
@@ -37,7 +36,7 @@ def find_regressions(before: Path, after: Path) -> Iterator[str]:
 
 
 def _read_ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str, ...], float]:
-    """The ratio of each row of a table. InputError where it is not such a table."""
+    """Return the ratio of each row of a table. InputError if the file is not such a table."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             found = {tuple(row[name] for name in key): float(row[ratio]) for row in csv.DictReader(file)}
@@ -50,7 +49,7 @@ def _read_ratios(path: Path, key: tuple[str, ...], ratio: str) -> dict[tuple[str
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.regressions", description="Ratios, then and now.")
     parser.add_argument("before", type=Path, help="a folder of tables")
     parser.add_argument("after", type=Path, help="the folder of the same tables, measured again")

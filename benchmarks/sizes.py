@@ -1,13 +1,13 @@
-"""`analyze` from ten thousand values to two thousand million, against its peers and what memory and disk allow.
+"""`analyze` from ten thousand values to two thousand million, against peers and the limits of memory and disk.
 
-`python -m benchmarks.sizes --out results/benchmark_sizes.csv` times, in turn and in one run, the whole
-of `wmgp.analyze` on
+`python -m benchmarks.sizes --out results/benchmark_sizes.csv` times `wmgp.analyze`, in turn with its peers and in
+one run, on
 
-- a float32 tensor of normal values, against one `torch.sum` over it (its values have to be read once, at least),
+- a float32 tensor of normal values, against one `torch.sum` over it (any program must read all values once),
   `np.partition` (a single threshold), `torch.sort`, one `torch.nn.utils.prune` and the published 101 prunes;
 - a bfloat16 checkpoint, warm and cold, and one of many sparse shards, against `cat`.
 
-A peer is left out where it would take minutes or another copy of everything: `Peer.most` says from where on.
+A peer is left out above `Peer.most` values, where it would take minutes or a second copy of the data.
 """
 
 import argparse
@@ -36,19 +36,19 @@ COLUMNS = ("what", "peer", "values", "seconds", "peer_seconds", "ratio", "repeat
 AMOUNT, PRUNES = 0.8, 101
 TENSOR, WARM, COLD, SHARDS = "a tensor", "a file, warm", "a file, cold", "zeros in sparse shards"
 READ = "cat"
-MAX_SECONDS = 10  # seconds of both sides together after which they are not timed again
+MAX_SECONDS = 10  # total of both sides, after which repeats stop
 
 
 class Peer(NamedTuple):
-    """Something to be held against: what it does with a tensor, and the largest tensor it is asked about."""
+    """A program to compare with: its work on a tensor, and the largest tensor that it is timed on."""
 
     work: Callable[[Tensor], object]
     most: int
-    times: float = 1  # what its seconds are multiplied by
+    times: float = 1  # factor on its seconds
 
 
 def torch_prune(weights: Tensor) -> None:
-    """One prune by L1, as `torch.nn.utils.prune` does it."""
+    """Prune once by L1 with `torch.nn.utils.prune`."""
     from torch.nn.utils import prune
 
     layer = nn.Module()
@@ -57,7 +57,7 @@ def torch_prune(weights: Tensor) -> None:
 
 
 def published_prune(weights: Tensor) -> None:
-    """One of the published method's prunes, and its cosine."""
+    """Run one of the published method's prunes, with its cosine."""
     layer = nn.Linear(1, 1, bias=False)
     layer.weight = nn.Parameter(weights)
     published_method.front(layer, [AMOUNT])
@@ -75,9 +75,9 @@ PEERS = {
 def time_in_turn(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int, before: Callable[[], object] = lambda: None
 ) -> tuple[float, float, int]:
-    """Seconds of the fastest of either, in turn, and how often: at most `repeats` times. What is `before` is not timed.
+    """Return the fastest seconds of ours and theirs, run in turn, and the number of repeats, at most `repeats`.
 
-    Ours goes once more, first of all: what is compiled and mapped at the first call is not what is timed.
+    `before` runs before each and is not timed. Ours runs once first, so that compilation and mapping are not timed.
     """
     ours()
     times = []
@@ -90,7 +90,7 @@ def time_in_turn(
 
 
 def make_row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak_mib: float = math.nan) -> Row:
-    """A row of the table; `ratio` is how many times as long the peer takes."""
+    """Return a row of the table; `ratio` is the peer's seconds divided by ours."""
     ours, theirs, repeats = timed
     return {
         "what": what, "peer": peer, "values": n, "seconds": ours, "peer_seconds": theirs, "ratio": theirs / ours,
@@ -99,7 +99,7 @@ def make_row(what: str, peer: str, n: int, timed: tuple[float, float, int], peak
 
 
 def time_tensors(sizes: Iterable[int], repeats: int) -> Iterator[Row]:
-    """`analyze` of one tensor against each peer, size by size."""
+    """Yield rows of `analyze` of one tensor against each peer, for each size."""
     for n in sizes:
         above = peak_memory(n)
         weights = torch.from_numpy(np.random.default_rng(0).standard_normal(n, dtype=np.float32))
@@ -112,7 +112,7 @@ def time_tensors(sizes: Iterable[int], repeats: int) -> Iterator[Row]:
 
 
 def time_files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[Row]:
-    """`analyze` of a bfloat16 checkpoint against `cat`, from memory and from the disk."""
+    """Yield rows of `analyze` of a bfloat16 checkpoint against `cat`, from memory and from the disk."""
     for n in sizes:
         path, *_ = write_shards(folder, n, 1)
         above = peak_memory(path)
@@ -123,12 +123,12 @@ def time_files(sizes: Iterable[int], folder: Path, repeats: int) -> Iterator[Row
 
 
 def cat(paths: Iterable[Path]) -> None:
-    """Read files from end to end, as the command does."""
+    """Read whole files with the command `cat`."""
     subprocess.run(["cat", *map(str, paths)], stdout=subprocess.DEVNULL, check=True)
 
 
 def time_shards(n: int, number: int, folder: Path) -> Row:
-    """`analyze` of many shards that are zeros but for a value in each tensor, and take no room, against `cat`."""
+    """Return the row of `analyze` against `cat` for many sparse shards with one nonzero value per tensor."""
     inside = folder / "shards"
     inside.mkdir()
     paths = write_shards(inside, n, number, sparse=True)
@@ -137,7 +137,7 @@ def time_shards(n: int, number: int, folder: Path) -> Row:
 
 
 def all_rows(largest: int, repeats: int) -> Iterator[Row]:
-    """All rows up to that many values; of shards ten times as many, as they are not in memory at once."""
+    """Yield all rows up to `largest` values; for shards ten times as many, because not all are in memory at once."""
     sizes = [10**e for e in range(4, 10) if 10**e <= largest]
     yield from time_tensors(sizes, repeats)
     with tempfile.TemporaryDirectory() as name:
@@ -147,7 +147,7 @@ def all_rows(largest: int, repeats: int) -> Iterator[Row]:
 
 @exit_on_input_error
 def main(arguments: Iterable[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.sizes", description="Speed against size.")
     out = Path("results/benchmark_sizes.csv")
     parser.add_argument("--out", type=Path, default=out, help="(default: %(default)s)")

@@ -1,16 +1,16 @@
 """One job of a sweep against the same job written the published way, alternating in one run.
 
 Both prune the same parent by global L1, fine-tune it for an epoch by the reference recipe and evaluate it. The
-published way is that of the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and
-`ToTensor` one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. It has all cores
-for its one job, its workers and its threads. Ours is what `wmgp sweep` runs, and as it runs them: on a CPU as many jobs
-at a time as there are cores, a process and a thread each; on a GPU as many processes as are asked for, and in each as
-many jobs side by side as a sweep trains. A job's seconds are then the harmonic mean of the processes', for who is done
-takes the next, over the number of jobs. The two ways share no process, so that what ours does to memory stays there.
+published way follows the authors' notebook: a `DataLoader` with 2 workers whose images pass through PIL and `ToTensor`
+one at a time, float32, contiguous memory, `torch.nn.utils.prune`, and a loop over batches. Its one job uses all cores,
+with its workers and threads. Ours runs jobs as `wmgp sweep` does: on a CPU one job per core, each with one process and
+one thread; on a GPU `--processes` processes, each with as many jobs side by side as in a sweep. The seconds of a job
+are the harmonic mean over the processes, because each process takes its next job when it is done, divided by the number
+of jobs. The two ways share no process, so that the memory use of one does not change the other.
 
-`python -m benchmarks.sweep --out results/benchmark_sweep.csv` times every pair a few times and writes
-the fastest of each. Networks are untrained: time does not depend on what the weights are. Data that are not there give
-way to noise of the same shape, and the row says so.
+`python -m benchmarks.sweep --out results/benchmark_sweep.csv` times every pair a few times and writes the fastest of
+each. Networks are untrained, because the time does not depend on the weights. Missing data are replaced by noise of the
+same shape, named "noise" in the row.
 """
 
 import argparse
@@ -43,13 +43,13 @@ from wmgp.pruning import apply_masks, global_masks
 COLUMNS = ("case", "data", "images", "device", "jobs", "seconds", "peer_seconds", "ratio", "repeats", "run")
 CASES = (("lenet5", "mnist"), ("lenet_small", "cifar10"), ("resnet18", "cifar10"), ("mobilenet_v2", "cifar10"))
 AMOUNT, WORKERS, BATCH = 0.8, 2, 256
-MIN_SECONDS = 20  # seconds of both together: short jobs are repeated more often
+MIN_SECONDS = 20  # total of both ways: short jobs are repeated more often
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):
-    """Images one at a time through PIL and `ToTensor`, as torchvision's data sets give them.
+    """Images one at a time through PIL and `ToTensor`, as in torchvision's data sets.
 
-    Its MNISTs keep grey images and labels in tensors, its CIFAR10 colour ones in an array and a list.
+    torchvision stores the grey images and labels of MNIST in tensors, and those of CIFAR-10 in an array and a list.
     """
 
     def __init__(self, data: ImageData):
@@ -73,7 +73,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
 
 
 def published_job(parent: nn.Module, training: ImageData, test: ImageData, workers: int = WORKERS) -> float:
-    """Prune, fine-tune for an epoch, evaluate, the published way: accuracy on the test set."""
+    """Prune, fine-tune for an epoch and evaluate in the published way; return the accuracy on the test set."""
     from torch.nn.utils import prune
 
     device = training.images.device
@@ -81,7 +81,7 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
     optimizer = torch.optim.SGD(parent.parameters(), lr=0.001, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()
     parent.train()
-    fork = "fork" if workers else None  # as it was on Linux
+    fork = "fork" if workers else None  # the default on Linux at the time
     how: dict[str, Any] = {"num_workers": workers, "multiprocessing_context": fork}
     for images, labels in DataLoader(PilImages(training), BATCH, shuffle=True, **how):
         optimizer.zero_grad()
@@ -97,7 +97,7 @@ def published_job(parent: nn.Module, training: ImageData, test: ImageData, worke
 
 
 def our_jobs(network: str, parents: Sequence[nn.Module], training: ImageData, test: ImageData) -> list[float]:
-    """The same job as a sweep runs it, for several parents side by side: their accuracies."""
+    """Run the same job as a sweep does, for several parents side by side; return their accuracies."""
     masks = [global_masks(parent, AMOUNT) for parent in parents]
     for parent, mask in zip(parents, masks, strict=True):
         apply_masks(parent, mask)
@@ -117,7 +117,7 @@ def compare_with_published(
     least: float = MIN_SECONDS,
     processes: int | None = None,
 ) -> Row:
-    """A row: seconds of the fastest of `repeats` jobs of either kind in turn, of more until `least` is over."""
+    """Return a row: the fastest of `repeats` or more jobs of each kind, in turn, for at least `least` seconds."""
     kind = torch.device(device).type
     processes = processes or (1 if kind == "cuda" else os.cpu_count() or 1)
     each = jobs_per_task(network, kind)
@@ -139,20 +139,20 @@ def compare_with_published(
 
 @contextmanager
 def _worker_processes(number: int) -> Generator[list[ProcessPoolExecutor], None, None]:
-    """Pools of one new process each: every one of them gets its share of the work."""
+    """Yield executors with one new process each, so that every process gets its share of the work."""
     with ExitStack() as stack:
         new = multiprocessing.get_context("spawn")
         yield [stack.enter_context(ProcessPoolExecutor(1, new)) for _ in range(number)]
 
 
 def load_and_describe(data: str, network: str, limit: int | None) -> tuple[str, int]:
-    """The name of the test images and the number of the training's, which are then in this process's memory."""
+    """Load the images into this process; return the name of the test set and the number of training images."""
     training, test = load_images_or_noise(network, data, limit)
     return test.name, len(training)
 
 
 def time_jobs(number: int, way: str, network: str, data: str, device: str, limit: int | None = None) -> float:
-    """Seconds of so many jobs at once, "published" (one) or "ours", on untrained networks."""
+    """Return the seconds of `number` jobs at once, "published" (one job) or "ours", on untrained networks."""
     training, test = (to_device(each, device) for each in load_images_or_noise(network, data, limit))
     fresh = [build(network, seed).to(device) for seed in range(number)]
     if way == "published":
@@ -163,7 +163,7 @@ def time_jobs(number: int, way: str, network: str, data: str, device: str, limit
 
 @functools.cache
 def load_images_or_noise(network: str, name: str, limit: int | None = None) -> tuple[ImageData, ImageData]:
-    """The data of that name, its first `limit` images; noise of the size of the whole where it is not there."""
+    """Return training and test data, the first `limit` images each; noise of the full size if the data are missing."""
     try:
         both = load(name, True), load(name, False)
     except InputError:
@@ -177,14 +177,14 @@ def load_images_or_noise(network: str, name: str, limit: int | None = None) -> t
 
 
 def noise(shape: tuple[int, int, int], n: int) -> ImageData:
-    """Random images and labels."""
+    """Return n random images and labels."""
     rng = np.random.default_rng(0)
     return image_data_from_arrays("noise", rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 10, n))
 
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.sweep", description="One job, both ways.")
     parser.add_argument("--out", type=Path, default=Path("results/benchmark_sweep.csv"), help="(default: %(default)s)")
     parser.add_argument("--networks", nargs="+", help="of " + ", ".join(n for n, _ in CASES), choices=dict(CASES))

@@ -1,4 +1,4 @@
-"""Checkpoints of any size to time and to measure with: of normal values, or nearly all zeros that take no room."""
+"""Write checkpoints of any size for benchmarks: of normal values, or sparse files of nearly all zeros."""
 
 import json
 import os
@@ -10,14 +10,14 @@ import numpy as np
 
 DTYPES = {"bfloat16": ("BF16", 2), "float16": ("F16", 2), "float32": ("F32", 4), "float64": ("F64", 8)}
 CHUNK = 1 << 24  # values drawn at a time
-MAX_TENSOR_SIZE = 1 << 26  # values of a tensor of a shard
-ONE_BFLOAT16 = bytes((0x80, 0x3F))  # in bfloat16
+MAX_TENSOR_SIZE = 1 << 26  # values of a tensor in a shard
+ONE_BFLOAT16 = bytes((0x80, 0x3F))
 
 
 def write_checkpoint(path: Path, dtype: str, sizes: Sequence[int], prefix: str = "", sparse: bool = False) -> None:
-    """A safetensors file of the tensors 0.weight, 1.weight, ... with so many values each, of a `dtype` of `DTYPES`.
+    """Write a safetensors file of the tensors 0.weight, 1.weight, ... with `sizes` values and a `dtype` of `DTYPES`.
 
-    Values are normal; or, if `sparse` and bfloat16, zeros that the disk does not hold, but for a single one in each.
+    Values are normal. If `sparse` (bfloat16 only), they are zeros in a sparse file, with a single 1 in each tensor.
     """
     code, width = DTYPES[dtype]
     ends = [width * n for n in accumulate(sizes, initial=0)]
@@ -39,13 +39,13 @@ def write_checkpoint(path: Path, dtype: str, sizes: Sequence[int], prefix: str =
 
 
 def _draw_normal(rng: np.random.Generator, n: int, dtype: str) -> np.ndarray:
-    """Normal values of this dtype; in bfloat16 their bits, cut off."""
+    """Return n normal values of this dtype; for bfloat16 their bits as uint16, truncated from float32."""
     values = rng.standard_normal(n, dtype=np.float32)
     return (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(dtype)
 
 
 def write_shards(folder: Path, n: int, number: int, sparse: bool = False) -> list[Path]:
-    """A `number` of bfloat16 files with n values in all, each as `write_file` makes it, in a folder; their paths."""
+    """Write `number` bfloat16 files with n values in total with `write_checkpoint`, and return their paths."""
     paths = [folder / f"model-{i + 1:05}-of-{number:05}.safetensors" for i in range(number)]
     for i, path in enumerate(paths):
         mine = n // number + (i < n % number)
@@ -55,7 +55,7 @@ def write_shards(folder: Path, n: int, number: int, sparse: bool = False) -> lis
 
 
 def drop_from_cache(path: Path) -> None:
-    """Have the system forget what it remembers of a file, so that it is read from the disk again, where it can."""
+    """Drop a file from the page cache, if the system can, so that it is read from the disk again."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         if hasattr(os, "posix_fadvise"):

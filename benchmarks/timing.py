@@ -1,4 +1,4 @@
-"""What the benchmarks share: a clock, and a table with its provenance."""
+"""Shared by the benchmarks: timers, and a table with its provenance."""
 
 import csv
 import io
@@ -14,11 +14,11 @@ from wmgp.experiments.results.provenance import keep_runs, record_run
 from wmgp.io.atomic import write_atomic
 
 CPU = torch.device("cpu")
-Row = dict[str, Any]  # of a benchmark's table, by columns
+Row = dict[str, Any]  # of a benchmark's table: column -> cell
 
 
 def time_work(work: Callable[[], object], device: torch.device = CPU) -> float:
-    """How long the work takes, to its end on the device."""
+    """Return the seconds of the work, until it ends on the device."""
     began = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -27,7 +27,7 @@ def time_work(work: Callable[[], object], device: torch.device = CPU) -> float:
 
 
 def time_fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Seconds of the fastest of a few runs, and what it returned."""
+    """Return the seconds of the fastest of `repeats` runs, and its result."""
     best, found = float("inf"), None
     for _ in range(repeats):
         start = time.perf_counter()
@@ -39,7 +39,7 @@ def time_fastest(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 
 
 def csv_table(rows: Iterable[Mapping[str, Any]], run: str, columns: Sequence[str]) -> str:
-    """The rows as CSV, figures to six digits."""
+    """Return the rows as CSV, floats with six significant digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -57,10 +57,10 @@ def write_table(
     command: str,
     took: float,
 ) -> str:
-    """Write a benchmark's table in place of the one before, and what it was measured by beside it; returns its text.
+    """Replace a benchmark's table and its provenance beside it; return the table's text.
 
-    `settings` are all that decides the result, `command` (without --out) runs the benchmark again, `took` is the
-    wall time in seconds.
+    `settings` decide the result, `command` (without --out) runs the benchmark again, `took` is the wall time in
+    seconds.
     """
     measured = datetime.now(UTC).isoformat()  # each measurement is a run, even with equal settings
     run = record_run(out, {**settings, "measured": measured}, f"{command} --out results/{out.name}", took)

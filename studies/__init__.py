@@ -1,1 +1,1 @@
-"""Studies: what each notebook measures into results/, and its figures. They are not in the wheel."""
+"""Studies: the measurements and figures of each notebook. They write into results/ and are not in the wheel."""

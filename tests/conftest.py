@@ -24,7 +24,7 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("without a clock", deadline=None)  # the first call compiles, and the machine may be busy
 settings.load_profile("without a clock")
 
-# The longest modules first, so that no process is left alone with one at the end.
+# The longest modules run first, so that none runs alone at the end.
 BOOK = ["test_home_page", "test_book", "test_links", "test_html_validity", "test_accessibility", "test_pdf"]
 LONGEST = ["test_notebooks", *BOOK, "test_sweep", "test_site_metadata", "test_contributing", "test_training"]
 

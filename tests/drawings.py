@@ -1,4 +1,4 @@
-"""What a figure shows as plain lists and arrays: matplotlib's types leave open what a line's data are, and a legend."""
+"""A figure's data as plain lists and arrays, which matplotlib's type annotations do not specify."""
 
 from typing import Any
 
@@ -22,19 +22,19 @@ def points(line: Line2D) -> list[list[float]]:
 
 
 def corners(band: Collection) -> np.ndarray:
-    """The first path of what is drawn, [n, 2]."""
+    """The vertices of the band's first path, [n, 2]."""
     return np.asarray(band.get_paths()[0].vertices)
 
 
 def legend(axes: Axes) -> list[str]:
-    """The words of the axes' legend."""
+    """The labels of the axes' legend."""
     shown = axes.get_legend()
     assert shown is not None
     return [text.get_text() for text in shown.get_texts()]
 
 
 def bars(axes: Axes) -> list[ErrorbarContainer]:
-    """The dots with whiskers, of axes that have no other containers."""
+    """The error bars of axes without other containers."""
     found = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
     assert len(found) == len(axes.containers)
     return found

@@ -1,4 +1,4 @@
-"""What the fuzzing of the readers needs: small whole files, ways to break them, and what may come of it."""
+"""Helpers to fuzz the readers: small valid files, edits of them, and checks of the outcome."""
 
 import io
 import json
@@ -22,11 +22,11 @@ from wmgp.io.checkpoints import open_checkpoint
 from wmgp.io.safetensors_files import MappedTensor
 
 LONG = "WMGP_LONG" in os.environ
-SECONDS = 20  # that a small file may take
+SECONDS = 20  # time limit of a small file
 
 
 def budget(examples: int) -> settings:
-    """So many examples, always the same; with WMGP_LONG fifty times as many, and other ones each time."""
+    """Settings for a fixed set of examples; with WMGP_LONG, fifty times as many, drawn anew each time."""
     return settings(max_examples=50 * examples if LONG else examples, derandomize=not LONG, database=None)
 
 
@@ -59,7 +59,7 @@ def members(archive: bytes) -> dict[str, bytes]:
 
 
 def zipped(content: list[tuple[str, bytes]], compress: int = zipfile.ZIP_STORED) -> bytes:
-    """An archive whose checksums hold, whatever is in it."""
+    """An archive of any content with valid checksums."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compress) as archive:
         for name, data in content:
@@ -92,7 +92,7 @@ SAFETENSORS = a_safetensors()
 
 
 def edits(most: int = 4):
-    """A few edits of a file: where (as a share of its length), what, and how much."""
+    """A few edits of a file: position (as a share of its length), kind and value."""
     kinds = st.sampled_from(["flip", "set", "insert", "delete", "repeat", "cut"])
     return st.lists(st.tuples(st.floats(0, 1), kinds, st.integers(0, 255)), min_size=1, max_size=most)
 
@@ -116,7 +116,7 @@ def edited(content: bytes, wanted) -> bytes:
 
 @contextmanager
 def in_time():
-    """Break off what would go on for ever."""
+    """Fail after `SECONDS`."""
 
     def stop(*_):
         raise AssertionError(f"more than {SECONDS} seconds")
@@ -131,9 +131,9 @@ def in_time():
 
 
 def outcome(path: Path) -> dict[str, Any] | None:
-    """The tensors of a file that is read; None of one that is refused, in one line that names the folder or file.
+    """Return a file's tensors, or None if it is refused in one line that names the file or folder.
 
-    Whatever can be opened is analysed too, which may again be refused.
+    An opened file is also analysed, which may be refused too.
     """
     with in_time():
         try:
@@ -168,7 +168,7 @@ def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 def safetensors_says(path: Path) -> dict[str, torch.Tensor]:
-    """What the library itself reads, in the header's order."""
+    """Return the tensors that the safetensors library reads, in the header's order."""
     try:
         with safe_open(path, "pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}

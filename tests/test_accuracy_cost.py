@@ -1,4 +1,4 @@
-"""What could be pruned, what it cost, and rank correlations: worked out by hand."""
+"""Largest amounts at an accuracy cost, costs of amounts, and rank correlations, worked out by hand."""
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,17 @@ def rows(accuracies, parent=0.9, method="l1", run="a"):
 
 @pytest.mark.parametrize(("accuracies", "expected"), [
     ([0.9, 0.9, 0.895, 0.875, 0.1], 0.5 + 0.25 * 0.005 / 0.02),  # 0.005 is lost at 0.5, and 0.025 at 0.75
-    ([0.9, 0.88, 0.9, 0.9, 0.1], 0.125),  # what comes after a drop does not count
+    ([0.9, 0.88, 0.9, 0.9, 0.1], 0.125),  # accuracies after the first drop do not count
     ([0.9, 0.9, 0.9, 0.9, 0.9], 1.0),
     ([0.8, 0.9, 0.9, 0.9, 0.9], 0.0),
 ])  # fmt: skip
-def test_the_largest_amount_lies_between_measured_ones(accuracies, expected):
+def test_the_largest_amount_is_interpolated(accuracies, expected):
     assert accuracy_cost.largest_amount(rows(accuracies)) == pytest.approx(expected)
     assert accuracy_cost.largest_amount(rows(accuracies), cost=0.9) == 1
     assert accuracy_cost.largest_amount(rows(accuracies).assign(other=0.9), y="other") == 1
 
 
-def test_what_an_amount_costs():
+def test_the_cost_of_an_amount_is_interpolated():
     lost = accuracy_cost.cost_at(rows([0.9, 0.92, 0.8, 0.5, 0.1]), [0, 0.25, 0.375, 1])
     np.testing.assert_allclose(lost, [0, -0.02, 0.04, 0.8])
     assert np.isnan(accuracy_cost.cost_at(rows([0.9, 0.9]), [1.1])).all()
@@ -38,16 +38,16 @@ def test_rows_of_several_curves_are_refused():
             accuracy_cost.largest_amount(pd.concat([rows([0.9, 0.1]), other]))
 
 
-def test_a_parent_s_rows_may_be_of_several_runs():
+def test_rows_of_one_parent_may_come_from_several_runs():
     both = pd.concat([rows([0.9, 0.9, 0.1]), pd.DataFrame([rows([0.9]).iloc[0]]).assign(run="b", amount=0.75)])
-    # 0.9 at 0.75 and 0.1 at 1: a point is lost after an eightieth of the way
+    # from 0.9 at 0.75 to 0.1 at 1, one point is lost after 1/80 of the interval
     assert accuracy_cost.largest_amount(both.assign(parent_sha256="one")) == pytest.approx(0.75 + 0.25 / 80)
 
 
 def test_rank_correlation_by_hand():
-    """Spearman's 1 - 6 sum d^2 / (n (n^2 - 1)): here d = 0, 0, 1, 1, 0, which is 0.9.
+    """Spearman's 1 - 6 sum d^2 / (n (n^2 - 1)) is 0.9 for d = 0, 0, 1, 1, 0.
 
-    Its transform is 1.4722, the variance (1 + 0.405) / 2: from -0.1705 to 3.1150, and back.
+    Fisher's transform is 1.4722, its variance (1 + 0.405) / 2, and its interval -0.1705 to 3.1150.
     """
     found = rank_correlation.rank_correlation([1, 2, 3, 4, 5], [10, 20, 40, 30, 50])
     assert found == pytest.approx((1 - 6 * 2 / (5 * 24), -0.1689, 0.9961), abs=1e-4)

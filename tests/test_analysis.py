@@ -130,7 +130,7 @@ def test_three_tensors_of_equal_kurtosis_have_no_safe_amount(rng):
     assert a.warnings[0] == "no safe amount: the kurtosis of kurtoses is undefined (all kurtoses are equal)"
 
 
-def test_a_pool_of_less_than_half_is_a_warning():
+def test_a_pool_below_half_of_the_parameters_gives_a_warning():
     lstm = nn.Sequential(nn.LSTM(8, 34), nn.Linear(34, 2))  # torch calls an LSTM's weights weight_ih_l0 and the like
     a = wmgp.analyze(lstm)
     assert a.warnings[0] == (
@@ -143,7 +143,7 @@ def test_a_pool_of_less_than_half_is_a_warning():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("histogram")
-def test_many_zeros_are_a_warning():
+def test_many_zeros_give_a_warning():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(60, 50), nn.Linear(50, 40), nn.Linear(40, 30))
     assert not any("zero" in warning for warning in wmgp.analyze(net).warnings)
@@ -159,7 +159,7 @@ def test_many_zeros_are_a_warning():
     assert a.warnings[0] in str(a)
 
 
-def test_a_key_is_for_files(net):
+def test_a_key_is_refused_without_a_torch_file(net):
     for source in (net, net.state_dict()):
         with pytest.raises(wmgp.InputError, match="^key 'model': expected a torch file as the source, found"):
             wmgp.analyze(source, key="model")
@@ -197,7 +197,7 @@ def test_invalid_sources_are_one_line_errors(source, match):
     assert "\n" not in str(error.value)
 
 
-def test_counts_of_tensors_add_up_whatever_their_dtypes():
+def test_counts_of_tensors_of_any_dtypes_add_up():
     """A threshold may be a float64 value, and must not be rounded to the dtype of another tensor."""
     for seed in range(40):
         rng = np.random.default_rng(seed)

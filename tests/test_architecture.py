@@ -12,7 +12,7 @@ grimp = pytest.importorskip("grimp")
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book" / "architecture.md").read_text(encoding="utf-8")
 
-# From top to bottom. A module imports from lines below its own, or from its own room.
+# From top to bottom. A module imports only from its own line and the lines below it.
 LAYERS = (
     ("studies", "benchmarks"),
     ("wmgp.cli",),
@@ -39,7 +39,7 @@ LAYERS = (
     ("wmgp.io",),
     ("wmgp.errors", "wmgp.arrays"),
 )
-FOLDERS = {"wmgp", "wmgp.experiments"}  # their modules have lines of their own
+FOLDERS = {"wmgp", "wmgp.experiments"}  # their modules are listed separately
 HEIGHTS = {room: -line for line, rooms in enumerate(LAYERS) for room in rooms}
 
 UPWARD: dict[tuple[str, str], str] = {}  # (importer, imported): the reason
@@ -115,7 +115,7 @@ def test_the_page_lists_the_layers_in_the_same_order():
     [block] = re.findall(r"^## Allowed imports\n.*?^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     names = [name.rpartition(".")[2] for rooms in LAYERS for name in rooms if name != "wmgp.experiments"]
     words = iter(re.findall(r"\w+", block))
-    missing = [name for name in names if name not in words]  # `in` reads on: the order counts
+    missing = [name for name in names if name not in words]  # `in` consumes the iterator: the order counts
     assert missing == []
 
 
@@ -155,7 +155,7 @@ def test_the_package_does_not_import_the_folders_around_it(imports):
     assert found == set()
 
 
-def test_no_modules_import_each_other_in_a_circle(imports):
+def test_there_are_no_import_cycles(imports):
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:

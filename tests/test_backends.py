@@ -1,4 +1,4 @@
-"""Work spread over processes: what a program that runs as a module gives them, they can import."""
+"""Worker processes can import the functions of a program that runs as a module."""
 
 import subprocess
 import sys
@@ -20,8 +20,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_module_that_runs_as_the_program(tmp_path):
-    """joblib would send its functions whole, and those that keep something cannot be."""
+def test_workers_import_the_functions_of_a_program(tmp_path):
+    """joblib would pickle functions of `__main__` by value, which fails for cached functions."""
     (tmp_path / "program.py").write_text(PROGRAM)
     done = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.stdout == "[11, 21, 31]\n", done.stderr

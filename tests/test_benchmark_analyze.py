@@ -1,4 +1,4 @@
-"""The benchmark's table, and that both of its sides do the same."""
+"""The benchmark of `analyze`: its table, and equal results on both sides."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_rows_become_a_table():
     assert shown[3] == "| small |  | 2 | other | 0.5 | 100 MiB |"
 
 
-def test_written_files_are_sound(tmp_path):
+def test_written_files_are_valid(tmp_path):
     load_file = pytest.importorskip("safetensors.numpy").load_file
     synthetic_checkpoints.write_checkpoint(tmp_path / "m.safetensors", "float32", [100] * 3)
     tensors = load_file(tmp_path / "m.safetensors")

@@ -1,4 +1,4 @@
-"""The benchmark of the page in the browser: sound files, one core, and a table with its provenance."""
+"""The browser benchmark: valid files, one core, and a table with its provenance."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("dtype", synthetic_checkpoints.DTYPES)
-def test_written_files_are_sound(tmp_path, dtype):
+def test_written_files_are_valid(tmp_path, dtype):
     from safetensors.torch import load_file
 
     synthetic_checkpoints.write_checkpoint(tmp_path / "m.safetensors", dtype, [103] * 16)
@@ -28,7 +28,7 @@ def test_written_files_are_sound(tmp_path, dtype):
         assert tensor.dtype == getattr(torch, dtype) and tensor.shape == (103,) and 0.5 < tensor.float().std() < 1.5
 
 
-def test_the_scripts_are_the_pages_up_to_its_worker(monkeypatch, tmp_path):
+def test_the_benchmark_loads_the_scripts_of_the_page_up_to_the_worker(monkeypatch, tmp_path):
     names = [path.name for path in benchmark_browser.page_scripts()]
     assert names[0] == "modules.js" and names[-1] == "worker.js" and "page.js" not in names
     assert all(path.is_file() for path in benchmark_browser.page_scripts())
@@ -37,7 +37,7 @@ def test_the_scripts_are_the_pages_up_to_its_worker(monkeypatch, tmp_path):
         benchmark_browser.page_scripts()
 
 
-def test_both_sides_are_held_to_one_core_and_let_go():
+def test_both_sides_run_on_one_core_and_the_affinity_is_restored():
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system does not hold processes to cores")
     before = os.sched_getaffinity(0)
@@ -47,7 +47,7 @@ def test_both_sides_are_held_to_one_core_and_let_go():
 
 
 class FakePage:
-    """A page that answers what it is told to, in no time."""
+    """A page that returns preset results immediately."""
 
     def __init__(self, *seconds, cosine):
         self.seconds, self.cosine = list(seconds), cosine
@@ -60,7 +60,7 @@ class FakePage:
         return {"seconds": self.seconds.pop(0), "amount": self.amount, "cosine": self.cosine}
 
 
-def test_a_row_is_the_fastest_run_but_the_first(tmp_path):
+def test_a_row_has_the_fastest_run_after_the_first(tmp_path):
     page = FakePage(0.001, 0.5, 0.25, cosine=None)
     row = benchmark_browser.measure_dtype(page, "float32", 160_007, 2, tmp_path)  # in 16 tensors of the same size
     assert (row["parameters"], row["browser_seconds"], row["browser_millions"]) == (160_000, 0.25, 0.64)
@@ -68,7 +68,7 @@ def test_a_row_is_the_fastest_run_but_the_first(tmp_path):
     assert row["native_millions"] == pytest.approx(0.16 / row["native_seconds"])
 
 
-def test_a_page_that_answers_something_else_is_refused(tmp_path):
+def test_a_page_with_a_different_result_is_refused(tmp_path):
     with pytest.raises(InputError, match="float16: the page answers"):
         benchmark_browser.measure_dtype(FakePage(1, 1, cosine=0.5), "float16", 1600, 1, tmp_path)
 

@@ -1,4 +1,4 @@
-"""The benchmarks of sizes: sound files, peers that do what they are called, and tables with their provenance."""
+"""The benchmarks of sizes: valid files, peers that work, and tables with their provenance."""
 
 import csv
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("n", "number"), [(1000, 1), (1001, 3)])
-def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
+def test_written_shards_are_valid(tmp_path, monkeypatch, n, number):
     monkeypatch.setattr(synthetic_checkpoints, "CHUNK", 100)
     monkeypatch.setattr(synthetic_checkpoints, "MAX_TENSOR_SIZE", 150)
     paths = synthetic_checkpoints.write_shards(tmp_path, n, number)
@@ -31,7 +31,7 @@ def test_written_shards_are_sound(tmp_path, monkeypatch, n, number):
     assert 0.5 < values.float().std() < 1.5 and not torch.equal(values[:100], values[100:200])
 
 
-def test_sparse_shards_hold_a_one_a_tensor_and_take_no_room(tmp_path, monkeypatch):
+def test_sparse_shards_have_one_nonzero_value_per_tensor_and_take_little_space(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic_checkpoints, "MAX_TENSOR_SIZE", 1 << 21)
     paths = synthetic_checkpoints.write_shards(tmp_path, 3 << 21, 2, sparse=True)
     values = torch.cat([tensor for path in paths for tensor in load_file(path).values()])
@@ -40,14 +40,14 @@ def test_sparse_shards_hold_a_one_a_tensor_and_take_no_room(tmp_path, monkeypatc
     assert wmgp.analyze(tmp_path).n_prunable == 3 << 21
 
 
-def test_a_forgotten_file_is_still_there(tmp_path):
+def test_a_file_dropped_from_the_cache_is_unchanged(tmp_path):
     path, *_ = synthetic_checkpoints.write_shards(tmp_path, 1000, 1)
     before = path.read_bytes()
     synthetic_checkpoints.drop_from_cache(path)
     assert path.read_bytes() == before
 
 
-def test_both_go_in_turn_and_ours_once_more():
+def test_both_sides_are_timed_in_turn_after_a_warm_up():
     calls = []
     timed = benchmark_sizes.time_in_turn(
         lambda: calls.append("ours"), lambda: calls.append("theirs"), 2, lambda: calls.append("-")
@@ -55,12 +55,12 @@ def test_both_go_in_turn_and_ours_once_more():
     assert calls == ["ours", *["-", "ours", "-", "theirs"] * 2] and timed[2] == 2
 
 
-def test_what_takes_long_is_timed_once(monkeypatch):
+def test_slow_calls_are_timed_once(monkeypatch):
     monkeypatch.setattr(benchmark_sizes, "MAX_SECONDS", 0)
     assert benchmark_sizes.time_in_turn(lambda: None, lambda: None, 3)[2] == 1
 
 
-def test_the_peers_take_a_tensor_and_leave_it_as_it_was():
+def test_the_peers_leave_a_tensor_unchanged():
     weights = torch.from_numpy(np.random.default_rng(0).standard_normal(100, dtype=np.float32))
     before = weights.clone()
     for peer in benchmark_sizes.PEERS.values():
@@ -68,7 +68,7 @@ def test_the_peers_take_a_tensor_and_leave_it_as_it_was():
         assert torch.equal(weights, before)
 
 
-def test_peak_memory_is_that_above_the_data(tmp_path):
+def test_peak_memory_excludes_the_data(tmp_path):
     if np.isnan(found := peak_memory.peak_memory(1 << 20)):
         pytest.skip("this system does not tell")
     path, *_ = synthetic_checkpoints.write_shards(tmp_path, 1 << 20, 1)
@@ -87,7 +87,7 @@ def test_a_small_run_writes_its_table(tmp_path, capsys):
     assert "published method, 101 prunes" in capsys.readouterr().out
 
 
-def test_the_figure_has_a_line_for_each_and_the_limits():
+def test_the_figure_has_a_line_for_each_function():
     row = benchmark_sizes.make_row
     rows = pd.DataFrame(
         [row(benchmark_sizes.TENSOR, peer, n, (0.5 * n, times * n, 1))
@@ -106,7 +106,7 @@ def test_the_figure_has_a_line_for_each_and_the_limits():
     assert all(axes.get_xscale() == axes.get_yscale() == "log" for axes in (above, below))
 
 
-def test_a_devices_histogram_is_timed_against_a_copy(tmp_path, capsys):
+def test_the_device_histogram_is_timed_against_a_copy(tmp_path, capsys):
     out = tmp_path / "device.csv"
     benchmark_device.main(["--largest", "1000000", "--repeats", "1", "--device", "cpu", "--out", str(out)])
     rows = list(csv.DictReader(out.read_text().splitlines()))
@@ -122,7 +122,7 @@ def test_a_devices_histogram_is_timed_against_a_copy(tmp_path, capsys):
     assert error.startswith("device 'cuda:99'") and error.count("\n") == 1
 
 
-def test_the_copy_arrives():
+def test_the_copy_equals_its_source():
     weights, target = torch.arange(5.0), torch.zeros(5)
     benchmark_device.copy_and_wait(weights, target)
     assert torch.equal(weights, target)

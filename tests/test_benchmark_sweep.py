@@ -1,4 +1,4 @@
-"""The benchmark of one job: both ways do the same, and the table says what was measured."""
+"""The benchmark of one job: both implementations agree, and the table has its provenance."""
 
 import csv
 
@@ -17,7 +17,7 @@ def few(n):
     return benchmark_sweep.load_images_or_noise("lenet5", "digits", n)
 
 
-def test_pictures_are_what_batches_are():
+def test_single_images_equal_the_batch():
     images, _ = few(5)
     pictures = benchmark_sweep.PilImages(images)
     batch, labels = images.batch(torch.arange(5))
@@ -27,8 +27,8 @@ def test_pictures_are_what_batches_are():
         assert label == labels[i]
 
 
-def test_both_ways_prune_and_train_alike():
-    """One batch of everything leaves no order to differ in: the weights agree, and so do the accuracies."""
+def test_both_implementations_prune_and_train_alike():
+    """A single batch excludes differences in order: weights and accuracies agree."""
     training, test = few(64)
     theirs, ours = models.build("lenet5", 0), models.build("lenet5", 0)
     accuracies = (
@@ -54,7 +54,7 @@ def test_a_small_run_writes_its_table(tmp_path, capsys):
     assert "as published" in capsys.readouterr().out
 
 
-def test_noise_stands_in_for_missing_data(monkeypatch):
+def test_noise_replaces_missing_data(monkeypatch):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     training, test = benchmark_sweep.load_images_or_noise("mobilenet_v2", "cifar10", 8)
     assert training.name == test.name == "noise" and training.images.shape == (8, 3, 32, 32)

@@ -164,7 +164,7 @@ def test_saliency_of_a_linear_model_by_hand():
     gradient = torch.tensor([[-0.2 + 0.4, -1.0], [0.2 - 0.4, 1.0]], dtype=torch.float64) / 4  # half, and mean of two
     torch.testing.assert_close(scores["1.weight"], (weight * gradient).abs(), rtol=1e-6, atol=0)
     assert scores["1.bias"].tolist() == [0, 0] and model[1].weight.grad is None
-    kept = global_masks(scores, 0.5)  # no bias, and of two equal weights the second
+    kept = global_masks(scores, 0.5)  # prunes the biases and the first of two equal weights
     assert kept["1.weight"].tolist() == [[False, True], [True, True]] and kept["1.bias"].tolist() == [False, False]
 
 

@@ -1,4 +1,4 @@
-"""Checkpoint files: read by content, refused in one line, written again with the pruned weights at zero."""
+"""Checkpoint files: recognised by content, refused in one line, written with the pruned weights at zero."""
 
 import builtins
 import errno
@@ -38,7 +38,7 @@ def one_line(message) -> str:
 
 
 def refused(path, *words, key=None):
-    """open_checkpoint refuses the path in one line that names it and says each of the words."""
+    """Check that open_checkpoint refuses the path in one line with its name and all words."""
     with pytest.raises(InputError) as caught:
         open_checkpoint(path, key)
     text = one_line(caught.value)
@@ -71,7 +71,7 @@ def entry(start: int, stop: int, shape=None) -> dict[str, Any]:
 
 
 def shards(folder: Path, index: bool = True) -> Path:
-    """Two shards, one in a subfolder where there is an index to say so."""
+    """Two shards; with an index, the second is in a subfolder."""
     second = "more/b.safetensors" if index else "b.safetensors"
     (folder / second).parent.mkdir(parents=True, exist_ok=True)
     save_file({"one.weight": torch.arange(1.0, 7.0).reshape(2, 3)}, folder / "a.safetensors", {"shard": "a"})
@@ -122,7 +122,7 @@ def test_bits_are_a_read_only_view_of_the_file(tmp_path, dtype):
     assert bits.tobytes() == wanted and stored.bits(4, 4).size == 0
 
 
-def test_bits_that_the_file_does_not_align_are_copied(tmp_path):
+def test_unaligned_bits_are_copied(tmp_path):
     data = np.arange(3, dtype="<f4").tobytes()
     header = json.dumps({"w": entry(0, 12)}).encode()
     header += b" " * (1 - len(header) % 4)  # the values begin at an odd byte
@@ -144,7 +144,7 @@ def test_bits_can_be_read_by_several_threads_at_once(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of peak memory")
-def test_release_lets_pages_go(tmp_path):
+def test_release_frees_memory(tmp_path):
     """Read 256 MB tensor by tensor in a fresh process: resident memory grows by less than two tensors."""
     path = tmp_path / "x.safetensors"
     names = [f"w{i}" for i in range(8)]
@@ -153,7 +153,7 @@ def test_release_lets_pages_go(tmp_path):
     with path.open("wb") as file:
         file.write(safetensors_bytes(header))
         file.truncate(file.tell() + len(names) * size)
-    # Peak memory of this program alone: ru_maxrss would begin with that of the process that started it.
+    # VmHWM counts this process only; ru_maxrss starts at the peak of the parent process.
     code = (
         "import re, sys; from pathlib import Path; from wmgp.io.checkpoints import open_checkpoint\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) << 10\n"
@@ -166,31 +166,31 @@ def test_release_lets_pages_go(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.bin", "x"])
-def test_files_are_known_by_content_not_by_ending(tmp_path, name):
+def test_files_are_recognised_by_content_not_by_extension(tmp_path, name):
     save_file({"w": torch.ones(2)}, tmp_path / name)
     assert open_checkpoint(tmp_path / name).format == "safetensors"
-    with (tmp_path / name).open("wb") as file:  # given a path, torch would go by the ending
+    with (tmp_path / name).open("wb") as file:  # given a path, torch would choose by the extension
         torch.save({"w": torch.ones(2)}, file)
     assert open_checkpoint(str(tmp_path / name)).format == "torch"
 
 
 @pytest.mark.parametrize("length", [ord("{"), 0x80, 0x504B, 0x04034B50])
 def test_the_headers_length_may_look_like_another_format(tmp_path, length):
-    """Lengths whose bytes begin as JSON, a pickle or a zip archive do."""
+    """Lengths with the first bytes of JSON, a pickle or a zip archive."""
     header = json.dumps({"w": entry(0, 8)}).encode().ljust(length)
     (tmp_path / "x").write_bytes(safetensors_bytes(header, bytes(8)))
     assert open_checkpoint(tmp_path / "x").tensors["w"].shape == (2,)
 
 
 @pytest.mark.parametrize("name", ["", "model.safetensors.index.json"])
-def test_sharded_by_folder_or_by_index(tmp_path, name):
+def test_shards_are_read_by_folder_or_by_index(tmp_path, name):
     opened = open_checkpoint(shards(tmp_path) / name)
     assert opened.format == "sharded safetensors"
     assert list(opened.tensors) == ["two.weight", "one.weight", "n"]
     assert opened.tensors["two.weight"].tensor().tolist() == [1, 2, 3, 4]
 
 
-def test_sharded_without_an_index(tmp_path):
+def test_shards_are_read_without_an_index(tmp_path):
     opened = open_checkpoint(shards(tmp_path, index=False))
     assert {"one.weight", "two.weight", "n"} == set(opened.tensors)
     assert [file.name for file in opened.files] == ["a.safetensors", "b.safetensors"]
@@ -198,7 +198,7 @@ def test_sharded_without_an_index(tmp_path):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("kind", [torch.nn.Parameter, torch.Tensor])
-def test_torch_files_old_and_new(tmp_path, legacy, kind):
+def test_old_and_new_torch_files_are_read(tmp_path, legacy, kind):
     state = {"w": torch.nn.Parameter(torch.ones(2, 3)) if kind is torch.nn.Parameter else torch.ones(2, 3)}
     torch.save(state, tmp_path / "x.pt", _use_new_zipfile_serialization=not legacy)
     opened = open_checkpoint(tmp_path / "x.pt")
@@ -206,7 +206,7 @@ def test_torch_files_old_and_new(tmp_path, legacy, kind):
 
 
 def training_checkpoint() -> dict[str, Any]:
-    """What a training loop saves: one state dict, an optimizer's, metrics."""
+    """A training checkpoint: a model's state dict, an optimizer's and metrics."""
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     optimizer = torch.optim.Adam(model.parameters())
     model(torch.randn(4, 3)).sum().backward()
@@ -237,12 +237,12 @@ def test_several_state_dicts_need_a_key(tmp_path):
     assert open_checkpoint(tmp_path / "x.pt", "ema").tensors["w"].tolist() == [7, 7]
 
 
-def test_a_state_dict_at_the_top_wins(tmp_path):
+def test_a_state_dict_at_the_top_level_has_priority(tmp_path):
     torch.save({"w": torch.ones(2, 2), "extra": {"v": torch.ones(3)}}, tmp_path / "x.pt")
     assert list(open_checkpoint(tmp_path / "x.pt").tensors) == ["w"]
 
 
-# Refused
+# Refusing
 
 
 GOOD = safetensors_bytes({"w": entry(0, 400)}, bytes(400))
@@ -280,7 +280,7 @@ GOOD = safetensors_bytes({"w": entry(0, 400)}, bytes(400))
         (b"\x80", "truncated"),
     ],
 )
-def test_broken_or_foreign_files(tmp_path, content, word):
+def test_broken_or_foreign_files_are_refused(tmp_path, content, word):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     refused(path, word)
@@ -288,7 +288,7 @@ def test_broken_or_foreign_files(tmp_path, content, word):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_truncated_torch_files(tmp_path, legacy, share):
+def test_truncated_torch_files_are_refused(tmp_path, legacy, share):
     path = tmp_path / "x.pt"
     torch.save({"w": torch.randn(100, 100)}, path, _use_new_zipfile_serialization=not legacy)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -296,7 +296,7 @@ def test_truncated_torch_files(tmp_path, legacy, share):
 
 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "newer pickle"])
-def test_a_pickle_that_would_run_code_does_not(tmp_path, how):
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, how):
     witness, path = tmp_path / "witness", tmp_path / "x.pt"
     saved = {"w": torch.ones(2), "e": Evil(witness)}
     if how in ("zip", "legacy"):
@@ -307,8 +307,8 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path, how):
     assert not witness.exists()
 
 
-def test_numpy_s_scalars_are_refused_with_what_to_do(tmp_path):
-    """numpy makes a scalar of any bytes and a dtype of any state: a pointer to anywhere, so it stays out."""
+def test_numpy_scalars_are_refused_with_a_remedy(tmp_path):
+    """numpy builds scalars of any bytes and dtypes of any state, which allows arbitrary pointers."""
     path = tmp_path / "x.pt"
     torch.save({"state_dict": {"w.weight": torch.ones(2, 2)}, "best": np.float64(0.5)}, path)
     refused(path, "would run code (numpy", 'torch.save(saved["state_dict"], NEW)')
@@ -334,7 +334,7 @@ def test_nested_tensors_are_refused_by_name(tmp_path):
 
 
 def test_an_expanded_tensor_is_pruned_value_by_value_and_without_a_warning(tmp_path):
-    """It repeats values in memory; pruned, each has its own place, also under a second name."""
+    """Expanded values share memory; after pruning each has its own, also under a second name."""
     row = torch.arange(1.0, 5.0).expand(3, 4)
     torch.save({"a.weight": row, "tied": row, "b.weight": torch.ones(2, 2)}, tmp_path / "x.pt")
     kept = np.arange(12) >= 5
@@ -352,12 +352,12 @@ def test_a_whole_module_is_refused_by_name(tmp_path):
 
 def test_torchscript_is_refused(tmp_path):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own notice that TorchScript is on its way out
+        warnings.simplefilter("ignore")  # torch's deprecation warning for TorchScript
         torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "x.pt")
     refused(tmp_path / "x.pt", "TorchScript")
 
 
-def test_other_archives(tmp_path):
+def test_other_archives_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", w=np.ones(3))
     refused(tmp_path / "x.npz", ".npz")
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
@@ -366,25 +366,25 @@ def test_other_archives(tmp_path):
 
 
 @pytest.mark.parametrize("saved", [[torch.ones(2)], {"n": torch.arange(3)}, {"loss": torch.tensor(0.5)}, 3, {}])
-def test_torch_files_without_a_state_dict(tmp_path, saved):
+def test_torch_files_without_a_state_dict_are_refused(tmp_path, saved):
     torch.save(saved, tmp_path / "x.pt")
     refused(tmp_path / "x.pt", "no state dict")
 
 
-def test_missing_files_and_folders_without_checkpoints(tmp_path):
+def test_missing_files_and_folders_without_checkpoints_are_refused(tmp_path):
     refused(tmp_path / "nothing.pt", "no such file")
     refused(tmp_path, "no *.safetensors")
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe", "neither a file nor a folder")
 
 
-def test_a_key_is_for_torch_files(tmp_path):
+def test_a_key_is_refused_for_safetensors(tmp_path):
     save_file({"w": torch.ones(2)}, tmp_path / "x")
     refused(tmp_path / "x", "torch file", key="model")
 
 
-def test_no_permission(tmp_path, monkeypatch):
-    """The system's refusal, made here because a privileged user is never refused."""
+def test_missing_permission_is_a_one_line_error(tmp_path, monkeypatch):
+    """The error is simulated because privileged users never get it."""
     path = tmp_path / "x.safetensors"
     save_file({"w": torch.ones(2)}, path)
 
@@ -406,14 +406,14 @@ def test_no_permission(tmp_path, monkeypatch):
         ({"one.weight": ""}, "not inside"),
     ],
 )
-def test_an_index_that_cannot_be_kept(tmp_path, table, word):
+def test_an_invalid_index_is_refused(tmp_path, table, word):
     shards(tmp_path)
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": table}))
     refused(index, word)
 
 
-def test_folders_that_do_not_say_what_they_hold(tmp_path):
+def test_ambiguous_folders_are_refused(tmp_path):
     shards(tmp_path, index=False)
     shutil.copy(tmp_path / "a.safetensors", tmp_path / "c.safetensors")
     refused(tmp_path, "'one.weight'", "a.safetensors", "c.safetensors")
@@ -440,7 +440,7 @@ def masks_for(opened, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def assert_pruned(new: dict[str, Any], old: dict[str, Any], masks: dict[str, np.ndarray]) -> None:
-    """The same names, order, dtypes and shapes; zero where a mask says so; every other byte as it was."""
+    """Check names, order, dtypes and shapes; masked values are zero, all other bytes unchanged."""
     assert list(new) == list(old)
     for name, tensor in old.items():
         assert new[name].dtype == tensor.dtype and new[name].shape == tensor.shape
@@ -469,7 +469,7 @@ def test_pruned_safetensors_keep_everything_else(tmp_path):
 
 
 @pytest.mark.parametrize("index", [True, False])
-def test_pruned_shards(tmp_path, index):
+def test_pruned_shards_keep_their_files_and_metadata(tmp_path, index):
     source, out = shards(tmp_path / "source", index), tmp_path / "out"
     (source / "notes.txt").write_text("not copied")
     opened = open_checkpoint(source)
@@ -507,7 +507,7 @@ def test_pruned_torch_files_keep_the_whole_object(tmp_path, legacy):
     assert out.read_bytes()[:2] == before[:2]
 
 
-def test_ties_and_strides_survive(tmp_path):
+def test_ties_and_strides_are_kept(tmp_path):
     shared = torch.arange(1.0, 7.0).reshape(2, 3)
     torch.save({"a": shared, "b": shared, "t": torch.arange(1.0, 7.0).reshape(2, 3).t()}, tmp_path / "x.pt")
     mask = np.array([True, False, True, False, True, True])
@@ -518,7 +518,7 @@ def test_ties_and_strides_survive(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_torchs_own_prune_is_zeroed_where_it_is_kept(tmp_path, ending):
+def test_weights_pruned_by_torch_are_zeroed_in_weight_orig(tmp_path, ending):
     source, out = tmp_path / f"x.{ending}", tmp_path / f"y.{ending}"
     state = {"weight_orig": torch.arange(1.0, 5.0), "weight_mask": torch.tensor([1.0, 1.0, 0.0, 1.0])}
     save_file(state, source) if ending == "safetensors" else torch.save(state, source)
@@ -537,7 +537,7 @@ def saved_source(tmp_path, kind: str) -> Path:
 
 
 def refuses_to_write(opened, out, *words, force=False, masks=None):
-    """save_pruned refuses in one line that names OUT, and leaves the folder as it was."""
+    """Check that save_pruned refuses in one line with all words and leaves the folder unchanged."""
     folder = opened.path.parent
     before = {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
     with pytest.raises(InputError) as caught:
@@ -569,7 +569,7 @@ def test_out_must_not_be_a_hard_link_to_the_source(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "shards"])
-def test_out_that_exists_needs_force(tmp_path, kind):
+def test_an_existing_output_needs_force(tmp_path, kind):
     source = saved_source(tmp_path, kind)
     opened = open_checkpoint(source)
     out = tmp_path / source.name.replace("source", "out")
@@ -584,7 +584,7 @@ def test_out_that_exists_needs_force(tmp_path, kind):
     assert {p.name for p in tmp_path.iterdir()} == {source.name, out.name}
 
 
-def test_force_replaces_no_folder_that_holds_more_than_shards(tmp_path):
+def test_force_does_not_replace_a_folder_with_other_files(tmp_path):
     opened = open_checkpoint(saved_source(tmp_path, "shards"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
@@ -607,7 +607,7 @@ def test_out_must_fit_the_format(tmp_path, kind, out, word):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "shards"])
-def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path, kind):
+def test_a_file_and_a_folder_do_not_replace_each_other(tmp_path, kind):
     opened = open_checkpoint(saved_source(tmp_path, kind))
     out = tmp_path / "out"
     out.mkdir() if kind == "safetensors" else out.write_text("x")
@@ -635,7 +635,7 @@ def test_force_replaces_a_link_and_not_its_target(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "shards"])
-def test_a_mask_that_does_not_fit(tmp_path, kind):
+def test_a_mask_of_another_size_or_name_is_refused(tmp_path, kind):
     opened = open_checkpoint(saved_source(tmp_path, kind))
     name = next(iter(masks_for(opened)))
     refuses_to_write(opened, tmp_path / "out", name, masks=[(name, np.ones(1, bool))])
@@ -643,7 +643,7 @@ def test_a_mask_that_does_not_fit(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "shards"])
-def test_masks_that_fail_on_the_way_leave_nothing(tmp_path, kind):
+def test_an_error_between_masks_leaves_no_output(tmp_path, kind):
     opened = open_checkpoint(saved_source(tmp_path, kind))
 
     def masks():
@@ -654,8 +654,8 @@ def test_masks_that_fail_on_the_way_leave_nothing(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "legacy", "shards"])
-def test_a_full_disk(tmp_path, kind):
-    """A limit on the size of files stands in for it: the write fails as it does on a full disk."""
+def test_a_full_disk_is_a_one_line_error(tmp_path, kind):
+    """A limit on file sizes makes the write fail as on a full disk."""
     source = saved_source(tmp_path, "pt" if kind == "legacy" else kind)
     if kind == "legacy":
         torch.save({"w": torch.ones(2000)}, source, _use_new_zipfile_serialization=False)
@@ -668,7 +668,7 @@ def test_a_full_disk(tmp_path, kind):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_no_space_left(tmp_path, monkeypatch):
+def test_no_space_left_is_a_one_line_error(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

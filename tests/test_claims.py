@@ -1,4 +1,4 @@
-"""The claims: measures on small tables, and the real folder of results."""
+"""The claims, on small tables and on the recorded results."""
 
 import json
 import math
@@ -30,7 +30,7 @@ NEAR = Limits(0.8, 0.9, "near")
 
 
 def rows(**columns) -> pd.DataFrame:
-    """Rows of a sweep of one parent: LeNet Small with an epoch of fine-tuning, all columns but the given ones alike."""
+    """Rows of one parent's sweep: LeNet Small, one epoch of fine-tuning; columns not given are constant."""
     alike = {
         "network": "lenet_small", "data": "cifar10", "start": "scratch", "epochs": 1, "seed": 0, "parent_sha256": "a",
         "run": "r", "accuracy_parent": 0.9,
@@ -39,7 +39,7 @@ def rows(**columns) -> pd.DataFrame:
 
 
 def hand(*sweeps, parents=()) -> records.Recorded:
-    """Sweeps of tables that are called a.csv, b.csv, ...; what they say is all that is recorded."""
+    """Recorded results with only these sweeps (a.csv, b.csv, ...) and parents."""
     limits = dict.fromkeys(records.read(RESULTS).limits, NEAR)
     named = [(f"{'abcde'[i]}.csv", sweep) for i, sweep in enumerate(sweeps)]
 
@@ -54,22 +54,22 @@ def hand(*sweeps, parents=()) -> records.Recorded:
 
 
 def found(measure, of: records.Recorded) -> dict[str, float]:
-    """What a measure finds, by key."""
+    """Return key -> value of a claim's rows."""
     return {row.key: row.found.value for row in measure(of)}
 
 
-def test_l1_wins_or_not():
+def test_l1_is_best_gives_the_share_of_prunes_not_above_l1():
     sweep = rows(
         method=["l1", "l1", "random", "lamp", "lamp", "random"], amount=[0.1, 0.2, 0.1, 0.1, 0.2, 1.0],
         cosine_pruned=[0.9, 0.8, 0.7, 0.9, 0.81, NAN],
     )  # fmt: skip
     [row] = sweeps.l1_is_best(hand(sweep))
     assert row.found.value == pytest.approx(2 / 3) and row.verdict == NOT and row.commits == ("commit of a.csv",)
-    assert not list(sweeps.l1_is_best(hand(sweep[sweep["method"] == "l1"])))  # nothing to hold it against
+    assert not list(sweeps.l1_is_best(hand(sweep[sweep["method"] == "l1"])))  # no other method to compare with
 
 
 def two_methods(agreement=0.0) -> pd.DataFrame:
-    """Accuracy is the cosine, less 0.1 for random pruning; L1's cosine falls by half the amount, random's by it."""
+    """Accuracy is the cosine, minus 0.1 for random pruning; the cosine is 1 - amount / 2 for L1, else 1 - amount."""
     amounts = np.tile([0.0, 0.1, 0.2, 0.3, 0.4], 2)
     method = np.repeat(["l1", "random"], 5)
     cosine = 1 - amounts * np.where(method == "l1", 0.5, 1)
@@ -86,8 +86,8 @@ def test_one_curve_and_the_gap_between_methods():
     assert not list(sweeps.one_curve(hand(two_methods().query("method == 'l1'"))))
 
 
-def test_seeds_are_curves_of_their_own():
-    """A second seed with a quarter of the accuracy leaves the same share: what lies between seeds is none of it."""
+def test_each_seed_has_its_own_curve():
+    """A second seed with a quarter of the accuracy leaves the share unchanged: it excludes variance between seeds."""
     first = two_methods()
     both = pd.concat([first, first.assign(seed=1, parent_sha256="b", accuracy=lambda r: r["accuracy"] / 4)])
     alone, two = (found(sweeps.one_curve, hand(each)) for each in (first, both))
@@ -97,21 +97,21 @@ def test_seeds_are_curves_of_their_own():
 
 
 def test_the_gap_is_measured_where_both_methods_have_prunes():
-    """Random pruning begins at a cosine of 0.8 here and L1 ends there, 10 points above it in accuracy."""
+    """Random pruning starts at cosine 0.8, where L1 ends with 10 points more accuracy."""
     sweep = two_methods().query("method == 'l1' or amount > 0.15")
     [*_, row] = sweeps.one_curve(hand(sweep))
     assert row.key == "C2.reached" and row.found.value == pytest.approx(10)
-    assert row.claim == "Accuracy of L1 less random at cosine 0.8, the nearest to 0.9 that both reach (points)"
+    assert row.claim == "L1 − random accuracy at cosine 0.8, the nearest to 0.9 that both reach (percentage points)"
     [*_, none] = sweeps.one_curve(hand(sweep.query("method == 'l1' or amount > 0.25")))
     assert none.key == "C2.gap" and none.verdict == UNTESTED
 
 
-def test_a_cosine_that_a_coarse_grid_steps_over_is_not_reached():
-    """Without its prunes at 0.95 and 0.9 L1 steps from 1 to 0.85; at 0.9 the line between would be a guess."""
+def test_no_accuracy_is_interpolated_across_a_gap_in_the_grid():
+    """Without prunes at 0.95 and 0.9, L1 jumps from 1 to 0.85, too far to interpolate at 0.9."""
     sweep = two_methods()
     stepped = (sweep["method"] == "l1") & sweep["cosine_pruned"].between(0.86, 0.99)
     [*_, row] = sweeps.one_curve(hand(sweep[~stepped]))
-    assert row.claim == "Accuracy of L1 less random at cosine 0.85, the nearest to 0.9 that both reach (points)"
+    assert row.claim == "L1 − random accuracy at cosine 0.85, the nearest to 0.9 that both reach (percentage points)"
     assert row.found.value == pytest.approx(10)
 
 
@@ -121,8 +121,8 @@ def test_function_follows_the_cosine():
     assert values["C3.back"] == pytest.approx(-5)  # agreement is the cosine: at 0.95 it is 5 points lower
 
 
-def test_few_prunes_have_no_order():
-    """Five have a cosine of 0.9 and more: L1's at 0, 0.1 and 0.2, random's at 0 and 0.1. Without one there are four."""
+def test_fewer_than_five_prunes_have_no_rank_correlation():
+    """Five prunes have a cosine of at least 0.9: L1's at 0, 0.1, 0.2, random's at 0, 0.1. Removing one leaves four."""
     sweep = two_methods().query("method == 'l1' or amount != 0.1")
     _, near, _ = sweeps.function(hand(sweep))
     assert near.sentence.startswith("Not testable here: it takes 5 prunes of a seed to tell an order.")
@@ -134,8 +134,8 @@ def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict[str, Any]:
     return {"parent_sha256": "a", "trained": {"analysis": analysis}}
 
 
-def test_the_most_to_prune():
-    """Of 0.9, L1 keeps 0.9 at 0.2 and loses 5 points at 0.3 and more, so one at 0.22; the optimum may lie above."""
+def test_the_optimum_is_compared_with_the_largest_amount():
+    """L1 loses nothing at 0.2 and 5 points at 0.3, so 1 point at 0.22. The optimum is 0.25."""
     sweep = two_methods().assign(accuracy=lambda r: np.where(r["amount"] > 0.25, 0.85, 0.9))
     values = found(sweeps.most_to_prune, hand(sweep, parents=[parent(optimal=0.25)]))
     assert values == pytest.approx({"C7.knee": -0.03, "C7.cost": 2.5})
@@ -143,7 +143,7 @@ def test_the_most_to_prune():
 
 
 def test_kurtosis_orders_networks():
-    """The flatter a network's curve, the higher its kurtosis: a point is lost at 0.01, 0.02, ..., all in order."""
+    """Networks with higher kurtosis lose one point of accuracy at a larger amount: 0.01, 0.02, ..."""
     names = "abcde"
     sweeps = [
         two_methods().assign(accuracy=lambda r, i=i: 0.9 - r["amount"] / (i + 1), parent_sha256=name)
@@ -168,13 +168,13 @@ TENSORS = [
 ]
 
 
-def test_when_it_fails():
+def test_layer_collapse_and_recommended_amounts_by_hand():
     sweep = two_methods().assign(network="mobilenet_v2")
     sweep = pd.concat([sweep, sweep[sweep["method"] == "l1"].assign(method="l1_local", accuracy=0.9)])
     known = parent()
     known["trained"]["analysis"]["tensors"] = TENSORS
     of = hand(sweep, parents=[known])
-    # L1 has 1, 0.95, 0.9, 0.85, 0.8 of 0.9: most is 0.22, and per tensor 0.4. A vector without values breaks nothing.
+    # L1 loses a point of 0.9 at 0.22, per-tensor L1 nothing up to 0.4. A vector without remaining weights is ignored.
     expected = {"C8.cut": 1 / 40, "C8.optimal": 0, "C8.safe": -5, "C8.local": 0.18}
     assert found(layer_collapse.when_it_fails, of) == pytest.approx(expected)
     [row, *_] = layer_collapse.when_it_fails(of)
@@ -188,7 +188,7 @@ def test_longer_fine_tuning():
     ten = once.assign(epochs=10, js=[0.01, 0.05, 1, 1, 1, *[2] * 5], cosine=[0.95, 0.7, 1, 1, 1, *[0] * 5])
     expected = {"C9.small": -0.01, "C9.large": 0.03, "C9.small.cosine": 0.05, "C9.large.cosine": -0.2}
     assert found(sweeps.longer, hand(once, ten)) == pytest.approx(expected)
-    assert not list(sweeps.longer(hand(ten)))  # nothing after one epoch to hold it against
+    assert not list(sweeps.longer(hand(ten)))  # no prunes with one epoch to compare with
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_every_claim_has_rows_with_their_provenance(real):
 
 
 @pytest.mark.slow
-def test_json_has_what_it_promises(real):
+def test_json_has_the_documented_keys(real):
     found = json.loads(formatting.as_json(real))
     promised = {"id", "claim", "published", "measured", "low", "high", "n_seeds", "tolerance", "verdict", "data",
                 "notebook", "command"}  # fmt: skip
@@ -220,7 +220,7 @@ def test_json_has_what_it_promises(real):
     )  # the same results, the same bytes
 
 
-def test_published_ranges_are_those_of_the_limits():
+def test_published_ranges_equal_the_limits():
     known = records.read(RESULTS)
     well = known.limits["kurtosis_of_kurtoses.well_behaved"]
     names = ("well_behaved_low", "well_behaved_high")
@@ -229,11 +229,11 @@ def test_published_ranges_are_those_of_the_limits():
     assert known.limits["reference_run.optimal.amount"].low == pytest.approx(0.81)
 
 
-def test_what_may_not_be_shown(real):
+def test_incomplete_claims_are_refused(real):
     published = set(records.read(RESULTS).published)
     with pytest.raises(InputError, match="claim C4: no row is measured"):
         collection.check([row for row in real if row.id != "C4"], published)
-    with pytest.raises(InputError, match=r"published figure new\.figure: no row"):
+    with pytest.raises(InputError, match=r"published value new\.figure: no row"):
         collection.check(real, published | {"new.figure"})
     with pytest.raises(InputError, match="claim R, Test accuracy of the parent: a number without provenance"):
         collection.check([*real, replace(real[0], commits=())], published)
@@ -263,13 +263,13 @@ def record(network: str, after: dict[str, Any], before: dict[str, Any] | None = 
 
 
 def test_nearest_reading_of_a_kurtosis():
-    """7.5 is nearest to 8, of the means 3, 7.5 and what another network has by that reading is far from its figure."""
+    """Of the means 3 and 7.5, 7.5 is closest to 8. The same definition is far off for the other network."""
     alike = [record("vgg11_bn", {"one": 3.0, "other": x, "undefined": None}, seed=i) for i, x in enumerate((7.0, 8.0))]
     other = record("resnet18", {"one": 4.0, "other": 20.0, "undefined": None})
     published = {"kurtosis.vgg11_bn": 8.0, "kurtosis.resnet18": 4.0}
     of = replace(hand(parents=[*alike, other]), published=published)
     assert kurtosis.nearest_reading(of, "vgg11_bn").endswith(
-        "Closest of 2 readings, picked with the figure known: other, 7.50; "
+        "Closest of 2 readings, chosen after seeing the published value: other, 7.50; "
         "by the same reading ResNet18 has 20.00 (published: 4.00)."
     )
 
@@ -284,22 +284,22 @@ def test_kurtosis_before_training_with_and_without_batch_norm():
 
 
 def test_the_amount_at_cosine_99_of_every_network():
-    """The front falls by 0.02 up to 0.5, so half of that at 0.25."""
+    """The cosine falls by 0.02 up to amount 0.5, so by 0.01 at 0.25."""
     rows = list(parent_weights.reaches(hand(parents=[record("resnet18", {}), record("lenet5", {})])))
     assert [row.subject for row in rows] == ["ResNet18 on CIFAR-10", "LeNet-5 on CIFAR-10"]
     assert [row.found.value for row in rows] == pytest.approx([0.25, 0.25])
     assert rows[0].note == "Over the networks here, mean and range: 0.25."
 
 
-def test_one_run_more():
-    """Of 0, 0, 0, 0, 1: mean 0.2, and a half of 2.7764 sqrt(0.2 + 0.04) = 1.3602 for one run more."""
+def test_a_published_run_is_compared_with_the_interval_of_one_more_run():
+    """0, 0, 0, 0, 1 have mean 0.2; the half-width for one more run is 2.7764 sqrt(0.2 + 0.04) = 1.3602."""
     said = [parent_weights.one_more([0, 0, 0, 0, 1], published, ".2f") for published in (1.5, 1.6)]
     assert said[0] == "The published run lies inside the interval of one run more, -1.16 to 1.56."
     assert said[1].startswith("The published run lies outside")
 
 
 def test_ratios_of_loss_surfaces(monkeypatch):
-    """The prune's loss less the parent's is the distance: ratios of 4, 1 and 0.25, of geometric mean 1."""
+    """The distance is the prune's loss minus the parent's; the ratios 4, 1 and 0.25 have geometric mean 1."""
     monkeypatch.setattr(parent_weights, "surface_distance", lambda parent, prune: prune - parent)
     arrays = {"plane": np.array([[1.0, 2, 5], [1, 3, 3], [1, 5, 2]]), "amount": np.array([[0, 0.4, 0.02]] * 3)}
     of = replace(

@@ -74,7 +74,7 @@ def one_error(result) -> str:
     return err
 
 
-# What is printed
+# Printed output
 
 
 def test_analyze_prints_the_report(run, tmp_path):
@@ -99,7 +99,7 @@ def strict(text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
-def test_json_has_the_promised_names_and_nothing_else(run, tmp_path, name):
+def test_json_has_exactly_the_documented_names(run, tmp_path, name):
     path = model(tmp_path, name)
     code, out, err = run("analyze", path, "--json", "--tensors", "--amounts", 11, "--pool", "weights")
     assert (code, err) == (0, "")
@@ -112,7 +112,7 @@ def test_json_has_the_promised_names_and_nothing_else(run, tmp_path, name):
     assert found["n_prunable"] == 40 * 30 + 20 * 40 + 5 * 4
 
 
-def test_json_has_null_for_what_is_undefined(run, tmp_path):
+def test_json_has_null_for_undefined_values(run, tmp_path):
     save_file({"a.weight": torch.randn(50), "b.weight": torch.ones(3)}, tmp_path / "x")
     code, out, _ = run("analyze", tmp_path / "x", "--json", "--amounts", 2)
     found = strict(out)
@@ -133,7 +133,7 @@ def test_a_terminal_gets_colours_and_a_pipe_does_not(tmp_path):
         while True:
             try:
                 chunk = os.read(leader, 4096)
-            except OSError:  # Linux's end of file on a terminal that closed
+            except OSError:  # Linux raises this at the end of a closed terminal
                 break
             if not chunk:
                 break
@@ -184,7 +184,7 @@ def test_plot_writes_a_file(run, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"a.png", "b.SVG", "c.pdf", source.name}
 
 
-# What is written
+# Written files
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
@@ -368,7 +368,7 @@ BAD_SOURCES = {
 
 @pytest.mark.parametrize("command", ["analyze", "prune"])
 @pytest.mark.parametrize("case", BAD_SOURCES)
-def test_invalid_sources(run, tmp_path, command, case):
+def test_invalid_sources_are_one_line_errors(run, tmp_path, command, case):
     make, word = BAD_SOURCES[case]
     source = make(tmp_path)
     before = everything(tmp_path)
@@ -424,7 +424,7 @@ BAD_USAGE = {
 
 
 @pytest.mark.parametrize("case", BAD_USAGE)
-def test_invalid_usage(run, tmp_path, case):
+def test_invalid_usage_is_a_one_line_error(run, tmp_path, case):
     arguments, word = BAD_USAGE[case]
     source = model(tmp_path)
     (tmp_path / "link").symlink_to(source)
@@ -435,13 +435,13 @@ def test_invalid_usage(run, tmp_path, case):
     assert everything(tmp_path) == before
 
 
-def test_no_safe_amount(run, tmp_path):
+def test_an_undefined_safe_amount_is_a_one_line_error(run, tmp_path):
     save_file({"a.weight": torch.randn(50)}, tmp_path / "x")
     message = one_error(run("prune", tmp_path / "x", tmp_path / "out", "--amount", "safe"))
     assert "no safe amount" in message and not (tmp_path / "out").exists()
 
 
-def test_force_replaces(run, tmp_path):
+def test_force_replaces_the_output(run, tmp_path):
     source, out = model(tmp_path), tmp_path / "out.safetensors"
     out.write_bytes(b"something old")
     assert run("prune", source, out, "--amount", "0.5", "--force")[0] == 0
@@ -449,10 +449,10 @@ def test_force_replaces(run, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
-def test_a_full_disk(run, tmp_path, name):
+def test_a_full_disk_is_a_one_line_error(run, tmp_path, name):
     """A limit on file sizes makes the write fail as on a full disk."""
     source = model(tmp_path, name)
-    run("prune", source, tmp_path / "out", "--amount", "0.5")  # compiles what there is to compile while it can be kept
+    run("prune", source, tmp_path / "out", "--amount", "0.5")  # compiles while the cache can be written
     (tmp_path / "out").unlink()
     before = everything(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -467,7 +467,7 @@ def test_a_full_disk(run, tmp_path, name):
     assert everything(tmp_path) == before
 
 
-def test_no_space_left_and_no_permission(run, tmp_path, monkeypatch):
+def test_no_space_and_no_permission_are_one_line_errors(run, tmp_path, monkeypatch):
     source = model(tmp_path)
 
     def failing(number: int):
@@ -516,10 +516,10 @@ def test_internal_errors_are_not_hidden(tmp_path, monkeypatch):
         cli.main(["analyze", str(model(tmp_path))])
 
 
-# In a process of its own
+# In a separate process
 
 
-def test_bad_input_in_a_process_of_its_own(tmp_path):
+def test_bad_input_in_a_separate_process(tmp_path):
     witness = tmp_path / "witness"
     torch.save({"w": Evil(witness)}, tmp_path / "x.pt")
     run = subprocess.run(
@@ -539,7 +539,7 @@ def test_a_reader_that_exits_early(tmp_path):
 
 
 def modules_after(code: str, *arguments) -> set[str]:
-    """The modules loaded once the code has run."""
+    """Return the modules that are loaded after the code ran."""
     whole = f"import atexit, sys\natexit.register(lambda: print(*sys.modules, file=sys.stderr))\n{code}"
     arguments = [sys.executable, "-c", whole, *map(str, arguments)]
     run = subprocess.run(arguments, capture_output=True, text=True, check=True)
@@ -595,7 +595,7 @@ def test_pruning_a_tensor_takes_less_memory_than_the_tensor(tmp_path):
 def output_and_peak_memory(*arguments: object) -> tuple[str, int]:
     """Return the output of a command and its peak memory in bytes.
 
-    Of this program alone: ru_maxrss would begin with that of the process that started it.
+    VmHWM counts this process only; ru_maxrss starts at the peak of the parent process.
     """
     peak = "import atexit, sys\natexit.register(lambda: sys.stderr.write(open('/proc/self/status').read()))\n"
     command = [sys.executable, "-c", peak + PROGRAM, *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""The closed-form fronts, against tables, SciPy's distributions, numerical integrals and `analyze`."""
+"""The closed-form fronts agree with tables, SciPy's distributions, numerical integrals and `analyze`."""
 
 import numpy as np
 import pytest
@@ -145,7 +145,7 @@ def test_families_stay_above_the_smallest_optimum(shape, df):
     assert cf.student_t(df).optimal.amount > cf.smallest_optimum().amount
 
 
-def test_student_t_has_the_higher_kurtosis_and_the_smaller_prune():
+def test_student_t_has_higher_kurtosis_and_smaller_amounts_than_laplace():
     t, laplace = cf.student_t(5), cf.laplace()
     assert t.kurtosis == pytest.approx(9) and laplace.kurtosis == 6
     for cosine in (0.6, 0.8, 0.9, 0.99, 0.999):

@@ -1,4 +1,4 @@
-"""One curve for all methods, or not: on synthetic rows that do and do not collapse."""
+"""Collapse of all methods onto one curve, on synthetic rows with and without collapse."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from wmgp.experiments.statistics import collapse
 
 
 def sweep(seeds=4, noise=0.0, apart=0.0):
-    """Two methods with different cosines at the same amount; accuracy is a function of the cosine, less `apart`."""
+    """Two methods with different cosines at the same amount; accuracy is cosine^2, minus `apart` for random."""
     rng, rows = np.random.default_rng(0), []
     for seed in range(seeds):
         for method in ("l1", "random"):
@@ -21,19 +21,19 @@ def sweep(seeds=4, noise=0.0, apart=0.0):
     return pd.DataFrame(rows, columns=["seed", "method", "amount", "cosine_pruned", "accuracy"])
 
 
-def test_by_hand():
-    """0, 2, 1, 3: the best rising curve is 0, 1.5, 1.5, 3, which leaves 0.5 of 5."""
+def test_unexplained_variance_by_hand():
+    """The best rising curve for 0, 2, 1, 3 is 0, 1.5, 1.5, 3, which leaves 0.5 of 5."""
     x = np.arange(4.0)
     assert collapse.unexplained(x, np.array([0.0, 2, 1, 3])) == pytest.approx(0.1)
     assert collapse.unexplained(-x, np.array([0.0, 2, 1, 3])) == pytest.approx(0.1)  # falling
     assert collapse.unexplained(x, np.array([0.0, 1, 8, 9])) == 0
     assert np.isnan(collapse.unexplained(x, np.ones(4)))
-    near = np.array([0, 1 - 2.0**-53, 1, 1])  # cosines of 1 but for rounding
+    near = np.array([0, 1 - 2.0**-53, 1, 1])  # cosines of 1 up to rounding
     assert collapse.unexplained(near, np.array([0.0, 2, 3, 4])) == pytest.approx(2 / 8.75)
-    assert collapse.unexplained(np.zeros(4), np.array([0.0, 2, 1, 3])) == pytest.approx(1)  # one place: only the mean
+    assert collapse.unexplained(np.zeros(4), np.array([0.0, 2, 1, 3])) == pytest.approx(1)  # a single x: only the mean
 
 
-def test_ranks_by_hand():
+def test_rank_correlations_by_hand():
     """Ranks 1 2 3 4 against 1 3 2 4: 1 - 6 * 2 / (4 * 15) = 0.8; rows without a value are left out."""
     cosines = [0.1, 0.2, 0.3, 0.4, np.nan, 0.5]
     rows = pd.DataFrame({"cosine_pruned": cosines, "up": [1, 3, 2, 4, 0, np.nan], "same": 1.0, "few": np.nan})
@@ -42,39 +42,39 @@ def test_ranks_by_hand():
     assert np.isnan(found["same"]) and np.isnan(found["few"])
 
 
-def test_rows_without_the_quantity_are_left_out():
+def test_rows_without_an_accuracy_are_ignored():
     whole = sweep(noise=0.05)
     holes = pd.concat([whole, whole.tail(3).assign(accuracy=np.nan)], ignore_index=True)
     assert collapse.shares(holes) == collapse.shares(whole)
 
 
-def test_curves_that_collapse_on_cosine():
+def test_collapsed_curves_leave_no_variance_unexplained():
     found = collapse.shares(sweep())
     assert found["cosine"] == pytest.approx(0, abs=1e-12) and found["own"] == pytest.approx(0, abs=1e-12)
     assert found["amount"] > 0.1
 
 
-def test_curves_that_do_not():
+def test_separate_curves_leave_variance_unexplained():
     near, far = (collapse.shares(sweep(apart=gap)) for gap in (0.1, 0.5))
     assert 0.001 < near["cosine"] < far["cosine"]
     assert near["own"] == pytest.approx(0, abs=1e-12)
 
 
-def test_scatter_is_left_by_every_curve():
+def test_no_curve_explains_noise():
     found = collapse.shares(sweep(seeds=20, noise=0.1))
     assert found["cosine"] == pytest.approx(found["own"], rel=0.1) and found["own"] > 0.02
 
 
-def test_rows_without_a_cosine_are_left_out_of_all_three():
+def test_rows_without_a_cosine_are_ignored():
     rows = sweep()
     odd = rows.assign(accuracy=rows["accuracy"].where(rows["amount"] < 1, 55.0))
     assert collapse.shares(odd) == collapse.shares(rows)
 
 
 def test_each_seed_is_left_out_once():
-    """Of a mean of n numbers the jackknife's s is their standard deviation over the root of n: 1.5811 / 2.2361 here.
+    """The jackknife's standard error of a mean is the standard deviation / sqrt(n): 1.5811 / 2.2361.
 
-    Student's quantile of 4 degrees of freedom is 2.7764. Two rows a seed count as one.
+    Student's quantile with 4 degrees of freedom is 2.7764. Two rows of a seed count as one.
     """
     rows = pd.DataFrame({"seed": [0, 1, 2, 3, 4] * 2, "y": [1.0, 2, 3, 4, 5] * 2})
 
@@ -91,34 +91,34 @@ def test_each_seed_is_left_out_once():
 
 
 def test_the_value_lies_in_its_interval():
-    """Which it may not where seeds are drawn with replacement, since a curve fits rows that are there twice better."""
+    """A bootstrap over seeds can violate this, because a curve fits duplicated rows better."""
     found = collapse.jackknife(sweep(seeds=6, noise=0.1), collapse.shares, (0, 1))
     for value, low, high in found.values():
         assert 0 <= low < value < high <= 1 and value - low == pytest.approx(high - value)
 
 
-def test_at_a_cosine():
+def test_accuracy_is_interpolated_at_a_cosine():
     found = collapse.at_cosine(sweep(apart=0.25), (0.95, 0.8, 0.1), "accuracy")
     assert len(found) == 2 * 4 * 3
     gaps = found.pivot_table(index="cosine", columns="method", values="accuracy")
     assert gaps.loc[0.8, "l1"] - gaps.loc[0.8, "random"] == pytest.approx(0.25, abs=0.01)
     assert gaps.loc[0.95, "l1"] == pytest.approx(0.95**2, abs=1e-3)
-    assert found.loc[found["cosine"] == 0.1, "accuracy"].isna().all()  # no row goes that far down
+    assert found.loc[found["cosine"] == 0.1, "accuracy"].isna().all()  # no row has so low a cosine
     with pytest.raises(InputError, match="cosine 1.5: expected a number from -1 to 1"):
         collapse.at_cosine(sweep(), (1.5,))
 
 
-def test_only_between_rows_that_are_near():
-    """Rows at 0.9 and 0.8: 0.86 is 0.06 from one of them, and 0.85 0.05 from both; 0.9 was measured."""
+def test_only_close_rows_are_interpolated():
+    """0.85 is 0.05 from the rows at 0.9 and 0.8; 0.86 is 0.06 from 0.8, which is too far."""
     rows = pd.DataFrame({"method": "l1", "seed": 0, "cosine_pruned": [0.9, 0.8, 0.5], "accuracy": [0.7, 0.5, 0.1]})
     found = collapse.at_cosine(rows, (0.9, 0.86, 0.85, 0.8, 0.55, 0.95))["accuracy"]
     assert found.tolist() == pytest.approx([0.7, np.nan, 0.6, 0.5, np.nan, np.nan], nan_ok=True)
 
 
-def test_gap_by_hand():
-    """At 0.9 seeds 0 to 4 differ by 0.1 to 0.5: 0.3 with a deviation of 0.1581, and seed 5 has but one method.
+def test_mean_difference_by_hand():
+    """At 0.9, seeds 0 to 4 differ by 0.1 to 0.5: mean 0.3, standard deviation 0.1581. Seed 5 has only one method.
 
-    Student's quantile of 4 degrees of freedom is 2.7764. Below five seeds there is no interval.
+    Student's quantile with 4 degrees of freedom is 2.7764. Fewer than five seeds have no interval.
     """
     rows = pd.DataFrame(
         [("l1", seed, 0.9, 0.6 + seed / 10) for seed in range(6)] + [("random", seed, 0.9, 0.5) for seed in range(5)],

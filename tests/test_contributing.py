@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md, followed to the letter in a copy of the project."""
+"""The examples of CONTRIBUTING.md work in a copy of the project."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def target(block: str) -> tuple[str, str]:
 def insert(block: str, folder: Path) -> None:
     """Insert a block where its first line says: `# FILE`, or `# FILE, PLACE`.
 
-    The places are `before TEXT` (a line that starts so), `after TEXT` (a line that ends so), `in DICT`, `at the end`.
+    The places are `before TEXT` (at the start of a line), `after TEXT` (at the end of a line), `in DICT`, `at the end`.
     """
     (name, place), code = target(block), block.partition("\n")[2]
     path = folder / name
@@ -120,13 +120,13 @@ def test_a_study_touches_its_folder_its_notebook_the_contents_and_a_test():
     assert names == STUDY
 
 
-def test_rule(copy):
+def test_the_rule_passes_its_tests(copy):
     """The rule passes its own test, and the test that every rule ignores the scale of the weights."""
     chosen = ["-q", "tests/test_rules.py", "-k", "mean_magnitude or scale"]
     assert "2 passed" in follow([sys.executable, "-m", "pytest", *chosen], copy)
 
 
-def test_network_and_data(copy):
+def test_a_sweep_runs_on_the_network_and_data(copy):
     [command] = commands(".venv/bin/wmgp ")
     printed = follow([*command, "--amounts", "0", "0.9", "--seeds", "1", "--jobs", "1"], copy)
     assert printed == "4 rows added to results/perceptron.csv\n"
@@ -135,7 +135,7 @@ def test_network_and_data(copy):
     assert rows["accuracy_parent"].min() > 0.8
 
 
-def test_study_and_notebook(copy):
+def test_the_study_and_the_notebook_run(copy):
     [measurement] = commands(".venv/bin/python -m studies.")
     follow(measurement, copy)
     table = copy / "results" / "heavy_tails.csv"
@@ -145,7 +145,7 @@ def test_study_and_notebook(copy):
     source = copy / "notebooks" / f"{command[-1]}.py"
     published = source.with_suffix(".ipynb")
     test_notebooks.test_pair_has_the_same_cells(source)
-    test_notebooks.test_published_notebook_was_run_in_order_and_holds_nothing_of_the_machine(source)
+    test_notebooks.test_published_notebook_was_run_in_order_and_has_no_machine_specific_data(source)
     test_notebooks.test_parameters_are_typed_and_commented(source)
     figures = [cell for cell in test_notebooks.code_cells(published) if "mystnb" in cell.metadata]
     assert len(figures) == 1 and "image/svg+xml" in figures[0].outputs[0]["data"]

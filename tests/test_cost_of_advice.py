@@ -1,4 +1,4 @@
-"""What following the recommended amounts costs, on rows worked out by hand."""
+"""The accuracy cost of the recommended amounts, on hand-made rows."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from wmgp.pareto import CAREFUL_COSINE
 
 @pytest.fixture
 def rows():
-    """Two methods of parent "a", which is at 0.9, and one row of another parent."""
+    """Two methods on parent "a", whose accuracy is 0.9, and one row of another parent."""
     cells = [
         ("a", "l1", 0.9, 0.4, 0.5, 0.0), ("a", "l1", 0.5, 0.9, 0.9, 0.0), ("a", "l1", 0.1, 0.8, 0.91, 0.2),
         ("a", "lamp", 0.1, 0.9, 0.9, 0.9), ("a", "lamp", 0.5, 0.89, 0.9, 0.5), ("a", "lamp", 0.9, 0.7, 0.88, 0.1),
@@ -20,14 +20,14 @@ def rows():
     return pd.DataFrame(cells, columns=columns).assign(accuracy_parent=0.9, run="one")
 
 
-def test_most_lies_where_the_cost_is_first_reached(rows):
-    """L1 falls by 40 points from 0.5 to 0.9, LAMP by 2; bare, L1 is too dear at once, and LAMP at 0.5."""
+def test_the_largest_amount_is_where_the_cost_is_first_reached(rows):
+    """L1 loses 40 points from 0.5 to 0.9, LAMP 2. Before fine-tuning, L1 exceeds the cost at once, LAMP at 0.5."""
     assert cost_of_rules.largest_amounts(rows, 0.01, "accuracy") == pytest.approx({"l1": 0.51, "lamp": 0.7})
     assert cost_of_rules.largest_amounts(rows, 0.01, "accuracy_pruned") == pytest.approx({"l1": 0.0, "lamp": 0.5})
     assert cost_of_rules.largest_amounts(rows, 1.0, "accuracy") == {"l1": 0.9, "lamp": 0.9}
 
 
-def test_what_is_lost_lies_between_the_measured_amounts(rows):
+def test_the_accuracy_lost_is_interpolated(rows):
     found = cost_of_rules.accuracy_lost(rows, {"optimal": 0.7, "safe": 0.05}, "accuracy")
     assert found["l1"]["optimal"] == pytest.approx(0.2) and found["lamp"]["optimal"] == pytest.approx(0.01)
     assert np.isnan(found["l1"]["safe"])
@@ -35,13 +35,13 @@ def test_what_is_lost_lies_between_the_measured_amounts(rows):
     assert cost_of_rules.accuracy_at(rows, "lamp", 0.1, "accuracy") == pytest.approx(0.9)
 
 
-def test_the_first_tensor_lost_is_that_of_the_smallest_amount(rows):
+def test_the_first_emptied_tensor_has_the_smallest_amount(rows):
     found = cost_of_rules.first_emptied_tensor(rows)
     assert found["l1"] is not None and found["l1"]["amount"] == 0.5 and found["l1"]["accuracy"] == 0.9
     assert found["lamp"] is None
 
 
-def test_recommended_reads_the_front_of_the_trained_weights():
+def test_recommended_amounts_use_the_front_of_the_trained_weights():
     analysis = {
         "optimal": {"amount": 0.8},
         "safe": {"amount": 0.3},

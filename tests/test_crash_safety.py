@@ -1,4 +1,4 @@
-"""Killed, interrupted, out of room, refused, overtaken: the old or nothing is left, and one line says why."""
+"""Crashes, signals, full disks and races leave the old output or none; errors are one line."""
 
 import errno
 import json
@@ -46,7 +46,7 @@ def source(folder: Path, kind: str) -> Path:
 
 
 def masks(then=lambda: None):
-    """The first half of a.weight is pruned; `then` happens on the way to b.weight."""
+    """Prune the first half of a.weight; call `then` before b.weight."""
     yield "a.weight", np.arange(2000) >= 1000
     then()
     yield "b.weight", np.ones(8, dtype=bool)
@@ -67,7 +67,7 @@ def half_a_copy(source, target):
 
 
 def dies(fault: str, path: Path) -> list[tuple[Any, str, Any]]:
-    """What is to kill the process: (module, name, replacement)."""
+    """Return the patches that kill the process: (module, name, replacement)."""
     if fault == "copying":
         written = (torch, "save", lambda _, target, **__: half_a_copy(path, target))
         return [(shutil, "copyfile", half_a_copy), written]
@@ -75,7 +75,7 @@ def dies(fault: str, path: Path) -> list[tuple[Any, str, Any]]:
 
 
 def killed(opened, out: Path, masks, force: bool) -> None:
-    """A copy of this process writes the output, and is killed."""
+    """Write the output in a forked process, which is killed."""
     child = os.fork()
     if child == 0:
         try:
@@ -89,8 +89,8 @@ def killed(opened, out: Path, masks, force: bool) -> None:
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", ["copying", "between masks", "placing"])
-def test_killed_while_it_writes(tmp_path, monkeypatch, kind, fault, force):
-    """The output is as it was before, to the byte; another run does what this one could not, and leaves nothing."""
+def test_a_killed_write_leaves_the_output_unchanged(tmp_path, monkeypatch, kind, fault, force):
+    """The output is unchanged; the next run succeeds and leaves no temporary files."""
     opened, out = open_checkpoint(source(tmp_path, kind)), tmp_path / f"out.{kind}"
     if force:
         save_pruned(opened, out, [])
@@ -108,8 +108,8 @@ def test_killed_while_it_writes(tmp_path, monkeypatch, kind, fault, force):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_killed_between_the_old_and_the_new(tmp_path, monkeypatch):
-    """A folder cannot be replaced at one stroke: the old one is kept aside until the new one is there, and after."""
+def test_a_run_killed_while_it_replaces_a_folder_keeps_the_old_one(tmp_path, monkeypatch):
+    """A folder cannot be replaced atomically: the old one is first moved aside."""
     opened, out = open_checkpoint(source(tmp_path, "shards")), tmp_path / "out"
     save_pruned(opened, out, [])
     before = content(out)
@@ -121,7 +121,7 @@ def test_killed_between_the_old_and_the_new(tmp_path, monkeypatch):
     assert content(kept) == before != content(out)
 
 
-def test_a_run_beside_another_leaves_its_folder_alone(tmp_path):
+def test_concurrent_runs_use_separate_staging_folders(tmp_path):
     with staging_dir(tmp_path) as first:
         with staging_dir(tmp_path) as second:
             assert first.is_dir() and second.is_dir() and first != second
@@ -129,7 +129,7 @@ def test_a_run_beside_another_leaves_its_folder_alone(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     write_atomic(path, b"old")
     monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(OSError("no")))
@@ -138,7 +138,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_threads_that_write_one_file_do_not_meet(tmp_path):
+def test_threads_can_write_the_same_file(tmp_path):
     path = tmp_path / "file.json"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: write_atomic(path, bytes([i]) * 100), range(200)))
@@ -148,7 +148,7 @@ def test_threads_that_write_one_file_do_not_meet(tmp_path):
 
 @pytest.fixture
 def heard():
-    """Ctrl-C is heard here and in what is started from here, also where the tests themselves run in the background."""
+    """Deliver Ctrl-C here and to child processes, even if the tests run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -158,8 +158,8 @@ def heard():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", ["analyze", "prune"])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(tmp_path, monkeypatch, capfd, kind, command, sent):
-    """Ctrl-C: 130, not a word, nothing left behind; the same with 143 for what `kill` sends."""
+def test_an_interrupt_leaves_no_output(tmp_path, monkeypatch, capfd, kind, command, sent):
+    """Ctrl-C exits with code 130 and `kill` with 143; both print nothing and leave no files."""
     path = source(tmp_path, kind)
 
     def interrupt(*_, **__):
@@ -182,7 +182,7 @@ def test_interrupted(tmp_path, monkeypatch, capfd, kind, command, sent):
 
 
 def large(path: Path, n: int) -> Path:
-    """A file of n float32 values, most of them in a hole."""
+    """Write a sparse file of n float32 values."""
     header = json.dumps({"w.weight": {"dtype": "F32", "shape": [n], "data_offsets": [0, 4 * n]}}).encode()
     header += b" " * (-len(header) % 8)
     with path.open("wb") as file:
@@ -203,9 +203,9 @@ wmgp.io.safetensors_files.MappedFile.release = released
 
 
 @pytest.mark.usefixtures("heard")
-def test_interrupted_while_threads_read(tmp_path):
-    """A file that takes many seconds is let go of at once, here after the first block."""
-    path = large(tmp_path / "x.safetensors", 1 << 34)  # 64 GiB, of which the disk holds some kilobytes
+def test_an_interrupt_stops_reading_threads(tmp_path):
+    """Reading would take many seconds; it stops after the first block."""
+    path = large(tmp_path / "x.safetensors", 1 << 34)  # 64 GiB, sparse on disk
     run = subprocess.run([sys.executable, "-c", INTERRUPTED, "analyze", str(path)], capture_output=True, timeout=100)
     assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"")
 
@@ -230,8 +230,8 @@ except wmgp.InputError as error: print(error)
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs one thread, so that the moment is known")
 @pytest.mark.parametrize("how", ["shrinks", "grows", "is written over", "is replaced", "is deleted"])
-def test_a_file_that_changes_while_it_is_read(tmp_path, how):
-    """One line, and no crash; the file that was opened goes on being read where its name was given away."""
+def test_a_file_that_changes_while_it_is_read_does_not_crash(tmp_path, how):
+    """A replaced or deleted file is still read to its end; other changes are a one-line error."""
     path = large(tmp_path / "x.safetensors", 3 << 20)
     shutil.copyfile(path, f"{path}.new")
     run = subprocess.run([sys.executable, "-c", CHANGING, path, how], capture_output=True, text=True)
@@ -241,7 +241,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, how):
 
 
 @pytest.mark.parametrize("kind", ["pt", "legacy"])
-def test_a_torch_file_that_is_written_over_once_it_is_read(tmp_path, kind):
+def test_a_torch_file_may_be_overwritten_after_it_is_read(tmp_path, kind):
     path = tmp_path / "latest.pt"
     torch.save({"w.weight": torch.arange(1.0, 3000.0)}, path, _use_new_zipfile_serialization=kind == "pt")
     tensors = open_checkpoint(path).tensors
@@ -251,7 +251,7 @@ def test_a_torch_file_that_is_written_over_once_it_is_read(tmp_path, kind):
 
 @pytest.mark.parametrize("how", ["replaced", "touched"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_source_that_changes_while_it_is_pruned(tmp_path, kind, how):
+def test_a_source_that_changes_while_it_is_pruned_is_refused(tmp_path, kind, how):
     path = source(tmp_path, kind)
     file = path / "b.weight.safetensors" if kind == "shards" else path
 
@@ -269,14 +269,14 @@ def test_a_source_that_changes_while_it_is_pruned(tmp_path, kind, how):
 
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_runs_with_the_same_output(tmp_path, monkeypatch, kind, links):
-    """The first to end is not written over by one that was told of nothing to replace."""
+def test_the_later_of_two_runs_does_not_overwrite_the_output(tmp_path, monkeypatch, kind, links):
+    """The output does not exist when either run starts."""
     opened, out = open_checkpoint(source(tmp_path, kind)), tmp_path / "out"
 
     def unsupported(*_):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    if not links:  # as on a file system without them
+    if not links:  # as on a file system without hard links
         monkeypatch.setattr(os, "link", unsupported)
     with pytest.raises(wmgp.InputError, match="out: exists already; --force replaces it"):
         save_pruned(opened, out, masks(lambda: save_pruned(opened, out, [])))
@@ -286,7 +286,7 @@ def test_two_runs_with_the_same_output(tmp_path, monkeypatch, kind, links):
     assert {path.name for path in tmp_path.iterdir()} == {f"source.{kind}", "out"}
 
 
-def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path, monkeypatch):
+def test_a_failed_replacement_restores_the_old_folder(tmp_path, monkeypatch):
     opened, out = open_checkpoint(source(tmp_path, "shards")), tmp_path / "out"
     save_pruned(opened, out, [])
     before = content(out)
@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path, monkeypatch):
 
 
 def unprivileged(arguments: list[Any], said: Path) -> int:
-    """Run the command in a copy of this process that has given up its privileges: its exit code; its words go aside."""
+    """Run the command in a fork without privileges; write its output to `said` and return its exit code."""
     child = os.fork()
     if child == 0:
         try:
@@ -321,13 +321,13 @@ def unprivileged(arguments: list[Any], said: Path) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_what_the_system_does_not_allow(tmp_path):
-    """A folder that is read-only, and a file that is secret: the system's own refusal, in one line, nothing written."""
-    folder = Path(tempfile.mkdtemp())  # pytest's own are for one user
+def test_missing_permissions_are_one_line_errors(tmp_path):
+    """A read-only folder and an unreadable file: the system's error in one line, and no output."""
+    folder = Path(tempfile.mkdtemp())  # pytest's folders belong to one user
     try:
         path, secret = source(folder, "safetensors"), folder / "secret.safetensors"
         shutil.copyfile(path, secret)
-        with pytest.raises(SystemExit):  # imports what the copy may not be allowed to
+        with pytest.raises(SystemExit):  # imports modules that the fork may not be able to read
             cli.main(["prune", str(path), str(tmp_path / "out"), "--amount", "0.5"])
         for one, mode in ((path, 0o644), (secret, 0), (folder, 0o555)):
             one.chmod(mode)
@@ -344,8 +344,8 @@ def test_what_the_system_does_not_allow(tmp_path):
         shutil.rmtree(folder)
 
 
-def test_an_answer_without_a_place_for_compiled_code(tmp_path):
-    """A package and a home that cannot be written to: numba would give up; the place it is given does not stay."""
+def test_analyze_works_without_a_writable_numba_cache(tmp_path):
+    """Package and home are not writable: numba gets a temporary cache folder, which is deleted."""
     package = Path(wmgp.__file__).parent
     shutil.copytree(package, tmp_path / "wmgp", ignore=shutil.ignore_patterns("__pycache__", "experiments", "figures"))
     (tmp_path / "wmgp" / "__pycache__").write_text("in the way")
@@ -361,7 +361,7 @@ def test_an_answer_without_a_place_for_compiled_code(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
-def test_an_answer_that_does_not_fit_on_the_disk(tmp_path):
+def test_output_to_a_full_disk_is_a_one_line_error(tmp_path):
     path = source(tmp_path, "safetensors")
     with open("/dev/full", "w") as full:
         program = [sys.executable, "-c", PROGRAM, "analyze", str(path), "--json", "--amounts", "20000"]

@@ -1,4 +1,4 @@
-"""What the book calls networks, data sets and sweeps."""
+"""Display names of networks, data sets and sweeps."""
 
 import pandas as pd
 import pytest
@@ -24,6 +24,6 @@ def test_every_network_and_data_set_has_a_name():
         (("mobilenet_v2", "imagenet-sample", "IMAGENET1K_V1", 0), "MobileNetV2 on ImageNet sample, not tuned"),
     ],
 )
-def test_sweeps_by_their_rows(facts, name):
+def test_sweeps_are_named_by_their_rows(facts, name):
     rows = pd.DataFrame([facts] * 2, columns=["network", "data", "start", "epochs"])
     assert display_names.sweep_display_name(rows) == name

@@ -1,4 +1,4 @@
-"""The notebooks' figures show the rows they are given: worked out by hand."""
+"""The notebooks' figures show the given rows."""
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ def test_every_mask_is_a_dot_and_l1_a_line_through_its_counts():
     assert labels(drawn) == ("Amount: pruned share of the parameters", "Cosine similarity to the parent")
 
 
-def test_a_method_is_its_draws_mean_in_a_band_of_their_extremes():
+def test_a_method_is_the_mean_of_its_draws_with_a_min_max_band():
     drawn = l1_is_optimal.methods_figure(
         [0.0, 1.0], {"l1": np.array([[1.0, 0.5]]), "random": np.array([[1, 0.2], [0.8, 0.0]])}
     )
@@ -65,7 +65,7 @@ def test_fronts_have_their_optima_and_utopia():
     assert drawn.axes[0].get_xlim()[0] == 0.1 and drawn.axes[0].get_ylim()[0] == 0.2
 
 
-def test_optima_stand_right_of_the_floor():
+def test_optima_lie_right_of_the_floor():
     drawn = how_much.optima_figure({"made up": [point(0.7, 0.6), point(0.9, 0.8)]})
     assert lines(drawn)["made up"] == [[0.7, 0.9], [0.6, 0.8]]
     floor = closed_forms.smallest_optimum()
@@ -75,13 +75,13 @@ def test_optima_stand_right_of_the_floor():
     )
 
 
-def test_the_least_distance_is_marked():
+def test_the_smallest_distance_is_marked():
     drawn = how_much.distance_figure({"a": (np.array([0, 0.5, 1]), np.array([1, 0.3, 0.9]))})
     [line] = drawn.axes[0].lines
     assert line.get_markevery() == [1] and labels(drawn)[1] == "Distance to utopia"
 
 
-def test_grid_errors_stand_beside_the_step():
+def test_grid_errors_are_shown_with_the_grid_step():
     drawn = how_much.grid_figure([11, 101], {"a": [-0.03, 0.002]})
     found = lines(drawn)
     assert found["a"] == [[11, 101], [0.03, 0.002]]
@@ -90,7 +90,7 @@ def test_grid_errors_stand_beside_the_step():
     )
 
 
-def test_named_distributions_stand_on_the_families():
+def test_named_distributions_are_annotated():
     drawn = kurtosis.kurtosis_figure(
         {"family": ([2, 6], [0.7, 0.8])}, {"here": (3, 0.75), "lower": (4, 0.72)}, "Amount"
     )
@@ -101,7 +101,7 @@ def test_named_distributions_stand_on_the_families():
     assert words == [("here", (3, 0.75), "right"), ("lower", (4, 0.72), "left")]
 
 
-def test_a_lead_is_above_or_below_zero():
+def test_amount_differences_may_be_negative():
     drawn = kurtosis.amount_difference_figure([0.5, 0.9], {"a less b": [-0.1, 0.2]})
     assert lines(drawn)["a less b"] == [[0.5, 0.9], [-0.1, 0.2]]
 
@@ -115,7 +115,7 @@ def test_the_modifier_jumps_and_is_limited():
     assert lines(drawn)["a net: 7.39"] == [[np.e**2], [pytest.approx(0.5)]]
 
 
-def test_survival_is_what_is_left_of_each_tensor():
+def test_survival_is_the_remaining_share_of_each_tensor():
     tensors = pd.DataFrame(
         {
             "shape": [[2, 5], [5], [10]],
@@ -131,6 +131,6 @@ def test_survival_is_what_is_left_of_each_tensor():
     assert safe["one dimension"] == [[1, 2], [1, 0.5]]
 
 
-def test_a_front_of_a_distribution():
+def test_the_front_of_a_distribution_equals_its_closed_form():
     amount, cosine = front_figures.distribution_front(closed_forms.uniform(), 3)
     assert np.asarray(amount).tolist() == [0, 0.5, 1] and cosine == pytest.approx([1, np.sqrt(1 - 0.125), 0])

@@ -1,4 +1,4 @@
-"""What networks say: distances and maps by hand, and prunes that are those of a sweep."""
+"""Distances and maps in function space by hand, and prunes equal to those of a sweep."""
 
 import json
 from dataclasses import replace
@@ -30,13 +30,13 @@ def test_networks_that_contradict_each_other_are_ln_2_apart():
     np.testing.assert_allclose(far, [0, np.log(2)], atol=1e-12)
 
 
-def test_epochs_away_by_hand():
+def test_equally_distant_epochs_by_hand():
     way = np.array([0.8, 0.4, 0.5, 0.1, 0.0])
     found = [measure.equally_distant_epoch(far, way) for far in (0.9, 0.8, 0.5, 0.3, 0.1, 0.05, 0.0)]
-    assert found == pytest.approx([0, 0, 2, 2.5, 3, 3.5, 4])  # at 0.5 and below the second approach counts
+    assert found == pytest.approx([0, 0, 2, 2.5, 3, 3.5, 4])  # from 0.5 down, the second crossing counts
 
 
-def test_a_map_keeps_two_groups_apart_and_repeats_itself(rng):
+def test_a_map_separates_two_groups_and_is_deterministic(rng):
     logits = rng.normal(size=(12, 5, 3)) * 0.1
     logits[6:, :, 0] += 8
     points = measure.tsne_embedding(logits, 0, 3)
@@ -63,7 +63,7 @@ def test_networks_are_in_order(measured):
     assert arrays["cosine"][[2, 4]] == pytest.approx(1) and arrays["cosine"][5] == pytest.approx(0.1**0.5, abs=0.05)
 
 
-def test_the_way_ends_at_the_parent(measured):
+def test_the_training_trajectory_ends_at_the_parent(measured):
     model, arrays = measured
     images, _ = data.load("digits", False).batch(torch.arange(len(arrays["labels"])))
     with torch.inference_mode():
@@ -71,8 +71,8 @@ def test_the_way_ends_at_the_parent(measured):
 
 
 @pytest.mark.slow
-def test_prunes_are_those_of_a_sweep(measured, tmp_path):
-    """The digits' test set has fewer images than are watched: agreement is over the same ones."""
+def test_prunes_equal_those_of_a_sweep(measured, tmp_path):
+    """The measurement uses the whole test set of the digits, so agreement covers the same images."""
     [tiny] = PRESETS["tiny"]
     runner.run([replace(tiny, amounts=(0.9,))], tmp_path / "rows.csv", 1, "cpu")
     rows = tables.read(tmp_path / "rows.csv").set_index("method")
@@ -96,7 +96,7 @@ def test_a_record_has_its_provenance(tmp_path, monkeypatch, measured):
     assert sorted(path.name for path in out.parent.iterdir()) == ["functions.json", "functions.npz"]
 
 
-def test_missing_data_are_one_line(capsys, monkeypatch, tmp_path):
+def test_missing_data_are_a_one_line_error(capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):

@@ -1,4 +1,4 @@
-"""The figures of what networks say, on networks worked out by hand."""
+"""The figures of the function space, on hand-made networks."""
 
 import numpy as np
 import pytest

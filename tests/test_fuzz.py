@@ -1,4 +1,4 @@
-"""Whatever the bytes: a right answer or one line, in time, in little memory, and no code of the file's is run."""
+"""Any bytes give a correct result or a one-line error, in bounded time and memory, and run no code."""
 
 import json
 import os
@@ -44,7 +44,7 @@ NAMES = st.sampled_from(["a.weight", "b.bias", "__metadata__", "", "a\nb.weight"
 
 @st.composite
 def entries(draw):
-    """A tensor's entry, whole more often than not."""
+    """A tensor's entry, usually valid."""
     if draw(st.integers(0, 3)):
         n, begin = draw(st.integers(0, 4)), draw(st.sampled_from([0, 0, 16]))
         return {"dtype": "F32", "shape": draw(st.sampled_from([[n], [1, n], [n, 2**63 - 1, 0][: 1 if n else 3]])),
@@ -59,7 +59,7 @@ def entries(draw):
 
 @st.composite
 def headers(draw):
-    """The text of a header: an object of names that need not differ, or something else altogether."""
+    """A header's text: a JSON object, possibly with repeated names, or invalid text."""
     pairs = draw(st.lists(st.tuples(NAMES, st.one_of(entries(), st.just({"format": "pt"}))), max_size=3))
     text = "{" + ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs) + "}"
     return draw(
@@ -85,18 +85,18 @@ TWICE = f'{{"w.weight": {json.dumps(W)}, "w.weight": {json.dumps(W)}}}'.encode()
 @example(TWICE, 8, None)
 @example(b'{"w.weight": ' + b"[" * 100_000, 0, None)
 @example(b'{"__metadata__": ' * 200 + b"1" + b"}" * 200, 0, None)
-def test_headers(scratch, header, size, length):
+def test_any_header_is_read_or_refused(scratch, header, size, length):
     check_safetensors(scratch, safetensors_bytes(header, b"\0\0\xc0\x7f\1\0\0\0" * (size // 8), length))
 
 
 @budget(250)
 @given(edits())
-def test_edited_safetensors(scratch, wanted):
+def test_edited_safetensors_are_read_or_refused(scratch, wanted):
     check_safetensors(scratch, edited(SAFETENSORS, wanted))
 
 
 @pytest.mark.parametrize("content", [TWICE, json.dumps({"w.weight": HUGE, "a.weight": W}).encode()])
-def test_headers_that_the_library_lets_pass(tmp_path, content):
+def test_invalid_headers_that_the_library_accepts_are_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(safetensors_bytes(content, bytes(8)))
     with pytest.raises(wmgp.InputError, match="occurs twice|absurd shape"):
         open_checkpoint(tmp_path / "x")
@@ -115,7 +115,7 @@ TARGETS = INSIDE + TRAPS + OUTSIDE
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory):
-    """A folder of shards with traps: links out of it, a link to itself, a pipe; beside it what nobody should name."""
+    """A folder of shards with traps: outward links, a link to itself and a pipe; a secret file lies outside."""
     outside = tmp_path_factory.mktemp("sharded")
     folder = outside / "model"
     (folder / "more").mkdir(parents=True)
@@ -131,7 +131,7 @@ def sharded(tmp_path_factory):
 
 @budget(200)
 @given(st.dictionaries(st.sampled_from(["a.weight", "b.weight", "secret.weight", "x\ny"]), st.sampled_from(TARGETS)))
-def test_indices(sharded, table):
+def test_any_index_is_read_or_refused(sharded, table):
     index = sharded / "x.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": table}))
     for path in (index, sharded):
@@ -142,14 +142,14 @@ def test_indices(sharded, table):
 
 @budget(150)
 @given(edits())
-def test_edited_indices(sharded, wanted):
+def test_edited_indices_are_read_or_refused(sharded, wanted):
     text = json.dumps({"weight_map": {"a.weight": "a.safetensors", "b.weight": "more/b.safetensors"}}).encode()
     (sharded / "x.index.json").write_bytes(edited(text, wanted))
     found = outcome(sharded / "x.index.json")
     assert found is None or all(values.tolist() == [1, 2] for values in found.values())
 
 
-def test_a_tensor_in_two_files_by_one_name(sharded):
+def test_an_index_with_a_repeated_name_is_refused(sharded):
     (sharded / "x.index.json").write_text('{"weight_map": {"a.weight": "gone", "a.weight": "a.safetensors"}}')
     with pytest.raises(wmgp.InputError, match="weight_map"):
         open_checkpoint(sharded / "x.index.json")
@@ -159,7 +159,7 @@ def test_a_tensor_in_two_files_by_one_name(sharded):
 
 
 def check_torch(scratch: Path, content: bytes) -> None:
-    """Refused, or the tensors that torch itself finds somewhere in the file (which of its mappings, others test)."""
+    """Check that a file is refused or gives torch's tensors, from any of its mappings (other tests check which)."""
     path = scratch / "x.pt"
     path.write_bytes(content)
     witness = scratch / "witness"
@@ -168,7 +168,7 @@ def check_torch(scratch: Path, content: bytes) -> None:
     if found is None:
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, of a file that it does not expect
+        warnings.simplefilter("ignore")  # torch warns of unusual files
         loaded = torch.load(path, weights_only=True, map_location="cpu")
     state = loaded if found.keys() <= loaded.keys() else loaded[open_checkpoint(path).key]
     assert_same(found, {name: value for name, value in state.items() if isinstance(value, torch.Tensor)})
@@ -176,9 +176,9 @@ def check_torch(scratch: Path, content: bytes) -> None:
 
 @budget(300)
 @given(st.sampled_from(sorted(TORCH)), edits())
-@example("legacy", [(0.0, "insert", 0), (0.0, "insert", 128)])  # of a protocol that torch warns of
+@example("legacy", [(0.0, "insert", 0), (0.0, "insert", 128)])  # torch warns of this protocol
 @example("nested legacy", [(0.865234375, "flip", 6)])  # a signalling NaN
-def test_edited_torch_files(scratch, kind, wanted):
+def test_edited_torch_files_are_read_or_refused(scratch, kind, wanted):
     check_torch(scratch, edited(TORCH[kind], wanted))
 
 
@@ -188,21 +188,21 @@ OPCODES = [opcode.code.encode("latin1") for opcode in pickletools.opcodes]
 
 
 def repacked(kind: str, pickled: bytes) -> bytes:
-    """The archive with another pickle in it, checksums and all."""
+    """The archive with another pickle and valid checksums."""
     content = fuzzing.members(TORCH[kind])
     return zipped([(name, pickled if name.endswith("data.pkl") else data) for name, data in content.items()])
 
 
 @budget(300)
 @given(st.sampled_from(sorted(PICKLES)), edits(3))
-@example("nested zip", [(0.1171875, "set", 92)])  # an escape that Python warns of
-def test_edited_pickles(scratch, kind, wanted):
+@example("nested zip", [(0.1171875, "set", 92)])  # Python warns of this escape
+def test_edited_pickles_are_read_or_refused(scratch, kind, wanted):
     check_torch(scratch, repacked(kind, edited(PICKLES[kind], wanted)))
 
 
 @st.composite
 def other_instructions(draw):
-    """A pickle some of whose instructions are left out, doubled, exchanged or given another argument."""
+    """A pickle with some instructions removed, doubled, swapped or given another argument."""
     kind = draw(st.sampled_from(sorted(PICKLES)))
     whole = PICKLES[kind]
     starts = [at for _, _, at in pickletools.genops(whole)] + [len(whole)]
@@ -228,7 +228,7 @@ def other_instructions(draw):
 
 @budget(400)
 @given(other_instructions())
-def test_other_instructions(scratch, made):
+def test_pickles_with_other_instructions_are_read_or_refused(scratch, made):
     before = os.getcwd()
     os.chdir(scratch)
     try:
@@ -237,8 +237,8 @@ def test_other_instructions(scratch, made):
         os.chdir(before)
 
 
-def test_whole_files_are_read(scratch):
-    """The edits begin from files that are right."""
+def test_unedited_files_are_read(scratch):
+    """The edits start from valid files."""
     for kind, content in TORCH.items():
         (scratch / "y.pt").write_bytes(content)
         found = outcome(scratch / "y.pt")
@@ -259,14 +259,14 @@ def refused(path: Path, content: bytes, words: str) -> None:
 
 
 def with_a_number(pickled: bytes, before: bytes, number: int) -> bytes:
-    """The first one-byte number after those bytes replaced by another."""
+    """Replace the first one-byte number after `before`."""
     at = pickled.index(before) + len(before)
     at = pickled.index(b"K", at)
     return pickled[:at] + b"J" + struct.pack("<i", number) + pickled[at + 2 :]
 
 
-def test_records_that_torch_would_believe(tmp_path):
-    """A storage longer than its record, one that is compressed, one that is there twice, one whose checksum fails."""
+def test_inconsistent_records_are_refused(tmp_path):
+    """A storage longer than its record, a compressed record, a repeated record and a wrong checksum."""
     content, path = fuzzing.members(TORCH["zip"]), tmp_path / "x.pt"
     data = next(name for name in content if name.endswith("data/0"))
     longer = with_a_number(PICKLES["zip"], b"FloatStorage", 16)
@@ -281,7 +281,7 @@ def test_records_that_torch_would_believe(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(torch.serialization, "set_crc32_options"), reason="needs a torch that can leave it out")
-def test_checksums_that_were_not_taken_are_not_asked_for(tmp_path):
+def test_files_without_checksums_are_read(tmp_path):
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
@@ -291,8 +291,8 @@ def test_checksums_that_were_not_taken_are_not_asked_for(tmp_path):
     assert outcome(tmp_path / "x.pt") is not None
 
 
-def test_views_that_repeat_themselves(tmp_path):
-    """A tensor of 10^12 values over the one that is in the file; small repetitions are let be."""
+def test_large_expanded_tensors_are_refused(tmp_path):
+    """A tensor of 10^12 values is expanded from one; small expanded tensors are read."""
     one = torch.ones(1)
     state = {"a.weight": one.expand(3, 2), "b.weight": one.expand(10**6, 10**6)}
     refused(tmp_path / "x.pt", fuzzing.torch_bytes(state), "'b.weight' repeats its values")
@@ -301,14 +301,14 @@ def test_views_that_repeat_themselves(tmp_path):
     assert wmgp.analyze(tmp_path / "x.pt").n_parameters == 6
 
 
-def test_mappings_that_hold_themselves_or_each_other(tmp_path):
+def test_recursive_mappings_are_read_or_refused(tmp_path):
     weight, path = torch.ones(2, 2), tmp_path / "x.pt"
     loop: dict[str, Any] = {"model": {"a.weight": weight}, "epoch": 1}
     loop["self"] = loop
     path.write_bytes(fuzzing.torch_bytes(loop))
     assert open_checkpoint(path).key == "model"
     pair: dict[str, Any] = {"steps": 1}
-    for _ in range(60):  # 2**60 ways through it
+    for _ in range(60):  # 2**60 paths
         pair = {"a": pair, "b": pair}
     refused(path, fuzzing.torch_bytes(pair), "no state dict")
     deep: dict[str, Any] = {"model": {"a.weight": weight}}
@@ -321,9 +321,9 @@ def test_mappings_that_hold_themselves_or_each_other(tmp_path):
         open_checkpoint(path)
 
 
-def test_mappings_whose_methods_the_file_replaced(tmp_path):
+def test_mappings_with_replaced_methods_are_read(tmp_path):
     state = fuzzing.OrderedDict(fuzzing.weights())
-    state.__dict__.update(xtems=3, xeys=4)  # what torch can pickle, renamed in the pickle
+    state.__dict__.update(xtems=3, xeys=4)  # names that torch can pickle, replaced below
     content = fuzzing.members(fuzzing.torch_bytes(state))
     made = [(n, d.replace(b"xtems", b"items").replace(b"xeys", b"keys")) for n, d in content.items()]
     (tmp_path / "x.pt").write_bytes(zipped(made))
@@ -331,7 +331,7 @@ def test_mappings_whose_methods_the_file_replaced(tmp_path):
     assert found is not None and list(found) == list(fuzzing.weights())
 
 
-# Memory, in a process of its own
+# Memory, in a separate process
 
 MEASURED = """
 import json, re, sys, torch
@@ -351,7 +351,7 @@ for path in sys.argv[2:]:
 
 
 def bombs(folder: Path) -> list[Path]:
-    """Small files that ask for much memory, one way each."""
+    """Write small files that would need much memory, each for another reason."""
     inflating = {**fuzzing.members(TORCH["zip"]), "archive/data/9": bytes(1 << 29)}
     pickled = pickle.PROTO + b"\x02}q\0" + b"X\x01\0\0\0wc__builtin__\nbytearray\n\x8a\x05\0\0\0\0\x40\x85Rs."
     legacy = TORCH["legacy"]
@@ -389,8 +389,8 @@ def test_memory_is_bounded_by_the_size_of_the_file(tmp_path):
         assert grown < 32 * path.stat().st_size + (32 << 20), f"{path.name}: {grown:,} bytes"
 
 
-def test_no_bytes_of_any_format(scratch):
-    """Every single byte, and every magic with nothing behind it."""
+def test_the_first_bytes_of_a_format_alone_are_refused(scratch):
+    """Every single byte, and every magic number alone."""
     for head in (
         [bytes([n]) for n in range(256)]
         + [SAFETENSORS[:n] for n in range(1, 12)]

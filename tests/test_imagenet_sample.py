@@ -1,4 +1,4 @@
-"""MobileNetV2 on a sample of ImageNet, without training: on a made-up sample, with weights drawn at random."""
+"""MobileNetV2 on a sample of ImageNet, without training: on a made-up sample, with random weights."""
 
 import io
 from typing import Any
@@ -30,12 +30,12 @@ def sample(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "part-0.parquet").touch()
     table = pd.DataFrame({"image": cells, "label": [0, 999, 5]})
-    monkeypatch.setattr(pd, "read_parquet", lambda path: table)  # reading parquet needs a package of its own
+    monkeypatch.setattr(pd, "read_parquet", lambda path: table)  # reading parquet needs another package
     monkeypatch.setenv("WMGP_DATA", str(tmp_path))
     return pixels
 
 
-def test_images_are_normalised_as_the_weights_want_them(sample):
+def test_images_are_normalised_for_the_weights(sample):
     data = imagenet_sample.load()
     assert data.labels.tolist() == [0, 999, 5] and data.classes == 1000
     np.testing.assert_array_equal(data.images.permute(0, 2, 3, 1).numpy(), sample)
@@ -44,7 +44,7 @@ def test_images_are_normalised_as_the_weights_want_them(sample):
 
 
 @pytest.mark.slow
-def test_a_row_for_each_method_and_amount_and_nothing_is_trained(sample, tmp_path, monkeypatch, capsys):
+def test_each_method_and_amount_has_a_row_without_training(sample, tmp_path, monkeypatch, capsys):
     from torchvision.models import mobilenet_v2
 
     fresh = mobilenet_v2(weights=None)
@@ -66,7 +66,7 @@ def test_a_row_for_each_method_and_amount_and_nothing_is_trained(sample, tmp_pat
     assert not list(out.parent.rglob("*.npz")), "nothing lies on a way without training"
 
 
-def test_a_missing_sample_is_one_line(tmp_path, monkeypatch, capsys):
+def test_a_missing_sample_is_a_one_line_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WMGP_DATA", str(tmp_path))
     with pytest.raises(SystemExit, match="2"):
         imagenet_sample.main(["--out", str(tmp_path / "rows.csv")])

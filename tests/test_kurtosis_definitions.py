@@ -1,4 +1,4 @@
-"""The kurtosis of a network by its several definitions, on networks small enough to work out."""
+"""The definitions of a network's kurtosis, on networks small enough to work out by hand."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_every_definition_by_hand(model):
         wmgp.kurtosis([*conv, *bias]),
         wmgp.kurtosis([*conv, *scale]),
         wmgp.kurtosis([*conv, *bias, *norm, *shift, *scale]),
-        np.mean([wmgp.kurtosis(conv), 1, 1]),  # two different numbers have 1, and the constant norm has none
+        np.mean([wmgp.kurtosis(conv), 1, 1]),  # two distinct values have kurtosis 1, a constant none
         np.mean([wmgp.kurtosis(conv), wmgp.kurtosis(scale)]),
     ]
     assert list(kurtosis_definitions(model)) == list(DEFINITIONS)
@@ -50,7 +50,7 @@ def test_without_batch_norm_two_definitions_agree():
     assert found[DEFINITIONS[0]] == found[DEFINITIONS[1]] == found[DEFINITIONS[3]]
 
 
-def test_a_mean_of_nothing_is_undefined():
+def test_a_mean_over_no_tensor_is_undefined():
     net = nn.Linear(1, 1)  # a weight and a bias of one element each
     assert math.isnan(kurtosis_definitions(net)[DEFINITIONS[4]])
 
@@ -60,7 +60,7 @@ def test_batch_norms_are_found_by_their_module(model):
     assert definitions.batch_norms(nn.BatchNorm1d(3)) == {"weight", "bias"}
 
 
-def test_at_initialisation_is_the_network_of_the_seed():
+def test_at_initialisation_uses_the_network_of_the_seed():
     found = definitions.at_initialisation({"LeNet": "lenet5"}, 3)["LeNet"]
     assert found == kurtosis_definitions(definitions.build("lenet5", 3))
     assert found != definitions.at_initialisation({"LeNet": "lenet5"}, 4)["LeNet"]

@@ -1,4 +1,4 @@
-"""Kurtosis moved on purpose: the record on a few digits, what lies in results/, and statistics worked out by hand."""
+"""Kurtosis changed on purpose: a run on a few digits, the recorded table, and statistics worked out by hand."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def few(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_path, capsys):
+def test_the_command_writes_each_row_once_with_its_provenance(few, tmp_path, capsys):
     out = tmp_path / "kurtosis_on_purpose.csv"
     command = ["--out", str(out), "--data", "digits", "--seeds", "0", "3"]
     measure.main(command)
@@ -50,24 +50,24 @@ def test_the_command_writes_rows_with_their_provenance_and_none_twice(few, tmp_p
     assert rows.loc[rows["amount"] == 0.2, "epochs"].tolist() == [0] * 4
     bare = rows[rows["epochs"] == 0]
     assert bare["accuracy"].equals(bare["accuracy_pruned"])
-    assert tables.sweeps(tmp_path) == []  # it is none of them
+    assert tables.sweeps(tmp_path) == []  # the table is not a sweep
     assert capsys.readouterr().err.splitlines() == ["parents: 4 done", "jobs: 12 done"]
     text = out.read_text()
     measure.main(command)
     assert capsys.readouterr().err.splitlines()[-1] == "jobs: 0 done" and out.read_text() == text
-    out.write_text("".join(text.splitlines(keepends=True)[:-1]))  # a row is lost, and measured again
+    out.write_text("".join(text.splitlines(keepends=True)[:-1]))  # the lost row is measured again
     measure.main(command)
     assert tables.read(out).drop(columns="seconds").equals(rows.drop(columns="seconds"))
 
 
-def test_a_wrong_data_set_is_one_line(tmp_path, capsys):
+def test_an_unknown_data_set_is_a_one_line_error(tmp_path, capsys):
     with pytest.raises(SystemExit):
         measure.main(["--out", str(tmp_path / "x.csv"), "--data", "nothing"])
     assert "expected" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_weights_say_by_hand():
-    """Weights 1, 1, -1, -1 and 3, -3, 3, -3, no bias: mean square 5, mean fourth power 41."""
+def test_weight_statistics_by_hand():
+    """Four weights of magnitude 1, seven of 3 and one of 0.001: the sum of squares is 67."""
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     with torch.no_grad():
         for i, (size, layer) in enumerate(zip((1, 3, 3), model.parameters(), strict=True)):
@@ -76,13 +76,13 @@ def test_what_weights_say_by_hand():
     pool = torch.cat([p.detach().flatten() for p in model.parameters()]).double()
     assert said["kurtosis_about_zero"] == pytest.approx((pool**4).mean() / (pool**2).mean() ** 2)
     assert said["norm"] == pytest.approx((4 + 36 + 27) ** 0.5, rel=1e-6) and said["near_zero"] == pytest.approx(1 / 12)
-    # (sum |w|)^2 / sum w^2 = 25^2 / 67 of 12 weights count.
+    # The effective number of the 12 weights is (sum |w|)^2 / sum w^2 = 25^2 / 67.
     assert said["effective"] == pytest.approx(1 - 25.001**2 / 67 / 12, rel=1e-5)
     assert set(said) == set(measure.PARENT_COLUMNS) - {"variant", "moved", "parent_epochs"}
 
 
 @pytest.mark.skipif(not TABLE.exists(), reason="not recorded")
-def test_what_is_recorded():
+def test_the_recorded_table_is_complete():
     rows, runs = tables.read(TABLE), provenance(TABLE)
     assert tuple(rows.columns) == measure.ROW and set(rows["run"]) == set(runs)
     assert not [run for run, facts in runs.items() if facts["commit"].endswith("-dirty")]
@@ -100,7 +100,7 @@ def test_what_is_recorded():
 
 
 def prunes(run, kurtosis, lost, variant="a", moved="initialisation", seed=0, gain=0.0):
-    """Rows of a parent of accuracy 0.9 that loses `lost` by amount after an epoch, and twice that before."""
+    """Rows of a parent of accuracy 0.9 that loses `lost` after one epoch of fine-tuning, and twice that before it."""
     parent = dict.fromkeys((*order.PREDICTORS, *order.CONFOUNDERS), 1.0)
     amounts = np.array([0.0, 0.5, 0.7, 0.9])
     lost = np.array([0.0, *lost])
@@ -114,21 +114,21 @@ def prunes(run, kurtosis, lost, variant="a", moved="initialisation", seed=0, gai
     )
 
 
-def test_the_most_of_a_parent_by_hand():
-    """0.01 is lost a quarter of the way from 0.7 (0.005) to 0.9 (0.025), and just after pruning at 0.7 (0.010)."""
+def test_the_largest_amount_of_a_parent_by_hand():
+    """0.01 is lost a quarter of the way from 0.7 (0.005) to 0.9 (0.025), and before fine-tuning at 0.7 (0.010)."""
     found = order.parent_table(prunes("r", 5.0, [0.0, 0.005, 0.025])).iloc[0]
     assert found["most"] == found["most_held"] == pytest.approx(0.75) and found["most_untuned"] == pytest.approx(0.7)
     assert (found["variant"], found["kurtosis"], found["accuracy_parent"]) == ("a", 5.0, 0.9)
 
 
-def test_parents_come_in_the_order_of_variants_and_seeds():
+def test_parents_are_sorted_by_variant_and_seed():
     jobs = [("c", "normal", 1), ("b", "as usual", 1), ("d", "of no list", 0), ("a", "normal", 0)]
     rows = pd.concat([prunes(run, 5.0, [0.0, 0.0, 0.0], variant, seed=seed) for run, variant, seed in jobs])
     found = order.parent_table(rows)[["variant", "seed"]].to_numpy().tolist()
     assert found == [["as usual", 1], ["normal", 0], ["normal", 1], ["of no list", 0]]
 
 
-def test_a_parent_that_gains_by_the_epoch_is_counted_from_what_it_gains():
+def test_most_held_is_relative_to_the_fine_tuned_parent():
     found = order.parent_table(prunes("r", 5.0, [0.0, 0.005, 0.025], gain=0.05)).iloc[0]
     assert found["most"] == 0.9 and found["most_held"] == pytest.approx(0.75)
 
@@ -138,7 +138,7 @@ floats = st.lists(st.integers(-50, 50), min_size=4, max_size=20)
 
 @given(st.data())
 @settings(max_examples=40)
-def test_correlation_is_scipys(draws):
+def test_correlation_equals_scipy(draws):
     x = np.array(draws.draw(floats), dtype=float)
     y = np.array(draws.draw(st.lists(st.integers(-50, 50), min_size=len(x), max_size=len(x))), dtype=float)
     found = order.correlation(x, y)
@@ -148,7 +148,7 @@ def test_correlation_is_scipys(draws):
         assert found == pytest.approx(np.asarray(spearmanr(x, y))[0], abs=1e-12)
 
 
-def test_partial_correlation_is_the_textbooks(rng):
+def test_partial_correlation_equals_the_textbook_formula(rng):
     """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)), of ranks."""
     z = rng.normal(size=30)
     x, y = z + rng.normal(size=30), z - rng.normal(size=30)
@@ -161,7 +161,7 @@ def test_partial_correlation_is_the_textbooks(rng):
 
 
 def parents(pairs, seeds=1):
-    """A parent a variant and seed, of these kurtoses and mosts; the first is the base."""
+    """A parent per variant and seed with these pairs of kurtosis and largest amount; the first variant is the base."""
     constant = dict.fromkeys((*order.PREDICTORS, *order.CONFOUNDERS, *order.TARGETS), 1.0)
     rows = [
         {
@@ -178,7 +178,7 @@ def parents(pairs, seeds=1):
     return pd.DataFrame(rows)
 
 
-def test_orders_and_leads_by_hand():
+def test_correlations_and_gains_over_kurtosis_by_hand():
     frame = parents([(3, 0.5), (4, 0.7), (5, 0.6)]).assign(optimal=[1, 3, 2])
     found = order.predictor_correlations(frame, "most")
     assert found["kurtosis"] == pytest.approx(0.5) and found["optimal"] == pytest.approx(1) and np.isnan(found["k2"])
@@ -187,32 +187,32 @@ def test_orders_and_leads_by_hand():
     ) and "kurtosis" not in order.gains_over_kurtosis(frame, "most")
 
 
-def test_controlled_holds_each_confounder():
+def test_partial_correlations_control_for_each_confounder():
     frame = parents([(3, 0.5), (4, 0.7), (5, 0.6), (6, 0.9), (7, 1.0)]).assign(norm=[1, 2, 3, 4, 5])
     found = order.partial_correlations(frame, "most")
     assert found["nothing"] == pytest.approx(found["accuracy_parent"]) == pytest.approx(0.9)
     assert np.isnan(found["norm"]) and np.isnan(found["all"])
 
 
-def test_within_seeds_does_not_mix_them():
+def test_within_seed_correlation_does_not_mix_seeds():
     frame = parents([(3, 0.5), (4, 0.6), (5, 0.7)], seeds=2)
-    frame.loc[frame["seed"] == 1, "most"] -= 0.4  # a seed of twice the kurtosis, of which little can go
+    frame.loc[frame["seed"] == 1, "most"] -= 0.4  # this seed has twice the kurtosis but smaller amounts
     assert order.within_seed_correlation(frame, "most") == {"kurtosis": pytest.approx(1)}
     assert order.predictor_correlations(frame, "most")["kurtosis"] < 0.5
 
 
-def test_moves_are_against_the_base_of_the_same_seed():
+def test_changes_are_relative_to_the_base_of_the_same_seed():
     frame = parents([(3, 0.5), (6, 0.7), (1.5, 0.6), (3, 0.4)], seeds=2)
     moved = order.changes_from_base(frame)
     assert moved["kurtosis"].tolist() == pytest.approx([2, 0.5, 1] * 2) and moved["seed"].tolist() == [0] * 3 + [1] * 3
     assert moved["most"].tolist() == pytest.approx([0.2, 0.1, -0.1] * 2)
     assert order.sign_agreement(moved, "most") == {
         "share": pytest.approx(1 / 3)
-    }  # the one whose kurtosis stayed is none
+    }  # unchanged kurtosis counts as no agreement
 
 
-def test_intervals_draw_whole_variants():
-    """Seeds that only repeat each other make no interval narrower."""
+def test_the_bootstrap_resamples_whole_variants():
+    """Identical seeds do not narrow the interval."""
     pairs = [(3, 0.5), (4, 0.7), (5, 0.6), (6, 0.8), (7, 0.65), (8, 0.9)]
 
     def statistic(frame):

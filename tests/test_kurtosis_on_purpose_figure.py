@@ -1,4 +1,4 @@
-"""The figures of kurtosis moved on purpose, on rows worked out by hand."""
+"""The figures of kurtosis changed on purpose, on hand-made rows."""
 
 import pandas as pd
 from drawings import xs, ys
@@ -6,7 +6,7 @@ from drawings import xs, ys
 from studies.kurtosis_on_purpose.figure import correlations_figure, largest_amounts_figure
 
 
-def test_a_mark_a_parent_and_a_line_from_the_base_of_its_seed():
+def test_each_parent_has_a_mark_and_a_line_from_the_base_of_its_seed():
     rows = [
         ("nothing", 0, 3, 0.5),
         ("decay", 0, 6, 0.7),
@@ -28,12 +28,12 @@ def test_a_mark_a_parent_and_a_line_from_the_base_of_its_seed():
     )
 
 
-def test_a_value_and_its_interval_for_each_number():
+def test_each_correlation_has_a_value_and_an_interval():
     nan = float("nan")
     found = {"tuned": {"a": (0.5, 0.1, 0.9), "b": (-0.2, nan, nan)}, "bare": {"a": (0, -1, 1), "b": (nan, nan, nan)}}
     (axes,) = correlations_figure(found).axes
     interval, value = axes.lines[:2]
     assert xs(interval) == [0.1, 0.9] and xs(value) == [0.5]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
-    assert ys(axes.lines[0])[0] < 0 < ys(axes.lines[5])[0]  # side by side about the number's place
+    assert ys(axes.lines[0])[0] < 0 < ys(axes.lines[5])[0]  # side by side around the tick
     assert len(axes.figure.legends[0].get_texts()) == 2

@@ -1,4 +1,4 @@
-"""The ways of moving kurtosis: what each does to weights, by closed forms and by single steps worked out by hand."""
+"""The variants that change kurtosis: closed forms, and single steps worked out by hand."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def weights(model):
 
 
 @pytest.mark.parametrize(("law", "expected", "tolerance"), [("two values", 1, 1e-9), ("normal", 3, 0.1)])
-def test_laws_have_their_kurtosis_at_the_same_norm(law, expected, tolerance):
+def test_initial_distributions_have_their_kurtosis_at_the_same_norm(law, expected, tolerance):
     model, before = models.build("lenet5", 0), models.build("lenet5", 0)
     variants.redraw_weights(model, law, 1)
     for (name, new), old in zip(model.named_parameters(), before.parameters(), strict=True):
@@ -39,20 +39,20 @@ def test_laws_have_their_kurtosis_at_the_same_norm(law, expected, tolerance):
     assert float((largest**4).mean() / (largest**2).mean() ** 2) == pytest.approx(expected, abs=tolerance)
 
 
-def test_students_law_has_the_quantiles_of_students_t():
+def test_the_student_t_initialisation_has_the_quantiles_of_student_t():
     from scipy.stats import kstest, t
 
     drawn = variants.INITIAL_DISTRIBUTIONS["Student-t"]((4000,), torch.Generator().manual_seed(0)).numpy()
     assert kstest(drawn, t(3).cdf).pvalue > 0.05 and kurtosis(drawn) > 9
 
 
-def test_the_usual_law_is_left_alone():
+def test_the_default_initialisation_is_not_redrawn():
     model, before = models.build("lenet5", 0), models.build("lenet5", 0)
     variants.redraw_weights(model, "uniform", 1)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
 
 
-def test_powers_begin_from_the_same_network_and_end_as_plain_weights(few):
+def test_power_reparameterization_keeps_the_initial_network_and_ends_with_plain_weights(few):
     model = models.build("lenet5", 0).double()
     before, images = weights(model), torch.rand(2, 1, 28, 28, dtype=torch.float64)
     plain = model(images)
@@ -77,7 +77,7 @@ def test_a_power_moves_large_weights_more():
 
 
 def test_a_penalty_adds_the_sign_of_the_weight_to_its_gradient(few):
-    """A step of plain descent: it moves each weight by rate times strength towards zero, and no bias."""
+    """In one SGD step, it moves each weight by rate times strength towards zero, and no bias."""
     step = Recipe(learning_rate=0.1, momentum=0.0, batch_size=64)
     plain, penalised = models.build("lenet5", 0), models.build("lenet5", 0)
     start = weights(plain)
@@ -109,14 +109,14 @@ def test_every_variant_is_another_network_of_the_same_shape(few):
         torch.testing.assert_close(outputs[name], outputs["as usual"], rtol=1e-4, atol=1e-5)
 
 
-def test_the_usual_variant_is_trained_as_any_parent(few):
+def test_the_base_variant_is_trained_as_any_parent(few):
     model = models.build("lenet5", 3)
     train(model, few, 2, 3, SHORT.recipe)
     mine = variants.train_variant("lenet5", VARIANTS[0], 3, SHORT, few)
     assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), model.parameters(), strict=True))
 
 
-def test_plans():
+def test_variants_change_the_training_config():
     base = replace(SHORT, epochs=5)
     configs = {v.name: v.config(base) for v in VARIANTS}
     assert [configs[name].epochs for name in ("short", "as usual", "long")] == [2, 5, 10]

@@ -35,7 +35,7 @@ def test_a_quadratic_bowl_around_its_lowest_point():
 
 
 def test_a_rotated_bowl_has_the_same_surface_in_rotated_directions(rng):
-    """Any two orthogonal unit directions span a circle's bowl; shifted, its lowest point moves along."""
+    """Any two orthogonal unit directions span the same circular bowl; a shift moves its minimum."""
     q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     u, v = ({"w": torch.from_numpy(q[:, i].reshape(2, 3))} for i in (0, 1))
     centre = {"w": 0.75 * u["w"] - 2 * v["w"]}
@@ -49,7 +49,7 @@ def test_a_line_through_the_bowl():
     np.testing.assert_allclose(measure.loss_along_line(bowl, start, end, TICKS), 2 * (1 - TICKS) ** 2)
 
 
-def test_filters_of_a_direction_are_as_long_as_the_network_s():
+def test_filters_of_a_direction_have_the_norms_of_the_network():
     weights = {
         "conv": torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(1)),
         "linear": torch.randn(3, 7, generator=torch.Generator().manual_seed(2)),
@@ -85,7 +85,7 @@ def few():
     return whole.first(50)
 
 
-def test_a_measurement_begins_and_passes_where_it_should(few):
+def test_surfaces_pass_through_the_initial_network_and_the_parent(few):
     parent, initial = models.build("lenet5", 1), models.build("lenet5", 2)
     line, plane = np.array([0.0, 1.0]), np.array([-0.5, 0.0])
     found = measure.measure(parent, initial, few, 7, line, plane)
@@ -126,13 +126,13 @@ def test_a_record_has_its_provenance(tmp_path, monkeypatch, capsys):
         (["--points", "61", "30"], "points 30: expected an odd number"),
     ],
 )
-def test_the_command_line_refuses(options, said, capsys, tmp_path):
+def test_invalid_arguments_are_refused(options, said, capsys, tmp_path):
     with pytest.raises(SystemExit):
         measure.main([*options, "--out", str(tmp_path / "x.npz")])
     assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
-def test_what_is_no_record_is_refused(tmp_path):
+def test_invalid_records_are_refused(tmp_path):
     broken = tmp_path / "a.npz"
     for content in (None, b"", b"PK\x03\x04 not a whole archive"):
         if content is not None:

@@ -1,4 +1,4 @@
-"""The figures of loss landscapes, on surfaces worked out by hand."""
+"""The figures of loss landscapes, on hand-made surfaces."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from drawings import corners, legend, xs, ys
 from studies.loss_landscape import figure
 
 
-def test_lines_are_means_in_bands_of_extremes():
+def test_lines_are_means_with_min_max_bands():
     losses = {"parent": np.array([[2.0, 1.0], [4.0, 3.0]]), "L1": np.array([[1.0, 1.0], [1.0, 1.0]])}
     drawn = figure.lines_figure(np.array([0.0, 1.0]), losses, ("start", "network"))
     axes = drawn.axes[0]
@@ -20,7 +20,7 @@ def test_lines_are_means_in_bands_of_extremes():
     assert axes.get_xlabel() and "nats" in axes.get_ylabel()
 
 
-def test_surfaces_share_their_shades():
+def test_surfaces_share_a_colour_scale():
     ticks = np.array([-1.0, 0.0, 1.0])
     flat = np.full((3, 3), 0.5)
     hill = flat + np.array([[0, 0, 0], [0, 8.0, 0], [0, 0, 1.5]])

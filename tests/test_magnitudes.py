@@ -46,7 +46,7 @@ WEIGHTS = {
 def test_the_grid_is_exact(kind, dtype, rng, histogram):
     with np.errstate(over="ignore"):
         values = torch.tensor(WEIGHTS[kind](rng, 20_011)).to(getattr(torch, dtype))
-    values = torch.nan_to_num(values)  # float16 cannot hold the giants
+    values = torch.nan_to_num(values)  # float16 cannot represent the largest values
     if not values.any():
         values[0] = 1
     front = wmgp.pareto_front({"a.weight": values[:7000], "b.weight": values[7000:]})

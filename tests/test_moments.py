@@ -34,7 +34,7 @@ def test_kurtosis_does_not_depend_on_the_scale(rng, scale):
     assert wmgp.kurtosis(x * scale) == pytest.approx(wmgp.kurtosis(x), rel=1e-9)
 
 
-def test_kurtosis_keeps_its_digits_far_from_zero(rng):
+def test_kurtosis_is_accurate_for_values_far_from_zero(rng):
     x = rng.standard_normal(10_000)
     assert wmgp.kurtosis(x + 1e6) == pytest.approx(wmgp.kurtosis(x), rel=1e-8)
 
@@ -57,7 +57,7 @@ def test_kurtosis_rejects_nan_and_infinity(bad):
 
 
 @given(FLOATS, st.data())
-def test_merged_blocks_are_the_whole(values, data):
+def test_merged_blocks_have_the_moments_of_all_values(values, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(values) - 1), max_size=5)))
     parts = [moments(p) for p in np.split(np.array(values), cuts)]
     table = Moments(*(np.concatenate([getattr(p, f) for p in parts]) for f in Moments.__annotations__))
@@ -99,7 +99,7 @@ def test_kurtosis_of_kurtoses_is_bounded(n):
 
 
 @pytest.mark.parametrize("centre", [0.0, -1.5, 2.25, 40.0])
-def test_powers_about_any_centre_are_the_moments_about_the_mean(rng, centre):
+def test_powers_about_any_centre_give_the_moments_about_the_mean(rng, centre):
     """The compiled loops centre on the mean of a block's first values."""
     x = rng.standard_t(7, 300) + 2
     powers = [((x - centre) ** k).sum() for k in (1, 2, 3, 4)]
@@ -131,7 +131,7 @@ def test_merged_runs_are_separate(rng):
 
 
 def test_a_constant_in_many_blocks_has_no_variance():
-    """Equal means merge to exactly themselves, however the sizes fall."""
+    """Merging equal means gives exactly the same mean for all block sizes."""
     parts = [moments(np.full(n, 0.1)) for n in (3, 7, 11, 1)]
     table = Moments(*(np.concatenate([getattr(p, f) for p in parts]) for f in Moments.__annotations__))
     merged = table.merged(np.array([0]))

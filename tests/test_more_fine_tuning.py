@@ -36,7 +36,7 @@ def walked(network):
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
-def test_a_path_passes_through_the_jobs_of_sweeps(network, walked, epochs):
+def test_a_path_has_the_same_rows_as_sweep_jobs(network, walked, epochs):
     whole, before, images, test = network
     with worker.use_one_thread():
         row = job.prune_and_finetune(whole, before, "l1", 0.6, images, test, 7, TUNING, epochs)
@@ -55,7 +55,7 @@ def test_distance_by_hand():
     assert measure.relative_distance(whole, child) == pytest.approx(0.8)
 
 
-def test_just_after_pruning_distance_and_cosine_are_one_right_triangle(network, walked):
+def test_squared_distance_and_cosine_sum_to_one_before_fine_tuning(network, walked):
     first = walked[0]
     assert first["cosine"] == first["cosine_pruned"] and first["accuracy"] == first["accuracy_pruned"]
     assert first["distance"] ** 2 + first["cosine"] ** 2 == pytest.approx(1, abs=1e-9)
@@ -75,18 +75,18 @@ def test_changes_by_hand():
         "js",
     )  # fmt: skip
     assert list(found) == [0.2, 0.9]
-    half = 12.7062047 * 0.1  # Student's t of one degree of freedom; 0.2 and 0.4 differ from their mean by 0.1
+    half = 12.7062047 * 0.1  # Student's t with one degree of freedom; 0.2 and 0.4 differ from their mean by 0.1
     assert found[0.2] == pytest.approx((0.3, 0.3 - half, 0.3 + half), rel=1e-6)
     assert found[0.9][0] == pytest.approx(-0.1) and found[0.9][1] != found[0.9][1]
     assert measure.change_between_epochs(rows((0, 0.2, 1, 0.1)), "js") == {}
 
 
-def test_where_a_path_is_nearest():
+def test_closest_epoch_by_hand():
     found = measure.closest_epoch(rows((0, 0.2, 0, 0.1), (0, 0.2, 1, 0.3), (1, 0.2, 0, 0.3), (1, 0.2, 1, 0.2)))
     assert found[["seed", "epochs", "js"]].to_numpy().tolist() == [[0, 0, 0.1], [1, 1, 0.2]]
 
 
-def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
+def test_the_command_adds_missing_rows(tmp_path, monkeypatch):
     few = data.load("digits", True).first(64)
     monkeypatch.setattr(measure, "load", lambda name, train: few)
     monkeypatch.setattr(measure, "experiment_config", lambda *names: replace(recipes.DIGITS_CONFIG, epochs=1))
@@ -100,12 +100,12 @@ def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
     found, runs = tables.read(out), provenance(out)
     assert out.read_text().startswith(first) and found["amount"].tolist() == [0.5, 0.5, 0.9, 0.9]
     assert set(found["run"]) == set(runs) and found["epochs"].tolist() == [0, 1, 0, 1]
-    assert tables.sweeps(tmp_path) == []  # it is another experiment
+    assert tables.sweeps(tmp_path) == []  # the table is not a sweep
 
 
 @pytest.mark.parametrize(("epochs", "table"), [(1, "lenet_small_cifar10"), (10, "lenet_small_cifar10_10epochs")])
-def test_recorded_paths_pass_through_the_recorded_sweeps(epochs, table):
-    """To the last bit, though they were measured apart."""
+def test_recorded_paths_agree_with_recorded_sweeps(epochs, table):
+    """The values are bitwise equal, although measured in separate runs."""
     paths, swept = tables.read(RESULTS / "tuning_paths.csv"), tables.read(RESULTS / f"{table}.csv")
     there = paths[paths["epochs"] == epochs].set_index(["seed", "method", "amount"])
     same = swept.set_index(["seed", "method", "amount"]).loc[there.index]

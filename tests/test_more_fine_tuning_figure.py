@@ -17,14 +17,14 @@ def test_a_line_for_each_amount():
     upper, lower = drawn.axes
     np.testing.assert_allclose([ys(line) for line in upper.lines], [[0.3, 0.1], [0.6, 0.5]])
     assert upper.get_yscale() == "log" and lower.get_yscale() == "linear"
-    assert len({str(line.get_marker()) for line in upper.lines}) == 2  # told apart without their colours
+    assert len({str(line.get_marker()) for line in upper.lines}) == 2  # the markers differ too
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["50%", "90%"]
     assert lower.get_xlabel() == "Epochs of fine-tuning" and lower.get_ylabel() == "Accuracy"
     band = corners(upper.collections[0])[:, 1]
     assert band.min() == pytest.approx(0.1) and band.max() == pytest.approx(0.3 + 0.02**0.5)
 
 
-def test_what_is_zero_but_for_rounding_is_not_on_a_logarithmic_axis():
+def test_values_that_are_zero_up_to_rounding_are_not_on_a_logarithmic_axis():
     rows = pd.DataFrame({"amount": 0.0, "epochs": [0, 1], "seed": 0, "js": [1e-18, 0.1], "accuracy": [0.0, 0.5]})
     upper, lower = figure.paths_figure(rows, ["js", "accuracy"], ["js"]).axes
     assert ys(upper.lines[0]) == [0.1] and ys(lower.lines[0]) == [0.0, 0.5]

@@ -1,4 +1,4 @@
-"""Real architectures and a real checkpoint: the grid against the authors' prunes, their dot products in float64."""
+"""Real architectures and a real checkpoint: the front equals the authors' method in float64."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ AMOUNTS = [0.01, 0.5, 0.83]
 
 
 def heavy_tailed(net, seed=0):
-    """The same network with Student-t(4) weights in place of what it was initialised with."""
+    """The network with Student-t(4) weights in place of its initial weights."""
     generator = np.random.default_rng(seed)
     with torch.no_grad():
         for p in net.parameters():
@@ -35,7 +35,7 @@ def network(name):
     if name == "mobilenet_v2":
         return heavy_tailed(models.mobilenet_v2())
     net = getattr(models, name)(num_classes=10)
-    if name == "vgg11_bn":  # at 32x32 pixels: the hidden layers at their real width would only cost time
+    if name == "vgg11_bn":  # for 32x32 pixels; wide hidden layers would only cost time
         net.classifier = nn.Linear(512, 10)
     return heavy_tailed(net)
 
@@ -44,14 +44,14 @@ def network(name):
     pytest.param("resnet18", marks=pytest.mark.slow), pytest.param("vgg11_bn", marks=pytest.mark.slow),
     "mobilenet_v2", "transformer",
 ])  # fmt: skip
-def test_the_grid_is_the_authors_prunes(name):
+def test_the_front_equals_the_authors_pruning(name):
     net = network(name)
     expected = published_method.front(net, AMOUNTS, exact=True).numpy()
     np.testing.assert_allclose(wmgp.pareto_front(net, AMOUNTS).cosine, expected, atol=1e-9, rtol=0)
 
 
 @pytest.mark.slow
-def test_their_float32_cosine_is_not_exact():
+def test_the_authors_float32_cosine_is_not_exact():
     net = network("resnet18")
     error = published_method.front(net, [0.5], exact=False).numpy() - wmgp.pareto_front(net, [0.5]).cosine
     assert 1e-7 < abs(error[0]) < 1e-2
@@ -65,9 +65,9 @@ def mobilenet_file():
     return path
 
 
-def test_a_real_checkpoint(mobilenet_file):
+def test_a_checkpoint_and_its_module_have_the_same_analysis(mobilenet_file):
     a = wmgp.analyze(mobilenet_file)
-    assert a.n_parameters == 3_504_872  # its batch-norm statistics are not counted
+    assert a.n_parameters == 3_504_872  # batch-norm statistics are not counted
     assert a.kurtosis_of_kurtoses == pytest.approx(67.4, abs=0.05)
     state = torch.load(mobilenet_file, weights_only=True)
     net = pytest.importorskip("torchvision.models").mobilenet_v2()

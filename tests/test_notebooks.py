@@ -1,4 +1,4 @@
-"""The notebooks: their pairs, their parameters, and every one of them run through papermill."""
+"""The notebooks: paired files, parameters, and runs through papermill."""
 
 import ast
 import importlib.util
@@ -42,19 +42,19 @@ print(preset, os.path.basename(os.getcwd()), flush=True)
 
 
 def code_cells(notebook: Path, tag: str = "") -> list[nbformat.NotebookNode]:
-    """The code cells of an ``.ipynb``, or those with a tag."""
+    """The code cells of an ``.ipynb``; with a tag, only the cells that have it."""
     cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
     return [cell for cell in cells if not tag or tag in cell.metadata.get("tags", [])]
 
 
 def outputs(notebook: Path) -> list[list[Any]]:
-    """What the cells put out, without the cell that papermill adds."""
+    """The outputs of the code cells, without the cell that papermill adds."""
     return [cell.outputs for cell in code_cells(notebook) if "injected-parameters" not in cell.metadata.get("tags", [])]
 
 
 @pytest.fixture
 def toy(tmp_path) -> Path:
-    """A small notebook's source."""
+    """The source of a small notebook."""
     source = tmp_path / "01_toy.py"
     source.write_text(TOY.lstrip())
     return source
@@ -72,7 +72,7 @@ def test_pair_has_the_same_cells(source):
 
 
 @each
-def test_published_notebook_was_run_in_order_and_holds_nothing_of_the_machine(source):
+def test_published_notebook_was_run_in_order_and_has_no_machine_specific_data(source):
     published = source.with_suffix(".ipynb")
     notebook = nbformat.read(published, as_version=4)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
@@ -101,21 +101,21 @@ RUNS = {"first": {"preset": "tiny"}, "second": {"preset": "tiny"}, "other": {"pr
 
 
 def ran(source: Path, out: Path, values: dict[str, Any]) -> Path:
-    """Where the notebook is that was run to there."""
+    """Run a notebook and return the path of its result."""
     run.run(source, out, values)
     return out
 
 
 def one_thread() -> None:
-    """For a kernel that this process starts."""
+    """Limit the kernels that this process starts to one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="module")
 def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future[Path]]]]:
-    """The runs of every notebook that is asked for, side by side on all cores, a thread each.
+    """The runs of all requested notebooks, in parallel on all cores, with one thread each.
 
-    Threads of several runs that wait for one another at the same cores make each run many times as long.
+    With more threads, the runs compete for the cores and take many times as long.
     """
     asked = [item.callspec.params["source"] for item in request.session.items if "tiny" in item.fixturenames]
     folder = tmp_path_factory.mktemp("tiny")
@@ -128,7 +128,7 @@ def tiny(request, tmp_path_factory) -> Iterator[dict[Path, list[Future[Path]]]]:
 
 
 @each_runs
-def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tiny):
+def test_two_tiny_runs_are_equal_and_another_seed_differs(source, tiny):
     first, second, other = (done.result() for done in tiny[source])
     assert first.read_text() == second.read_text()
     assert outputs(first) != outputs(other)
@@ -137,7 +137,7 @@ def test_run_tiny_twice_is_the_same_and_another_seed_is_not(source, tiny):
 
 @pytest.mark.skipif("WMGP_LONG" not in os.environ, reason="two minutes each: set WMGP_LONG to run them")
 @each
-def test_run_quick(source, tmp_path):
+def test_the_quick_preset_runs_without_errors(source, tmp_path):
     preset = run.parameters(source.with_suffix(".ipynb"))["preset"]
     if "quick" not in preset["help"]:
         pytest.skip("has no such preset")
@@ -156,7 +156,7 @@ def test_a_misspelt_parameter_is_refused(toy, tmp_path):
     assert not (tmp_path / "out.ipynb").exists()
 
 
-def test_a_cell_that_fails_leaves_the_published_notebook_alone(toy, tmp_path):
+def test_a_failing_cell_leaves_the_published_notebook_unchanged(toy, tmp_path):
     out = tmp_path / "01_toy.ipynb"
     out.write_text("before")
     toy.write_text(TOY.lstrip() + "\n# %%\n1 / 0\n")
@@ -167,12 +167,12 @@ def test_a_cell_that_fails_leaves_the_published_notebook_alone(toy, tmp_path):
 
 @pytest.fixture
 def published(toy, monkeypatch) -> nbformat.NotebookNode:
-    """The toy of a project that has an address."""
+    """The toy notebook of a project with an address."""
     monkeypatch.setattr(run, "project_address", lambda: "https://github.com/someone/wmgp")
     return run.read_source(toy)
 
 
-def test_without_an_address_nothing_is_put_in(toy, monkeypatch):
+def test_without_an_address_no_cell_is_added(toy, monkeypatch):
     monkeypatch.setattr(run, "project_address", str)
     assert [cell.source for cell in run.read_source(toy).cells][:2] == ["# A toy", TOY.split("]\n")[2].split("\n\n")[0]]
 
@@ -184,7 +184,7 @@ def test_the_parameters_stay_first_and_papermill_finds_them(published, tmp_path)
     assert list(run.parameters(tmp_path / "toy.ipynb")) == ["seed", "preset"]
 
 
-def test_the_package_is_fetched_where_it_is_missing_and_only_there(published, tmp_path, monkeypatch):
+def test_the_package_is_installed_only_where_it_is_missing(published, tmp_path, monkeypatch):
     [cell] = [cell for cell in published.cells if "git" in cell.source]
     done: list[list[str]] = []
     monkeypatch.chdir(tmp_path)
@@ -204,7 +204,7 @@ def test_the_package_is_fetched_where_it_is_missing_and_only_there(published, tm
 
 
 @pytest.mark.slow
-def test_times_replace_those_of_the_same_device(tmp_path):
+def test_new_times_replace_the_times_of_the_same_device(tmp_path):
     table = tmp_path / "times.csv"
     for device, seconds in [("cuda", 1.0), ("cpu", 2.0), ("cpu", 3.0)]:
         times.record(pd.DataFrame({"notebook": ["01_toy"], "device": device, "seconds": seconds}), device, table)
@@ -213,11 +213,11 @@ def test_times_replace_those_of_the_same_device(tmp_path):
     assert set(json.loads(table.with_suffix(".json").read_text())) == set(rows["run"])
 
 
-def test_names_by_chance_are_numbered():
+def test_random_names_are_replaced_by_numbers():
     assert run.number_names("#T_0a1b2_row0 {} <table id='T_0a1b2'>") == "#T_00000_row0 {} <table id='T_00000'>"
 
 
-def test_pieces_of_printed_text_are_joined():
+def test_adjacent_stream_outputs_are_joined():
     out = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in [("stdout", "a"), ("stdout", "b")]]
     out.append(nbformat.v4.new_output("stream", name="stderr", text="c"))
     assert [piece.text for piece in run.join_streams(out)] == ["ab", "c"]
@@ -232,7 +232,7 @@ def test_pieces_of_printed_text_are_joined():
         (["02_how_much", "12_rescaling", "-p", "always", "1", "--out", "x"], "12_rescaling has no parameter 'always'"),
     ],
 )
-def test_command_line_refuses(arguments, said, tmp_path):
+def test_the_command_line_refuses_invalid_arguments(arguments, said, tmp_path):
     command = [sys.executable, str(run.HERE / "run.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr.splitlines()[-1]

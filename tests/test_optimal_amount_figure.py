@@ -13,7 +13,7 @@ def stage(amount):
     return {"analysis": {"front": front, "optimal": {"amount": amount, "cosine": 0.9}}}
 
 
-def test_fronts_before_and_after():
+def test_fronts_before_and_after_training():
     drawn = figure.fronts_figure({"net": {"trained": stage(0.5), "initial": stage(0.4)}})
     trained, best, initial, fresh, *_ = drawn.axes[0].lines
     assert points(trained) == points(initial) == [[0, 1], [0.5, 0.9], [1, 0]]
@@ -23,7 +23,7 @@ def test_fronts_before_and_after():
     assert legend(drawn.axes[0]) == ["net", "before training", "utopia"]
 
 
-def test_costs_near_the_optimum_in_points():
+def test_costs_near_the_optimum_in_percentage_points():
     """Offsets that some parent does not reach are left out."""
     costs = np.array([[0.0, 0.02, 0.5], [0.01, 0.04, np.nan]])
     drawn = figure.neighbours_figure(np.array([-0.1, 0.0, 0.1]), costs, 0.01)

@@ -14,18 +14,18 @@ def logits(*probabilities):
         return np.log(np.array(probabilities))
 
 
-def test_agreement_counts_equal_answers():
-    a = np.array([[3.0, 1, 2], [0, 5, 0], [1, 2, 9], [4, 4, 0]])  # answers 0 1 2 0, the first of equal ones
-    b = np.array([[1.0, 0, 0], [7, 6, 5], [0, 0, 1], [0, 1, 0]])  # answers 0 0 2 1
+def test_agreement_counts_equal_predictions():
+    a = np.array([[3.0, 1, 2], [0, 5, 0], [1, 2, 9], [4, 4, 0]])  # predictions 0 1 2 0; ties go to the first class
+    b = np.array([[1.0, 0, 0], [7, 6, 5], [0, 0, 1], [0, 1, 0]])  # predictions 0 0 2 1
     assert agreement(a, b) == 0.5
     assert agreement(a, 100 * a - 3) == 1
 
 
 def test_js_divergence_by_hand():
-    # p = (1/2, 1/2), q = (1/4, 3/4): halfway (3/8, 5/8)
+    # p = (1/2, 1/2), q = (1/4, 3/4), mean (3/8, 5/8)
     by_hand = 0.5 * (0.5 * np.log(4 / 3) + 0.5 * np.log(4 / 5) + 0.25 * np.log(2 / 3) + 0.75 * np.log(6 / 5))
     a, b = logits([0.5, 0.5], [0.3, 0.7]), logits([0.25, 0.75], [0.3, 0.7])
-    assert js_divergence(a, b) == pytest.approx(by_hand / 2, rel=1e-12)  # the second input says the same of both
+    assert js_divergence(a, b) == pytest.approx(by_hand / 2, rel=1e-12)  # the second input contributes 0
     assert js_divergence(b, a) == pytest.approx(by_hand / 2, rel=1e-12)
 
 
@@ -34,7 +34,7 @@ def test_js_divergence_lies_between_0_and_ln_2():
     assert js_divergence(a, b) == pytest.approx(np.log(2), rel=1e-12)
     assert js_divergence(a, a) == 0
     shifted = np.array([[1, 2, 3]], dtype=np.float32)
-    assert js_divergence(shifted, shifted + 50) == pytest.approx(0, abs=1e-12)  # a constant on all logits says nothing
+    assert js_divergence(shifted, shifted + 50) == pytest.approx(0, abs=1e-12)  # adding a constant changes nothing
 
 
 def test_linear_cka_by_hand():
@@ -57,7 +57,7 @@ def test_linear_cka_of_a_constant_is_undefined():
 
 @pytest.mark.parametrize("function", [agreement, js_divergence, linear_cka])
 def test_outputs_for_different_inputs_are_errors(function):
-    function = inspect.unwrap(function)  # as it is outside the tests, where nothing checks the shapes before it does
+    function = inspect.unwrap(function)  # without the shape checks of the tests
     for a, b in ((np.ones((3, 2)), np.ones((4, 2))), (np.ones((0, 2)), np.ones((0, 2)))):
         with pytest.raises(InputError, match="outputs: expected"):
             function(a, b)

@@ -93,7 +93,7 @@ def imports(path: Path) -> set[str]:
         ("wmgp/_histogram/*.py", ()),
         ("wmgp/experiments/**/*.py", ("experiments", "distributed")),
         ("studies/**/*.py", ("experiments",)),
-        ("benchmarks/*.py", ("experiments", "dev")),  # one drives a browser
+        ("benchmarks/*.py", ("experiments", "dev")),  # one benchmark controls a browser
         ("notebooks/*.py", ("book",)),
     ],
 )
@@ -191,6 +191,6 @@ def test_no_file_names_a_folder_of_one_machine():
     assert hits_by_file == {}
 
 
-def test_style():
+def test_ruff_finds_no_errors():
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -65,7 +65,7 @@ def test_tables_are_large_enough_to_read(page, printed):
 
 
 def fitted(page, body: str) -> None:
-    """Show HTML in the layout of the print."""
+    """Render HTML in the print layout."""
     page.set_viewport_size({"width": pdf.WIDTH, "height": 1000})
     page.emulate_media(media="print")
     style = f"{pdf.STYLE.read_text()} td {{ font-family: monospace; }}"

@@ -1,4 +1,4 @@
-"""Trained networks without training: the recorded parents, MobileNetV2 where its file is, and its record elsewhere."""
+"""Pretrained networks: the recorded parents, and MobileNetV2 from its file or from its record."""
 
 import json
 
@@ -15,7 +15,7 @@ from wmgp.experiments.models import build
 
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
-    """A machine without torchvision's file of weights."""
+    """A machine without torchvision's weight file."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     return tmp_path
@@ -53,7 +53,7 @@ def test_without_the_file_the_record_is_read(nowhere):
         pretrained.mobilenet_v2()
 
 
-def test_the_record_is_what_is_measured(real):
+def test_the_record_agrees_with_a_new_measurement(real):
     recorded = json.loads(pretrained.locate(pretrained.RECORD_FILE).read_text())
     provenance = recorded.pop("provenance")
     assert {"commit", "date", "versions", "source_sha256", "data_sha256", "data"} <= set(provenance)
@@ -70,7 +70,7 @@ def test_kurtosis_of_kurtoses_is_near_the_published_one(real):
     assert real["analysis"]["kurtosis_of_kurtoses"] == pytest.approx(published, rel=0.1)
 
 
-def test_record_is_written_whole_or_not_at_all(nowhere, capsys):
+def test_without_the_weights_no_record_is_written(nowhere, capsys):
     with pytest.raises(SystemExit, match="2"):
         pretrained.main(["--out", str(nowhere / "out.json")])
     assert capsys.readouterr().err.count("\n") == 1
@@ -86,7 +86,7 @@ def test_a_broken_record_is_named(nowhere, monkeypatch):
 
 
 def test_dead_filters_by_hand():
-    net = nn.Linear(5, 4, bias=False)  # 20 weights: the optimum of this one keeps the last row
+    net = nn.Linear(5, 4, bias=False)  # 20 weights: the optimal amount keeps the last row
     with torch.no_grad():
         net.weight.copy_(torch.arange(1.0, 21).reshape(4, 5) * torch.tensor([[1e-3], [1e-3], [1e-3], [1.0]]))
     analysis = wmgp.analyze(net)
@@ -113,12 +113,12 @@ def test_dead_filters_by_hand():
         (lambda: notebook.check_between("cosine", "0.9", 0, 1), "cosine '0.9'"),
     ],
 )
-def test_a_wrong_parameter_is_one_clear_line(check, said):
+def test_an_invalid_parameter_is_refused(check, said):
     with pytest.raises(wmgp.InputError, match=said):
         check()
 
 
-def test_right_parameters_are_handed_back():
+def test_valid_parameters_are_returned():
     assert notebook.check_choice("preset", "tiny", notebook.PRESETS) == "tiny"
     assert notebook.check_integer("n", 3, 3, 3) == 3
     assert notebook.check_bool("recompute", False) is False

@@ -203,7 +203,7 @@ def test_to_torch_prune_keeps_zeros_during_training():
     net, parent = small_net(), small_net()
     masks = wmgp.global_masks(net, 0.6)
     to_torch_prune(net, masks)
-    # torch's pruned weights are weight_orig and a mask; they are that weight to every function here.
+    # torch stores weight_orig and a mask; every function here analyses their product.
     assert {p for p, _ in net.named_buffers() if p.endswith("_mask")} == {f"{name}_mask" for name in masks}
     a = wmgp.analyze(net)
     assert set(a.tensors.name) == set(masks)

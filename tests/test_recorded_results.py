@@ -1,4 +1,4 @@
-"""The files in results/: every table of jobs and every parent has its schema and its provenance."""
+"""The files in results/: every table of jobs and every parent has its schema and provenance."""
 
 import csv
 import json
@@ -92,7 +92,7 @@ def test_parents_are_accurate_and_have_their_provenance(record):
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("functions_*.npz")), ids=name)
-def test_recorded_outputs_are_of_a_recorded_parent(path):
+def test_recorded_outputs_belong_to_a_recorded_parent(path):
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert FACTS | {"network", "data", "seed", "parent_epochs", "recipe", "data_sha256"} <= set(facts)
     assert not measured_by(facts).endswith("-dirty") and path.stat().st_size < 1_500_000
@@ -105,7 +105,7 @@ def test_recorded_outputs_are_of_a_recorded_parent(path):
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("landscape_*.npz")), ids=name)
-def test_recorded_surfaces_are_of_recorded_parents(path):
+def test_recorded_loss_surfaces_belong_to_recorded_parents(path):
     arrays, facts = array_files.read_arrays(path)
     assert FACTS | {"network", "data", "seeds", "images", "data_sha256", "parent_sha256"} <= set(facts)
     assert not measured_by(facts).endswith("-dirty") and path.stat().st_size < 1_500_000
@@ -117,7 +117,7 @@ def test_recorded_surfaces_are_of_recorded_parents(path):
     assert arrays["cosine"][:, 1] == pytest.approx(0.99, abs=1e-3)
 
 
-def test_rows_of_a_sweep_are_of_the_recorded_parents():
+def test_rows_of_a_sweep_belong_to_recorded_parents():
     """A row's provenance has the hash of a recorded parent."""
     known = {json.loads(path.read_text(encoding="utf-8"))["parent_sha256"] for path in PARENTS}
     for table in SWEEPS:

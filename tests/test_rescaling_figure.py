@@ -6,7 +6,7 @@ from drawings import ys
 from studies.rescaling.figure import layer_scaling_figure
 
 
-def test_a_panel_a_number_and_a_line_a_layer():
+def test_one_panel_per_value_and_one_line_per_layer():
     factors = np.array([0.1, 1.0, 10.0])
     numbers = {"Optimal amount": {"conv1": factors, "fc1": -factors}, "Kurtosis": {"conv1": factors}}
     drawn = layer_scaling_figure(factors, numbers, ["Kurtosis"])

@@ -1,4 +1,4 @@
-"""The record of rescaled networks: on a little data, and what lies in results/."""
+"""The study of rescaled networks: on a small data set, and its recorded table."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def few():
 
 
 @pytest.mark.slow
-def test_the_same_network_says_the_same_and_is_pruned_otherwise(few):
+def test_rescaling_keeps_the_outputs_and_changes_the_optimal_amount(few):
     model = models.build("lenet5", 0)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     rows = pd.DataFrame(measure.measure(model, measure.chain_rescalings(model, 0), few, 0.7))
@@ -35,7 +35,7 @@ def test_the_same_network_says_the_same_and_is_pruned_otherwise(few):
         assert found["by chance, then balanced"] == pytest.approx(found["balanced"], rel=1e-4)
     assert set(rows.loc[rows["rule"] == "fixed", "amount"]) == {0.7}
     same = rows.loc[(rows["method"] == "lamp") & rows["how"].isin(["as trained", "last layer times 30"])]
-    assert len(set(same["accuracy_pruned"])) == 1  # scores within a tensor do not see a factor on all of it
+    assert len(set(same["accuracy_pruned"])) == 1  # LAMP scores do not depend on a tensor's scale
 
 
 @pytest.mark.slow
@@ -56,12 +56,12 @@ def test_the_command_writes_rows_with_their_provenance(tmp_path, monkeypatch, fe
 
 
 @pytest.mark.skipif(not (RESULTS / "rescaling.csv").exists(), reason="not recorded")
-def test_what_is_recorded():
+def test_recorded_rows_have_their_schema_and_provenance():
     rows, runs = pd.read_csv(RESULTS / "rescaling.csv"), json.loads((RESULTS / "rescaling.json").read_text())
     assert list(rows.columns) == list(measure.COLUMNS) and set(rows["run"]) == set(runs)
     for facts in runs.values():
         assert {"commit", "source_sha256", "data_sha256", "parent_sha256", "date", "cpu", "versions"} <= set(facts)
         assert not facts["commit"].endswith("-dirty")
-    # Outputs are the same to 1e-5 of the largest, but for rounding in float32 through the 52 norms of MobileNetV2.
+    # Outputs agree to 1e-5 of the largest; float32 rounding in MobileNetV2's 52 batch norms needs 1e-4.
     assert max(rows.loc[rows["network"] != "mobilenet_v2", "change"]) < 1e-5 and max(rows["change"]) < 1e-4
     assert min(rows["accuracy_pruned"]) >= 0 and 0.6 < min(rows["optimal"]) <= max(rows["optimal"]) < 1

@@ -1,4 +1,4 @@
-"""Rescalings that leave the outputs as they are: as properties, and by hand."""
+"""Rescalings that preserve the outputs: property tests, and examples computed by hand."""
 
 import numpy as np
 import pytest
@@ -30,19 +30,19 @@ def factors(seed, spread):
 
 @settings(max_examples=15)
 @given(st.integers(0, 99), st.floats(0, 2))
-def test_channels_may_have_any_factor(seed, spread):
+def test_any_channel_factors_keep_the_outputs(seed, spread):
     model = lenet(seed)
     torch.testing.assert_close(outputs(transforms.rescale_channels(model, factors(seed, spread))), outputs(model))
 
 
-def test_by_hand():
+def test_rescaling_and_balancing_by_hand():
     model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
         for parameter, values in zip(model.parameters(), ([[1.0], [2]], [3.0, 4], [[5.0, 6]], [7.0]), strict=True):
             parameter.copy_(torch.tensor(values))
     found = [p.flatten().tolist() for p in transforms.rescale_channels(model, [torch.tensor([2.0, 0.5])]).parameters()]
     assert found == [[2, 1], [6, 2], [2.5, 12], [7]]
-    # Balanced: 1 and 3 made, 5 used, so a^4 = 25 / 10; 2 and 4 made, 6 used, so a^4 = 36 / 20.
+    # Balancing equates incoming and outgoing norms: a^4 = 5^2 / (1^2 + 3^2), and a^4 = 6^2 / (2^2 + 4^2).
     first, second = (float(p) for p in transforms.balance(model).state_dict()["0.weight"].flatten())
     assert (first, second) == pytest.approx((2.5**0.25, 2 * 1.8**0.25))
 
@@ -50,7 +50,7 @@ def test_by_hand():
 @pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(0, 99))
-def test_the_balanced_network_is_the_same_from_wherever_one_begins(seed):
+def test_balancing_does_not_depend_on_earlier_rescaling(seed):
     model = lenet(seed)
     here, there = (transforms.balance(each) for each in (model, transforms.rescale_channels(model, factors(seed, 1.0))))
     for a, b in zip(here.parameters(), there.parameters(), strict=True):
@@ -60,7 +60,7 @@ def test_the_balanced_network_is_the_same_from_wherever_one_begins(seed):
     assert norms[0] <= norms[1] * (1 + 1e-12)
 
 
-def test_a_dead_channel_is_left_alone():
+def test_balancing_with_a_dead_channel_keeps_the_outputs():
     model = lenet()
     with torch.no_grad():
         for name in ("fc1.weight", "fc1.bias"):
@@ -70,8 +70,8 @@ def test_a_dead_channel_is_left_alone():
     torch.testing.assert_close(outputs(settled), outputs(model))
 
 
-def test_what_weights_say_moves_while_the_outputs_stay():
-    """A factor of 100 on the first layer holds nearly all energy in 156 of 61,706 parameters."""
+def test_rescaling_changes_optimal_amount_and_kurtosis_but_not_the_outputs():
+    """A factor of 1000 on the first layer puts nearly all energy into 156 of 61,706 parameters."""
     model = lenet()
     scaled = transforms.rescale_channels(model, [1000.0, 1.0, 1.0, 1.0])
     torch.testing.assert_close(outputs(scaled), outputs(model))
@@ -81,7 +81,7 @@ def test_what_weights_say_moves_while_the_outputs_stay():
 
 
 class Small(nn.Module):
-    """Convolutions with batch normalisation whose statistics are not those of a fresh one."""
+    """Two convolutions, each with batch normalisation."""
 
     def __init__(self):
         super().__init__()
@@ -105,14 +105,14 @@ def small():
     return model.eval()
 
 
-def test_batch_normalisation_divides_scales_away(small):
+def test_rescaling_before_batch_normalisation_keeps_the_outputs(small):
     scaled = transforms.rescale_before_batch_norm(small, 2.0, 3)
     torch.testing.assert_close(outputs(scaled), outputs(small))
     assert not torch.allclose(scaled.get_parameter("conv1.weight"), small.conv1.weight)
     assert wmgp.analyze(scaled).kurtosis != pytest.approx(wmgp.analyze(small).kurtosis, rel=0.1)
 
 
-def test_folded_networks_have_forgotten_those_scales(small):
+def test_folding_batch_normalisation_removes_the_rescaling(small):
     plain, scaled = (
         transforms.fold_batch_norm(each) for each in (small, transforms.rescale_before_batch_norm(small, 2.0, 3))
     )
@@ -123,7 +123,7 @@ def test_folded_networks_have_forgotten_those_scales(small):
 
 
 @pytest.mark.slow
-def test_torchvisions_networks_have_all_their_norms_found():
+def test_all_batch_norms_of_torchvision_networks_are_found():
     for name, number in (("resnet18", 20), ("vgg11_bn", 8), ("mobilenet_v2", 52)):
         model = models.build(name, 0)
         assert (
@@ -152,16 +152,16 @@ def test_torchvisions_networks_have_all_their_norms_found():
         (lambda: transforms.balance(nn.Sequential(nn.Linear(2, 2))), "expected at least two layers with weights"),
     ],
 )
-def test_what_cannot_be_rescaled(change, said):
+def test_invalid_rescalings_are_refused(change, said):
     with pytest.raises(InputError, match=said):
         change()
 
 
-def test_methods_that_look_at_each_tensor_alone_do_not_see_the_scale_of_layers():
+def test_per_tensor_methods_do_not_depend_on_the_scale_of_layers():
     model = lenet()
     scaled = transforms.rescale_channels(model, [100.0, 0.1, 3.0, 1.0])
     for method in ("l1_normalized", "lamp", "l1_local"):
-        # Biases are scaled with the weights that make them, so within a tensor nothing changes.
+        # Each tensor is scaled by one factor, so the order of its magnitudes does not change.
         here, there = (wmgp.global_masks(each.double(), 0.5, method) for each in (model, scaled))
         same = np.mean([float((here[name] == there[name]).double().mean()) for name in here])
         assert same > 0.999, method

@@ -1,4 +1,4 @@
-"""Tables that grow by a row at a time, their provenance, and the statistics of a few runs."""
+"""Result tables, to which rows are appended; their provenance; and interval estimates."""
 
 import json
 import multiprocessing
@@ -27,7 +27,7 @@ def table(tmp_path):
     return path, provenance.record_run(path, {"seed": 0}, "wmgp sweep")
 
 
-def test_rows_read_back_as_they_were(table):
+def test_rows_are_read_back_unchanged(table):
     path, run = table
     exact = 0.1 + 0.2  # 17 digits
     tables.append_row(path, row(run, loss=exact, cka=float("nan")))
@@ -39,7 +39,7 @@ def test_rows_read_back_as_they_were(table):
     assert path.read_text().count("\n") == 3
 
 
-def test_a_row_needs_every_column_and_the_table_s_own(table):
+def test_a_row_with_missing_or_unknown_columns_is_refused(table):
     path, run = table
     with pytest.raises(InputError, match="a row without the column loss$"):
         tables.append_row(path, {name: cell for name, cell in row(run).items() if name != "loss"})
@@ -85,7 +85,7 @@ def test_a_row_without_provenance_is_named(table):
         tables.read(path)
 
 
-def test_a_row_cut_off_is_left_out_and_written_over(table):
+def test_a_truncated_last_row_is_ignored_and_overwritten(table):
     path, run = table
     tables.append_row(path, row(run))
     whole = path.read_bytes()
@@ -96,7 +96,7 @@ def test_a_row_cut_off_is_left_out_and_written_over(table):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\n", b"network,data\n"])
-def test_what_is_no_table_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_table_is_refused(tmp_path, content):
     path = tmp_path / "table.csv"
     if content is not None:
         path.write_bytes(content)
@@ -105,7 +105,7 @@ def test_what_is_no_table_is_refused(tmp_path, content):
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_the_table_as_it_was(table):
+def test_a_full_disk_leaves_the_table_unchanged(table):
     path, run = table
     tables.append_row(path, row(run))
     before = path.read_bytes()
@@ -139,7 +139,7 @@ def test_two_processes_share_a_table(table):
     assert sorted(tables.read(path)["seed"]) == list(range(100))
 
 
-def test_rows_are_present_for_equal_settings(table, tmp_path):
+def test_measured_rows_are_found_by_their_settings(table, tmp_path):
     path, run = table
     settings = {"seed": 0}
     assert not tables.has_rows(tmp_path / "absent.csv") and not tables.has_measured(tmp_path / "absent.csv", settings)
@@ -149,7 +149,7 @@ def test_rows_are_present_for_equal_settings(table, tmp_path):
     assert not tables.has_measured(path, {"seed": 1}, seed=4) and not tables.has_measured(path, settings, seed=5)
 
 
-def test_rows_of_another_source_are_present_but_not_those_of_another_version(table, monkeypatch):
+def test_rows_of_another_source_are_reused_and_rows_of_another_version_are_not(table, monkeypatch):
     path, run = table
     tables.append_row(path, row(run, seed=4))
     record = path.with_suffix(".json")
@@ -167,7 +167,7 @@ def test_the_settings_key_does_not_contain_the_source(monkeypatch):
     assert provenance.current_key({"seed": 0}) == key and "source" not in key
 
 
-def test_locate_looks_upwards(tmp_path, monkeypatch):
+def test_locate_searches_parent_folders(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "a.csv").touch()
     (tmp_path / "deep" / "er").mkdir(parents=True)
@@ -177,7 +177,7 @@ def test_locate_looks_upwards(tmp_path, monkeypatch):
         tables.locate("b.csv")
 
 
-def test_the_same_settings_are_the_same_run(table):
+def test_equal_settings_give_the_same_run(table):
     path, run = table
     assert provenance.record_run(path, {"seed": 0}, "wmgp sweep", seconds=1.5) == run
     assert provenance.record_run(path, {"seed": 1}, "wmgp sweep") != run
@@ -187,11 +187,11 @@ def test_the_same_settings_are_the_same_run(table):
     assert json.loads(path.with_suffix(".json").read_text()) == recorded
 
 
-def test_source_hash_is_of_every_python_file_of_the_package():
+def test_the_source_hash_is_reproducible():
     assert provenance.source_hash() == provenance.source_hash() and len(provenance.source_hash()) == 64
 
 
-def test_weights_hash_sees_names_shapes_types_and_values():
+def test_the_weights_hash_depends_on_names_shapes_types_and_values():
     def hashed(name="a", shape=(2, 3), dtype=torch.float32, value=1.0):
         tensor = torch.zeros(shape, dtype=dtype)
         tensor[0, 0] = value
@@ -204,7 +204,7 @@ def test_weights_hash_sees_names_shapes_types_and_values():
     assert provenance.weights_hash({"a": laid_out}) == provenance.weights_hash({"a": channels_last})
 
 
-def test_intervals_on_hand_worked_values():
+def test_intervals_by_hand():
     # n = 4, mean 5, deviations -3 -1 1 3, s = sqrt(20 / 3); t(0.975, 3) = 3.182446305284263
     half = 3.182446305284263 * np.sqrt(20 / 3)
     assert intervals.mean_interval([2, 4, 6, 8]) == pytest.approx((5, 5 - half / 2, 5 + half / 2))
@@ -218,13 +218,13 @@ def test_intervals_on_hand_worked_values():
             intervals.mean_interval(values, level)
 
 
-def test_ratios_are_averaged_in_logarithms():
-    # Logarithms of 1, 2, 4: ln 2 on the mean and as standard deviation; t(0.975, 2) = 4.302652729749464
+def test_geometric_interval_by_hand():
+    # Logarithms of 1, 2, 4: mean and standard deviation are ln 2; t(0.975, 2) = 4.302652729749464
     far = 2 ** (4.302652729749464 / np.sqrt(3))
     assert intervals.geometric_interval([1, 2, 4]) == pytest.approx((2, 2 / far, 2 * far))
 
 
-def test_the_next_interval_holds_one_run_more(rng):
+def test_the_prediction_interval_covers_a_new_run(rng):
     samples = rng.normal(3, 2, size=(2000, 6))
     inside = [low <= new <= high for *seen, new in samples for _, low, high in [intervals.prediction_interval(seen)]]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
@@ -236,7 +236,7 @@ def swept(run, **cells):
     return {name: cells[name] for name in tables.SWEEP}
 
 
-def test_sweeps_are_told_apart_by_network_data_start_and_epochs(table):
+def test_sweeps_are_separated_by_network_data_start_and_epochs(table):
     path, _ = table
     facts = {"date": "2026-01-02", "parent_sha256": "ab"}
     scratch, imagenet = (
@@ -258,7 +258,7 @@ def test_sweeps_are_told_apart_by_network_data_start_and_epochs(table):
     assert set(tables.sweeps(path.parent)[0][1]["parent_sha256"]) == {"ab"}
 
 
-def test_figures_in_words():
+def test_intervals_and_ranges_are_formatted():
     nan = float("nan")
     assert formatting.format_interval(0.12345, 0.1, 0.2) == "0.123 (0.100 to 0.200)"
     assert (

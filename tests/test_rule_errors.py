@@ -1,4 +1,4 @@
-"""Rules held against what could be pruned, on parents and rows worked out by hand."""
+"""Errors of the rules against measured sweeps, on small examples computed by hand."""
 
 from typing import Any
 
@@ -21,26 +21,26 @@ def record(sha="a", **trained) -> dict[str, Any]:
             "trained": {"analysis": analysis, **trained}}  # fmt: skip
 
 
-def test_what_a_record_says_itself(tmp_path):
+def test_amounts_are_read_from_the_record(tmp_path):
     told = dict.fromkeys(RULES, 0.3) | {"utopia": 0.7, "safe": None, "a rule of old": 0.1}
     found = rule_errors.recommended(record(rules=told), tmp_path)
     assert found.keys() == RULES.keys() and (found["utopia"], found["knee"]) == (0.7, 0.3) and np.isnan(found["safe"])
 
 
-def test_a_rule_that_a_record_does_not_know(tmp_path):
-    """The front tells the knee, nothing here tells Otsu's; what the record tells is left as it is."""
+def test_rules_missing_from_the_record_are_computed_from_the_front(tmp_path):
+    """The knee follows from the front; Otsu needs the weights. Recorded amounts stay unchanged."""
     found = rule_errors.recommended(record(rules={"utopia": 0.7, "safe": None}), tmp_path)
     assert (found["utopia"], found["knee"]) == (0.7, 0.5) and np.isnan(found["safe"]) and np.isnan(found["Otsu"])
 
 
-def test_what_a_front_says(tmp_path):
-    """Cosine 0.99 lies a tenth of the way from 1 to 0.9, and 0.5 + 0.9 is the largest sum."""
+def test_amounts_from_the_front_by_hand(tmp_path):
+    """Cosine 0.99 lies one tenth of the way from 1 to 0.9. The knee has the largest sum, 0.5 + 0.9."""
     found = rule_errors.recommended(record(), tmp_path)
     assert (found["utopia"], found["knee"], found["constant"]) == (0.5, 0.5, 0.8)
     assert found["cosine 0.99"] == pytest.approx(0.05) and np.isnan(found["Otsu"]) and np.isnan(found["safe"])
 
 
-def test_what_the_weights_say(tmp_path):
+def test_amounts_from_weights_need_the_weights_of_the_record(tmp_path):
     path = tmp_path / "deeper" / "lenet5-mnist-seed4.safetensors"
     path.parent.mkdir()
     weights = {f"{i}.weight": torch.randn(40, generator=torch.Generator().manual_seed(i)) for i in range(3)}
@@ -54,7 +54,7 @@ def test_what_the_weights_say(tmp_path):
 
 
 def sweep(sha="a", network="lenet5", loss=0.02):
-    """An L1 sweep of a parent at 0.9: after tuning it loses `loss` from 0.8 on, just after pruning from 0.4 on."""
+    """An L1 sweep: fine-tuned networks lose `loss` from amount 0.8 on, pruned networks 0.5 from 0.4 on."""
     amounts = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
     return pd.DataFrame(
         {
@@ -69,7 +69,7 @@ def test_rows_by_hand(tmp_path):
     found = rule_errors.compared([sweep()], [record()], tmp_path).set_index("rule")
     assert set(found.columns) | {"rule"} == set(rule_errors.COLUMNS) and len(found) == len(RULES)
     assert set(found["network"]) == {"LeNet-5 on MNIST"}
-    # Half of two points on the way from 0.6 to 0.8, a fiftieth of fifty on that from 0.2 to 0.4.
+    # A loss of 1 point is at 1/2 of the way from 0.6 to 0.8, and at 1/50 of the way from 0.2 to 0.4.
     assert found["most"].tolist() == pytest.approx([0.7] * len(found))
     assert found["most_untuned"].tolist() == pytest.approx([0.204] * len(found))
     assert found.loc["utopia", ["amount", "lost", "lost_untuned"]].tolist() == pytest.approx([0.5, 0, 0.5])
@@ -77,9 +77,9 @@ def test_rows_by_hand(tmp_path):
 
 
 def test_against_the_constant_by_hand(tmp_path):
-    """Utopia says 0.5 where 0.7 is right, so it is off by 0.2, and the constant by 0.1; in the other network 0.8 is.
+    """First network, largest amount 0.7: utopia (0.5) errs by 0.2, the constant (0.8) by 0.1.
 
-    There the constant is right, and utopia off by 0.3.
+    Second network, largest amount 0.8: utopia errs by 0.3, the constant by 0.
     """
     sweeps = [sweep(), sweep("b", "lenet_small", loss=0.001).query("amount < 0.9")]
     rows = rule_errors.compared(sweeps, [record(), record("b")], tmp_path)
@@ -89,8 +89,8 @@ def test_against_the_constant_by_hand(tmp_path):
     assert rule_errors.against_constant(rows, "most_untuned")["utopia"] == pytest.approx([-0.3, -0.3])
 
 
-def test_a_network_counts_once(tmp_path):
-    """Off by 0.2 and 0.1 where the constant is by 0.1 and 0.4: 0.1 and -0.3, so -0.1 on the mean of both parents."""
-    sweeps = [sweep("a"), sweep("b").query("amount < 0.5")]  # of the second 0.4 is known to be right
+def test_parents_of_a_network_are_averaged(tmp_path):
+    """Utopia errs by 0.2 and 0.1, the constant by 0.1 and 0.4: the mean difference is -0.1."""
+    sweeps = [sweep("a"), sweep("b").query("amount < 0.5")]  # b's largest amount is 0.4
     rows = pd.concat([rule_errors.compared([each], [record("a"), record("b")], tmp_path) for each in sweeps])
     assert rule_errors.against_constant(rows)["utopia"] == pytest.approx([-0.1])

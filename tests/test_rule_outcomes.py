@@ -1,4 +1,4 @@
-"""What the report ends with: ranges by hand, and the package's own file against what is recorded."""
+"""Accuracy costs in the report: ranges by hand, and the packaged file against the recorded results."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 
 
 def test_ranges_by_hand():
-    """The parents of a network count as one: 1 and 3 points are 2. Network b was not fine-tuned."""
+    """Parents of a network are averaged: 1 and 3 points give 2. Network b was not fine-tuned."""
     cells = [("a", "1", 0.01, 0.2), ("a", "2", 0.03, 0.4), ("b", "3", NAN, -0.0002), ("c", "4", -0.0002, 0.9)]
     rows = pd.DataFrame(
         [
@@ -26,22 +26,22 @@ def test_ranges_by_hand():
     )  # fmt: skip
     rows.loc[(rows["rule"] == "safe") & (rows["network"] == "c"), ["lost", "lost_untuned"]] = NAN
     rows.loc[(rows["rule"] == "safe") & (rows["parent_sha256"] == "1"), ["amount", "lost"]] = [0.3, 0.05]
-    rows["architecture"] = rows["network"].replace("b", "a")  # the same on other data
+    rows["architecture"] = rows["network"].replace("b", "a")  # the same architecture on other data
     found = cost_ranges.cost_ranges(rows)
     assert found["networks"] == {"tuned": 2, "untuned": 3, "architectures": 2}
     assert found["lost"]["optimal"] == {"tuned": [0.0, 2.0], "untuned": [0.0, 90.0]}
-    assert str(found["lost"]["optimal"]["tuned"][0]) == "0.0"  # and no minus
+    assert str(found["lost"]["optimal"]["tuned"][0]) == "0.0"  # not -0.0
     assert found["lost"]["safe"]["tuned"] == [4.0, 4.0]
     assert found["lost"]["the smaller of these two"]["tuned"] == [0.0, 4.0]  # safe for the first, cosine for all others
 
 
-def test_an_undefined_amount_is_not_the_smaller():
+def test_an_undefined_amount_is_never_the_smallest():
     rows = pd.DataFrame({"parent_sha256": ["1", "1"], "rule": ["safe", "cosine 0.99"], "amount": [NAN, 0.4]})
     assert cost_ranges.smallest_amounts(rows, ["safe", "cosine 0.99"])["rule"].tolist() == ["cosine 0.99"]
 
 
-def test_the_packages_file_is_what_is_recorded(tmp_path):
-    """Where this fails: `python -m studies.rules_compared.cost_ranges`, and record the README's output again."""
+def test_the_packaged_file_agrees_with_the_recorded_results(tmp_path):
+    """If this fails, run `python -m studies.rules_compared.cost_ranges` and record the README's output again."""
     out = tmp_path / "outcomes.json"
     cost_ranges.main(["--results", str(RESULTS), "--out", str(out)])
     assert out.read_text(encoding="utf-8") == report.OUTCOMES.read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def test_the_packages_file_is_what_is_recorded(tmp_path):
         assert low <= high
 
 
-def test_a_folder_without_sweeps(tmp_path, capsys):
+def test_a_folder_without_sweeps_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cost_ranges.main(["--results", str(tmp_path), "--out", str(tmp_path / "x.json")])
     assert "expected a table of a sweep" in capsys.readouterr().err and not (tmp_path / "x.json").exists()

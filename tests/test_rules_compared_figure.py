@@ -6,7 +6,7 @@ from drawings import xs, ys
 from studies.rules_compared.figure import rules_figure
 
 
-def test_a_dot_a_parent_and_lines_at_the_means():
+def test_one_dot_per_parent_and_lines_at_the_means():
     rows = pd.DataFrame(
         [
             ("A", "one", 0.5, 0.8, 0.3),

@@ -18,7 +18,7 @@ def test_cosine_by_hand():
     assert wmgp.cosine_similarity(a, {k: -v for k, v in a.items()}) == pytest.approx(-1, abs=1e-15)
 
 
-def test_matched_by_name_not_by_place():
+def test_tensors_are_matched_by_name_not_by_position():
     a = {"x": torch.tensor([1.0, 2.0]), "y": torch.tensor([3.0, 4.0])}
     assert wmgp.cosine_similarity(a, dict(reversed(a.items()))) == pytest.approx(1, abs=1e-15)
 
@@ -28,7 +28,7 @@ def test_half_precision_is_summed_in_float64():
     assert wmgp.cosine_similarity(a, a) == pytest.approx(1, abs=1e-12)
 
 
-def test_undefined_for_a_zero_vector():
+def test_cosine_is_undefined_for_a_zero_vector():
     assert math.isnan(wmgp.cosine_similarity({"x": np.zeros(3)}, {"x": np.ones(3)}))
 
 

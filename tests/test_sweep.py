@@ -1,4 +1,4 @@
-"""Sweeps: whole, resumed, killed, shared, on three backends; what they refuse; and the command."""
+"""Sweeps: complete, resumed, killed, shared, on three backends; invalid input; and the command."""
 
 import copy
 import errno
@@ -37,7 +37,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "
 
 
 def cells(table):
-    """The rows but for how long they took, in an order of their own."""
+    """The sorted rows without their times."""
     rows = tables.read(table).drop(columns="seconds")
     return rows.sort_values(["seed", "method", "amount"]).reset_index(drop=True)
 
@@ -49,20 +49,20 @@ def same(a, b):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The table of the sweep in this process, never stopped."""
+    """The table of an uninterrupted sweep in this process."""
     table = tmp_path_factory.mktemp("whole") / "sweep.csv"
     assert runner.run([few(TWO_METHODS)], table, device="cpu") == 32
     return table
 
 
 def start(table, backend, jobs, methods, *more):
-    """The same sweep as a program of its own."""
+    """Start the same sweep in a separate process."""
     arguments = [sys.executable, HERE / "sweeping.py", table, backend, str(jobs), ",".join(methods), *more]
     return subprocess.Popen(arguments, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process, seconds):
-    """Wait for the program to succeed; where it takes too long, end it and whatever it has started."""
+    """Wait for the process to succeed; after a timeout, kill its process group."""
     try:
         error = process.communicate(timeout=seconds)[1]
     except subprocess.TimeoutExpired:
@@ -76,7 +76,7 @@ def finish(process, seconds):
 
 
 @pytest.mark.slow
-def test_a_sweep_has_every_row_and_each_is_that_job(whole):
+def test_a_sweep_has_every_row_with_the_values_of_its_job(whole):
     rows: Any = tables.read(whole)
     assert list(rows.columns) == list(tables.SWEEP) and set(tables.COLUMNS) < set(rows.columns)
     keys = set(zip(rows["seed"], rows["method"], rows["amount"], strict=True))
@@ -97,8 +97,8 @@ def test_a_sweep_has_every_row_and_each_is_that_job(whole):
 
 
 @pytest.mark.slow
-def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
-    """Settings name neither amounts nor methods: the same parents serve both."""
+def test_overlapping_sweeps_give_every_row_once(whole, tmp_path):
+    """Settings include neither amounts nor methods, so both sweeps use the same parents."""
     asked = few(TWO_METHODS)
     halves = [replace(asked, amounts=asked.amounts[:3]), replace(asked, amounts=asked.amounts[2:], seeds=(0,))]
     told = []
@@ -110,7 +110,7 @@ def test_sweeps_that_have_runs_in_common_give_every_row_once(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_names_all_that_decides_it(whole):
+def test_the_provenance_of_a_run_has_all_settings(whole):
     for run, recorded in provenance.provenance(whole).items():
         rows = tables.read(whole)
         assert set(rows.loc[rows["run"] == run, "seed"]) == {recorded["seed"]}
@@ -124,8 +124,8 @@ def test_the_same_seeds_give_the_same_rows(whole, tmp_path):
     assert same(whole, tmp_path / "again.csv")
 
 
-def test_metrics_of_a_network_that_loses_everything(whole):
-    """All outputs are 0: the loss is ln 10, one class is said always, and no cosine is defined."""
+def test_metrics_of_a_completely_pruned_network(whole):
+    """All outputs are 0: the loss is ln 10, the prediction is always class 0, and the cosine is undefined."""
     rows: Any = tables.read(whole)
     last = rows[rows["amount"] == 1]
     assert len(last) == 4 and last["min_survival"].eq(0).all() and last["cosine"].isna().all()
@@ -136,14 +136,14 @@ def test_metrics_of_a_network_that_loses_everything(whole):
     assert last["accuracy"].to_numpy() == pytest.approx((images.labels == 0).double().mean().item())
 
 
-# -- stopped, started, shared ---------------------------------------------------------------------------------------
+# -- interrupted and shared sweeps ----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_where_it_was(whole, tmp_path):
+def test_an_interrupted_sweep_resumes(whole, tmp_path):
     table = tmp_path / "sweep.csv"
     lines = whole.read_text().splitlines(keepends=True)
-    table.write_text("".join(lines[:20]) + lines[20][:30])  # nineteen rows, and one that was being written
+    table.write_text("".join(lines[:20]) + lines[20][:30])  # nineteen rows and a truncated row
     table.with_suffix(".json").write_bytes(whole.with_suffix(".json").read_bytes())
     assert runner.run([few(TWO_METHODS)], table, device="cpu") == 13
     assert same(whole, table)
@@ -152,7 +152,7 @@ def test_a_sweep_goes_on_where_it_was(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
+def test_a_killed_sweep_resumes(whole, tmp_path):
     table = tmp_path / "sweep.csv"
     process = start(table, "loky", 2, TWO_METHODS)
     deadline = time.monotonic() + 100
@@ -168,8 +168,8 @@ def test_killed_in_the_middle_it_goes_on(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_terminated_it_ends_its_workers_too(tmp_path):
-    """What `kill` sends; loky's processes would wait for minutes, with a network and a data set each."""
+def test_a_terminated_sweep_ends_its_workers(tmp_path):
+    """Otherwise, loky's workers would keep running for minutes, each with a network and a data set."""
     program = "import sys; from wmgp.cli import main; main(sys.argv[1:])"
     asked = ["sweep", "--preset", "quick", "--jobs", "2", "--device", "cpu", "--out", str(tmp_path / "sweep.csv")]
     run = subprocess.Popen([sys.executable, "-c", program, *asked], env=ENVIRONMENT, start_new_session=True)
@@ -191,7 +191,7 @@ def wait_until(there, seconds):
 
 
 def alive(group):
-    """Whether a process of the group is left."""
+    """Whether a process of the group still exists."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -201,7 +201,7 @@ def alive(group):
 
 @pytest.mark.slow
 def test_two_sweeps_share_a_table(whole, tmp_path):
-    """Both of them measure l1; no row is there twice."""
+    """Both measure l1; the table has no duplicate rows."""
     table = tmp_path / "sweep.csv"
     both = [start(table, "loky", 1, methods) for methods in (TWO_METHODS, ("l1",))]
     for process in both:
@@ -211,7 +211,7 @@ def test_two_sweeps_share_a_table(whole, tmp_path):
 
 @pytest.mark.slow
 def test_threads_of_a_process_give_the_same_rows(tmp_path):
-    """Dropout draws from the random state that all threads share: one job at a time."""
+    """Dropout draws from the random state that all threads share, so one job runs at a time."""
 
     def build(seed):
         return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 20), nn.Dropout(0.5), nn.ReLU(), nn.Linear(20, 10))
@@ -251,7 +251,7 @@ def test_a_corrupt_line_stops_a_sweep_before_it_starts(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_in_one_line_and_keeps_the_rows(whole, tmp_path, monkeypatch):
     table, append, room = tmp_path / "sweep.csv", tables.append_row, iter(range(3))
 
     def full(*arguments, **more):
@@ -273,13 +273,13 @@ def test_a_full_disk_is_one_line_and_the_rows_stay(whole, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")])
-def test_a_worker_is_killed_and_the_rows_are_the_same(whole, tmp_path, backend, package):
+def test_a_killed_worker_does_not_change_the_rows(whole, tmp_path, backend, package):
     pytest.importorskip(package)
     table = tmp_path / "sweep.csv"
     process = start(table, backend, 2, TWO_METHODS, "kill")
     finish(process, 240)
     assert (tmp_path / "pids" / "killed").exists()
-    assert len(list((tmp_path / "pids").iterdir())) >= 3  # two workers, and the mark
+    assert len(list((tmp_path / "pids").iterdir())) >= 3  # two workers and the file `killed`
     assert same(whole, table)
 
 
@@ -289,7 +289,7 @@ def fail_at_three(n):
     return n
 
 
-def test_what_the_work_raises_is_raised(recwarn):
+def test_an_exception_in_a_task_is_raised(recwarn):
     with backends.use_backend("threading", 2):
         assert sorted(backends.run_tasks(fail_at_three, [(n,) for n in (1, 2, 4, 5)])) == [1, 2, 4, 5]
         with pytest.raises(ValueError, match="three"):
@@ -297,7 +297,7 @@ def test_what_the_work_raises_is_raised(recwarn):
     assert not recwarn.list
 
 
-def test_work_that_kills_every_worker_is_given_up(monkeypatch):
+def test_a_task_that_kills_every_worker_is_abandoned(monkeypatch):
     tries = []
 
     def broken(work, tasks):
@@ -311,7 +311,7 @@ def test_work_that_kills_every_worker_is_given_up(monkeypatch):
     assert tries == [1, 1, 1]
 
 
-def test_a_missing_package_is_one_line(monkeypatch):
+def test_a_missing_package_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match="backend 'dask': distributed is missing: pip install 'wmgp"):
         with backends.use_backend("dask", 1):
@@ -319,8 +319,8 @@ def test_a_missing_package_is_one_line(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_book_s_example_runs(tmp_path):
-    """The first program of the page on sweeps, over fewer amounts and seeds, and run twice."""
+def test_the_example_in_the_book_runs(tmp_path):
+    """The first program of the page on sweeps, run twice over fewer amounts and seeds."""
     page = (HERE.parent / "book" / "sweeps.md").read_text(encoding="utf-8")
     program = page.split("```python\n")[1].split("```")[0]
     assert len(program.splitlines()) <= 25
@@ -339,7 +339,7 @@ def test_the_book_s_example_runs(tmp_path):
 # -- data and networks ----------------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_download_leaves_nothing_and_says_how(tmp_path, monkeypatch):
+def test_an_interrupted_download_leaves_no_files_and_is_reported_in_one_line(tmp_path, monkeypatch):
     from torchvision import datasets
 
     def broken(root, train=True, download=False):
@@ -355,7 +355,7 @@ def test_an_interrupted_download_leaves_nothing_and_says_how(tmp_path, monkeypat
     assert "no network" in str(caught.value) and "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 
-def test_a_download_is_moved_into_place_whole(tmp_path, monkeypatch):
+def test_a_complete_download_is_moved_into_the_data_folder(tmp_path, monkeypatch):
     from torchvision import datasets
 
     class Made:
@@ -383,7 +383,7 @@ def test_normalised_pixels_by_hand():
     assert normalised.batch(torch.tensor([0, 1]))[0].flatten().tolist() == [-0.5, 1.5]
 
 
-def test_torchvision_s_weights_keep_all_but_the_last_layer(monkeypatch):
+def test_imagenet_weights_get_a_new_last_layer(monkeypatch):
     from torchvision import models as torchvision_models
 
     def get_model(name, weights):
@@ -441,7 +441,7 @@ def test_every_network_has_its_recipes():
         recipes.experiment_config("lenet5", "mnist", "imagenet")
 
 
-def test_the_rate_is_a_triangle():
+def test_the_one_cycle_learning_rate_is_a_triangle():
     recipe = Recipe(0.4, one_cycle=True)
     rates = [recipe.learning_rate_at(step, 16) for step in range(16)]
     assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and rates[4] == 0.4 and rates[-1] == pytest.approx(0.4 / 12)
@@ -450,13 +450,13 @@ def test_the_rate_is_a_triangle():
     assert [recipe.learning_rate_at(step, steps) for step, steps in ((0, 1), (1, 2))] == pytest.approx([0.4, 0.4])
 
 
-def test_settings_leave_out_what_is_as_published():
+def test_settings_omit_unused_options():
     assert REFERENCE.settings() == {"learning_rate": 0.001, "momentum": 0.9, "weight_decay": 0.0, "batch_size": 256}
     assert replace(REFERENCE, bfloat16=True).settings() == {**REFERENCE.settings(), "bfloat16": True}
 
 
 class Small(nn.Sequential):
-    """Convolution, batch-norm, linear, from a seed."""
+    """A convolution, batch normalisation and a linear layer, initialised with a fixed seed."""
 
     def __init__(self):
         torch.manual_seed(0)
@@ -468,8 +468,8 @@ class Small(nn.Sequential):
     Recipe(0.1, 0.9, 5e-4, 64, nesterov=True, one_cycle=True, crop=2, flip=True),
     Recipe(0.05, 0.9, 0.01, 64, channels_last=False),
 ], ids=["plain", "strong", "contiguous"])  # fmt: skip
-def test_masked_steps_are_torch_s_pruned_steps(recipe):
-    """Step by step, on the same batches: an epoch here is one step."""
+def test_masked_steps_equal_steps_with_torch_prune(recipe):
+    """Both networks see the same batches; each epoch is one step."""
     images = replace(data.load("digits", True))
     images = data.image_data_from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
     ours, torchs, steps = Small(), Small(), ([], [])
@@ -491,8 +491,8 @@ def test_masked_steps_are_torch_s_pruned_steps(recipe):
             assert not mine[name][~mask].any() and not torch.signbit(mine[name][~mask]).any()
 
 
-def test_evaluating_on_the_way_brings_no_pruned_weight_back():
-    """A training that goes on holds the storage of its weights: evaluation must leave it where it is."""
+def test_evaluation_during_training_keeps_pruned_weights_at_zero():
+    """Training holds references to the weights' storage, so evaluation must not move it."""
     images = data.load("digits", True)
     images = data.image_data_from_arrays("few", images.images[:64].numpy(), images.labels[:64].numpy())
     model = Small()
@@ -507,8 +507,8 @@ def test_evaluating_on_the_way_brings_no_pruned_weight_back():
     assert not any(weights[name][~mask].any() for name, mask in masks.items())
 
 
-def test_dropout_is_decided_by_the_seed():
-    """Whatever was drawn before, and without touching the global random state."""
+def test_dropout_depends_only_on_the_seed():
+    """Earlier draws have no effect, and the global random state does not change."""
     images, trained = data.load("digits", True), []
     for seed, drawn in ((1, 0), (1, 5), (2, 0)):
         model = nn.Sequential(*Small(), nn.Dropout(0.5), nn.Linear(10, 10))
@@ -521,8 +521,8 @@ def test_dropout_is_decided_by_the_seed():
     assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], trained[2])
 
 
-def test_a_replayed_step_is_the_step():
-    """What is recorded reads its batches from the same places each time; batches of another shape pass it by."""
+def test_a_replayed_step_equals_a_plain_step():
+    """A recorded step reads every batch from the same buffers. Batches of another shape use a plain step."""
     taken, batches, recorded = ([], []), [torch.full((n,), float(i)) for i, n in enumerate((4, 4, 4, 4, 2, 4, 4))], []
 
     def record(step, inputs):
@@ -541,8 +541,8 @@ def test_a_replayed_step_is_the_step():
         assert all(torch.equal(a, b) for a, b in zip(plain, played, strict=True))
 
 
-def test_networks_trained_together_are_those_trained_alone():
-    """On the CPU to the bit, each with masks of its own; what is pruned stays zero."""
+def test_networks_trained_together_equal_networks_trained_alone():
+    """On the CPU the weights are bitwise equal. Each network has its own masks."""
     images, recipe = data.load("digits", True).first(300), Recipe(0.05, 0.9, 0.01, 64, one_cycle=True)
     alone, together = [[Small() for _ in range(3)] for _ in range(2)]
     masks = [wmgp.prune(model, 0.3 * number, "random", generator=number) for number, model in enumerate(alone)]
@@ -555,8 +555,8 @@ def test_networks_trained_together_are_those_trained_alone():
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
-    """The optimizer of graphs, on the CPU: its rate is read at every step."""
+def test_a_tensor_learning_rate_gives_the_same_steps_as_a_number():
+    """The optimizer for CUDA graphs, run on the CPU, reads its learning rate at every step."""
     recipe = Recipe(0.1, 0.9, 5e-4, nesterov=True)
     plain, fused = Small(), Small()
     rate = torch.tensor(0.1)
@@ -567,14 +567,14 @@ def test_a_rate_that_is_a_tensor_descends_as_a_number_does():
         rate.fill_(0.1 / (step + 1))
         for model, optimizer in zip((plain, fused), optimizers, strict=True):
             optimizer.zero_grad()
-            model(inputs).square().mean().backward()  # stays small: a loss that explodes enlarges rounding errors
+            model(inputs).square().mean().backward()  # a diverging loss would amplify rounding errors
             optimizer.step()
     for a, b in zip(plain.parameters(), fused.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_half_precision_keeps_the_weights_whole_and_the_zeros():
+def test_bfloat16_training_keeps_float32_weights_and_pruned_zeros():
     images = data.load("digits", True)
     model = Small()
     before, masks = copy.deepcopy(model), wmgp.prune(model, 0.5)
@@ -585,7 +585,7 @@ def test_half_precision_keeps_the_weights_whole_and_the_zeros():
     assert loop.evaluate(model, test).accuracy > loop.evaluate(before, test).accuracy + 0.5
 
 
-# -- what is refused, and the command -------------------------------------------------------------------------------
+# -- invalid input, and the command ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("wrong", "said"), [
@@ -598,7 +598,7 @@ def test_half_precision_keeps_the_weights_whole_and_the_zeros():
     ({"seeds": ()}, "at least one method, one amount and one seed"),
     ({"build": lambda seed: Small()}, "expected a config, because `build` is set"),
 ])  # fmt: skip
-def test_bad_sweeps_are_refused_before_anything_is_written(tmp_path, wrong, said):
+def test_invalid_sweeps_are_refused_and_write_no_files(tmp_path, wrong, said):
     with pytest.raises(InputError, match=said):
         runner.run([replace(Sweep(), **wrong)], tmp_path / "sweep.csv", device="cpu")
     assert not list(tmp_path.iterdir())
@@ -611,7 +611,7 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.slow
-def test_the_command_runs_a_preset_and_goes_on(tmp_path, capsys):
+def test_the_command_runs_a_preset_and_adds_missing_rows(tmp_path, capsys):
     table = tmp_path / "results" / "tiny.csv"
     code, out, err = run(capsys, "sweep", "--preset", "tiny", "--jobs", 1, "--device", "cpu", "--out", table)
     assert (code, out) == (0, f"6 rows added to {table}\n") and err == "parents: 1 done\njobs: 6 done\n"
@@ -655,7 +655,7 @@ def test_longer_fine_tuning_is_another_run_of_the_same_parent(tmp_path, capsys):
     (("--preset", "tiny", "--device", "meta", "--jobs", "1"), "device 'meta'"),
     (("--network", "lenet5", "--data", "mnist"), "data 'mnist': set WMGP_DATA"),
 ])  # fmt: skip
-def test_bad_options_are_one_line(tmp_path, capsys, monkeypatch, arguments, said):
+def test_invalid_options_are_refused_in_one_line(tmp_path, capsys, monkeypatch, arguments, said):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     code, out, err = run(capsys, "sweep", *arguments, "--out", tmp_path / "t.csv")
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1 and not list(tmp_path.iterdir())
@@ -668,7 +668,7 @@ def test_bad_options_are_one_line(tmp_path, capsys, monkeypatch, arguments, said
     ("/dev/null", "/dev/null: expected a table, NAME.csv; this is a folder, a device or a pipe"),
     ("pipe.csv", "pipe.csv: expected a table, NAME.csv; this is a folder, a device or a pipe"),
 ])  # fmt: skip
-def test_what_can_be_no_table_is_refused_before_anything_is_trained(tmp_path, capsys, monkeypatch, out, said):
+def test_an_invalid_table_path_is_refused_before_training(tmp_path, capsys, monkeypatch, out, said):
     def train(*_, **__):
         raise AssertionError("trained")
 
@@ -682,7 +682,7 @@ def test_what_can_be_no_table_is_refused_before_anything_is_trained(tmp_path, ca
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatch):
+def test_a_parent_with_low_accuracy_gives_one_warning(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(recipes.MIN_PARENT_ACCURACY, ("lenet5", "digits"), 0.999)
     tiny = "--preset", "tiny", "--jobs", 1, "--device", "cpu"
     code, out, err = run(capsys, "sweep", *tiny, "--out", tmp_path / "t.csv")
@@ -692,7 +692,7 @@ def test_a_parent_that_is_no_evidence_is_named_once(tmp_path, capsys, monkeypatc
     assert said[0].endswith("expected at least 100%: its prunes are no evidence")
 
 
-def test_values_of_options():
+def test_options_are_parsed():
     assert cli.repeat_options(["--methods", "l1", "random", "--out", "x"]) == [
         "--methods", "l1", "--methods", "random", "--out", "x",
     ]  # fmt: skip
@@ -703,10 +703,10 @@ def test_values_of_options():
     assert cli.parse_seeds(["0-3", "7", "2"]) == (0, 1, 2, 3, 7)
 
 
-def test_presets_name_what_there_is():
+def test_presets_use_known_methods_and_networks():
     for name, each in presets.PRESETS.items():
         for one in each:
             assert set(one.methods) <= set(METHODS) and (one.build or one.network in models.NETWORKS), name
             assert one.config or recipes.experiment_config(one.network, one.data, one.recipe)
     [quick] = presets.PRESETS["quick"]
-    assert quick.data == "digits"  # ships with the package: needs nothing else
+    assert quick.data == "digits"  # needs no download

@@ -53,7 +53,7 @@ def test_every_method_has_a_name():
     assert set(sweep_figures.METHOD_LABELS) == set(METHODS) and len(METHODS) <= len(plotting.PALETTE)
 
 
-def test_networks_have_a_line_of_panels_each():
+def test_each_network_has_a_row_of_panels():
     other = ROWS.assign(method="lamp")
     drawn = sweep_figures.networks_figure({"one": ROWS, "another": other}, ["amount", "cosine_pruned"], "accuracy")
     first, _, third, _ = drawn.axes

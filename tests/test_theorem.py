@@ -1,4 +1,4 @@
-"""The statements and numbers of the page "The theorem, with its proof", and those that "Errata" cites."""
+"""The statements and numbers of the page "The theorem, with its proof", and of "Errata"."""
 
 import re
 from itertools import combinations
@@ -26,7 +26,7 @@ small = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_s
     lambda entries: any(value for value, _ in entries)
 )
 magnitudes = st.lists(st.floats(0, 1e3, allow_subnormal=False), min_size=1, max_size=60).filter(lambda v: max(v) > 1e-3)
-shares = st.floats(0.05, 1)  # of the energy, held by the pool
+shares = st.floats(0.05, 1)  # the pool's share of the energy
 
 
 def equal_distance(p):
@@ -52,7 +52,7 @@ def masks(pool, k):
 
 
 def grid_answer(n):
-    """The optimal amount of n equal magnitudes on the grid of one percent, whole numbers pruned."""
+    """The optimal amount of n equal magnitudes on the one-percent grid, with pruned counts rounded."""
     return GRID[np.argmin((1 - GRID) ** 2 + (1 - np.sqrt(1 - np.round(GRID * n) / n)) ** 2)]
 
 
@@ -66,7 +66,7 @@ def kurtosis_about_zero(values):
 
 
 @given(small)
-def test_best_masks_are_those_that_prune_the_smallest(entries):
+def test_the_best_masks_prune_the_smallest_magnitudes(entries):
     values = np.array([value for value, _ in entries])
     pool = [i for i, (_, prunable) in enumerate(entries) if prunable]
     for k in range(len(pool) + 1):
@@ -145,7 +145,7 @@ def test_distance_and_its_square_are_convex(values, share):
 
 
 @given(magnitudes, shares)
-def test_every_network_falls_at_least_as_fast_as_equal_magnitudes(values, share):
+def test_every_distance_falls_at_least_as_fast_as_for_equal_magnitudes(values, share):
     p = np.linspace(0, 0.75, 301)
     assert np.diff(distance(pruned_energy(values, share), p) - equal_distance(p)).max() <= 1e-12
 
@@ -182,7 +182,7 @@ OPTIMA = {
 
 
 @pytest.mark.parametrize("name", OPTIMA)
-def test_optimum_of(name):
+def test_optimum_of_a_distribution(name):
     point, bound, quantile = OPTIMA[name]
     found: Any = optimize.minimize_scalar(
         lambda t: (1 - point(t)[0]) ** 2 + (1 - point(t)[1]) ** 2,
@@ -199,7 +199,7 @@ def test_optimum_of(name):
 
 
 @given(magnitudes, st.floats(0, 1e3))
-def test_floor_on_the_grid_where_amounts_are_whole_numbers(values, kept_out):
+def test_floor_on_the_grid_without_rounding(values, kept_out):
     repeated = torch.tensor(values, dtype=torch.float64).repeat(100)  # 100 divides the pool: nothing is rounded
     source = {"weight": repeated, "embedding": torch.tensor([kept_out], dtype=torch.float64)}
     assert wmgp.optimal_amount(wmgp.pareto_front(source)) >= 0.65
@@ -235,7 +235,7 @@ def test_kurtosis_caps_the_front(values):
     assert (kept**2 <= kurtosis_about_zero(values) * (1 - p) + 1e-9).all()
 
 
-def test_high_kurtosis_promises_nothing():
+def test_high_kurtosis_does_not_raise_the_front():
     sizes = (10**3, 10**5, 10**7)
     one_outlier = [np.append(np.ones(n - 1), n ** (3 / 8)) for n in sizes]
     kurtoses = [kurtosis_about_zero(values) for values in one_outlier]
@@ -247,7 +247,7 @@ def test_high_kurtosis_promises_nothing():
 
 
 @given(magnitudes)
-def test_kurtosis_has_other_names(values):
+def test_kurtosis_determines_neff_and_pq_index(values):
     v = np.asarray(values)
     k0, scores = kurtosis_about_zero(v), v**2
     assert scores.sum() ** 2 / (scores**2).sum() / v.size == pytest.approx(1 / k0)
@@ -342,7 +342,7 @@ def test_rescaling_keeps_the_outputs():
     assert after.optimal.amount != before.optimal.amount
 
 
-def test_attention_projections_stay():
+def test_attention_projections_are_not_pruned():
     model = torch.nn.MultiheadAttention(8, 2)
     kept_out = model.in_proj_weight.numel() + model.in_proj_bias.numel()
     result = wmgp.analyze(model)

@@ -1,4 +1,4 @@
-"""Data, networks, training, masked fine-tuning, parents as files, and the reference run, on small sets."""
+"""Data, networks, training, masked fine-tuning, saved parents, and the reference run, on small data sets."""
 
 import copy
 import io
@@ -67,7 +67,7 @@ def offline(*arguments, **more):
     raise URLError("no network")
 
 
-def test_missing_data_is_one_line_that_says_how(monkeypatch, tmp_path):
+def test_missing_data_is_reported_in_one_line_with_instructions(monkeypatch, tmp_path):
     monkeypatch.delenv("WMGP_DATA", raising=False)
     for name in ("mnist", "fashion_mnist", "cifar10"):
         with pytest.raises(InputError, match=f"data '{name}': set WMGP_DATA to a folder that holds") as caught:
@@ -88,7 +88,7 @@ def write_idx(path, array):
     path.write_bytes(header + array.tobytes())
 
 
-def test_idx_files_in_torchvision_s_layout(monkeypatch, tmp_path, rng):
+def test_idx_files_in_torchvisions_layout_are_read(monkeypatch, tmp_path, rng):
     monkeypatch.setenv("WMGP_DATA", str(tmp_path))
     folder = tmp_path / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_idx_files_in_torchvision_s_layout(monkeypatch, tmp_path, rng):
 
 
 @pytest.mark.parametrize(("form", "name"), [("PNG", "cifar10"), ("JPEG", "cifar10-jpeg")])
-def test_a_jpeg_copy_is_named_as_one(monkeypatch, tmp_path, rng, form, name):
+def test_a_jpeg_copy_has_its_own_name(monkeypatch, tmp_path, rng, form, name):
     import pandas
     from PIL import Image
 
@@ -119,7 +119,7 @@ def test_a_jpeg_copy_is_named_as_one(monkeypatch, tmp_path, rng, form, name):
     folder = tmp_path / "cifar10" / "plain_text"
     folder.mkdir(parents=True)
     (folder / "test-00000-of-00001.parquet").touch()
-    monkeypatch.setattr(pandas, "read_parquet", lambda path: table)  # reading parquet needs a package of its own
+    monkeypatch.setattr(pandas, "read_parquet", lambda path: table)  # reading parquet needs another package
     monkeypatch.setenv("WMGP_DATA", str(tmp_path))
     read = data.load("cifar10", False)
     assert read.name == name and read.labels.tolist() == [3, 1, 9] and read.images.shape == (3, 3, 32, 32)
@@ -127,7 +127,7 @@ def test_a_jpeg_copy_is_named_as_one(monkeypatch, tmp_path, rng, form, name):
         np.testing.assert_array_equal(read.images.numpy(), images.transpose(0, 3, 1, 2))
 
 
-def test_real_mnist(data_folder):
+def test_mnist_has_the_recorded_hash(data_folder):
     train, test = data.load("mnist", True), data.load("mnist", False)
     assert len(train) == 60_000 and len(test) == 10_000 and test.labels[:3].tolist() == [7, 2, 1]
     table = tables.locate("reference_run.csv")
@@ -141,14 +141,14 @@ def test_real_mnist(data_folder):
 @pytest.mark.parametrize(
     ("name", "n", "shape"), [("lenet5", 61_706, (1, 28, 28)), ("lenet_small", 62_006, (3, 32, 32))]
 )
-def test_lenets(name, n, shape):
+def test_lenets_have_the_expected_number_of_parameters(name, n, shape):
     model = models.build(name, 0)
     assert sum(p.numel() for p in model.parameters()) == n
     assert model(torch.zeros(2, *shape)).shape == (2, 10)
 
 
-def test_relu_before_the_pool_is_the_same_network():
-    """As LeNet-5 was published: outputs and gradients are equal to the bit."""
+def test_relu_before_max_pooling_gives_the_same_network():
+    """The published LeNet-5 has ReLU before pooling. Outputs and gradients are bitwise equal."""
     ours = models.build("lenet5", 0)
     order = [name for name, _ in ours.named_children()]
     for i in (1, 2):
@@ -166,13 +166,13 @@ def test_relu_before_the_pool_is_the_same_network():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2"])
-def test_torchvision_s_networks_have_ten_outputs(name):
+def test_torchvision_networks_have_ten_outputs(name):
     with torch.device("meta"):
         model = models.build(name, 0)
     assert list(model.parameters())[-1].shape == (10,)
 
 
-def test_a_network_is_a_function_of_its_seed_alone():
+def test_initialisation_depends_only_on_the_seed():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -198,7 +198,7 @@ def test_training_is_deterministic_and_depends_on_the_seed(digits):
 
 
 def test_training_equals_plain_torch(digits):
-    """The same batches through torch's own loop, in contiguous memory."""
+    """The same batches in a plain torch loop, with contiguous memory."""
     train, _ = digits
     recipe = Recipe(learning_rate=0.05, momentum=0.9, weight_decay=0.01, batch_size=40)
     ours, plain = models.build("lenet5", 0), models.build("lenet5", 0)
@@ -218,8 +218,8 @@ def test_training_equals_plain_torch(digits):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_masked_training_equals_torch_s_pruned_training(digits):
-    """With momentum and weight decay on; and what is pruned is exactly zero, no more and no less."""
+def test_masked_training_equals_training_with_torch_prune(digits):
+    """Momentum and weight decay are on. Exactly the pruned weights are zero."""
     train, _ = digits
     recipe = Recipe(learning_rate=0.05, weight_decay=0.01, batch_size=32)
     parent = models.build("lenet5", 3)
@@ -232,15 +232,15 @@ def test_masked_training_equals_torch_s_pruned_training(digits):
         torch_prune.custom_from_mask(torchs.get_submodule(module), parameter, mask)
     loop.train(torchs, train, 2, 1, recipe)
     for name, parameter in ours.named_parameters():
-        held = torchs.get_parameter(f"{name}_orig") * masks[name]  # torch's own attribute is a step behind
+        held = torchs.get_parameter(f"{name}_orig") * masks[name]  # torch's attribute lags by one step
         torch.testing.assert_close(parameter, held, rtol=1e-4, atol=1e-6)
         assert not parameter[~masks[name]].any() and not torch.equal(parameter, dict(parent.named_parameters())[name])
     assert sum(int((p == 0).sum()) for p in ours.parameters()) == round(0.7 * 61_706)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_what_is_pruned_is_plus_zero_whatever_it_was(dtype):
-    """NaN, infinities and the sign of zero go; what is kept keeps all its bits; in any order of memory."""
+def test_pruned_weights_become_plus_zero(dtype):
+    """NaN, infinities and -0 become +0. Kept weights keep all bits, in any memory format."""
     model = nn.Conv2d(4, 2, 3, dtype=dtype).to(memory_format=torch.channels_last)
     with torch.no_grad():
         model.weight.normal_(generator=torch.Generator().manual_seed(0))
@@ -261,8 +261,8 @@ def test_masks_must_name_parameters(digits):
         loop.train(models.build("lenet5", 0), digits[0], 1, 0, masks={"conv9.weight": torch.ones(1) > 0})
 
 
-def test_evaluate_on_a_network_worked_out_by_hand(digits):
-    """One whose outputs are 0 but for the first class, ln 9: it says 0 with probability 1/2."""
+def test_evaluate_by_hand(digits):
+    """The first logit is ln 9, all others are 0: class 0 has probability 1/2."""
     _, test = digits
     linear = nn.Linear(784, 10)
     model = nn.Sequential(nn.Flatten(), linear)
@@ -277,7 +277,7 @@ def test_evaluate_on_a_network_worked_out_by_hand(digits):
     assert outcome.logits.shape == (len(test), 10) and not model.training
 
 
-def test_devices():
+def test_devices_are_chosen_by_name():
     assert loop.choose_device("cpu").type == "cpu"
     assert loop.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     for name in ("gpu", "cuda:99"):
@@ -301,7 +301,7 @@ def test_a_parent_is_trained_once_and_then_read(digits, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
-def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
+def test_a_parent_with_other_settings_is_refused(digits, tmp_path):
     train, test = digits
     parents.load_or_train_parent("lenet5", train, 0, 1, folder=tmp_path)
     for images, epochs, recipe, said in (
@@ -318,8 +318,8 @@ def test_a_parent_trained_otherwise_is_refused(digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_parent_s_history_is_kept(digits, tmp_path):
-    """Before, on the way and after; of a parent that was read, all but the way. Nothing is done twice."""
+def test_the_history_of_a_parent_is_recorded(digits, tmp_path):
+    """Before, during and after training. For a loaded parent, the states during training are missing."""
     train, test = digits
     model = parents.load_or_train_parent("lenet5", train, 4, 2, folder=tmp_path, test=test)
     path = tmp_path / "lenet5-digits-seed4.json"
@@ -348,7 +348,7 @@ def test_a_parent_s_history_is_kept(digits, tmp_path):
 
 
 class Stopped(Exception):
-    """What stops a training in the tests."""
+    """Raised to interrupt training."""
 
 
 def stopping_at(last):
@@ -360,9 +360,9 @@ def stopping_at(last):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["lenet5", "mobilenet_v2"])  # the latter has dropout and batch normalisation
-def test_a_parent_s_training_goes_on_where_it_was_stopped(tmp_path, network):
-    """To the same bits, history too; the second epoch, of which the file was not yet written, is done again."""
+@pytest.mark.parametrize("network", ["lenet5", "mobilenet_v2"])  # MobileNetV2 has dropout and batch norms
+def test_an_interrupted_training_resumes(tmp_path, network):
+    """Weights and history are bitwise equal. Epoch 2, which has no checkpoint yet, is repeated."""
     many = 32 if network == "mobilenet_v2" else 192
     images = torch.randint(256, (many, *models.IMAGE_SHAPES[network]), generator=torch.Generator().manual_seed(1))
     train = data.image_data_from_arrays("noise", images.byte().numpy(), (torch.arange(many) % 10).numpy())
@@ -382,7 +382,7 @@ def test_a_parent_s_training_goes_on_where_it_was_stopped(tmp_path, network):
     assert sorted(path.name for path in parts.iterdir()) == sorted(path.name for path in whole.iterdir())
 
 
-def test_seconds_of_a_training_that_went_on_are_those_of_both_parts(digits, tmp_path):
+def test_a_resumed_training_adds_the_seconds_of_both_parts(digits, tmp_path):
     def slowly(epoch):
         time.sleep(1)
         stopping_at(2)(epoch)
@@ -394,7 +394,7 @@ def test_seconds_of_a_training_that_went_on_are_those_of_both_parts(digits, tmp_
         assert float(file.metadata()["seconds"]) > 1
 
 
-def test_the_state_of_another_network_of_the_same_name_is_no_use(digits, tmp_path):
+def test_a_checkpoint_of_another_network_is_ignored(digits, tmp_path):
     def of(width):
         return lambda seed: nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, 10))
 
@@ -408,8 +408,8 @@ def test_the_state_of_another_network_of_the_same_name_is_no_use(digits, tmp_pat
 
 
 @pytest.mark.parametrize("what", ["recipe", "seed's images", "version", "bytes", "history"])
-def test_the_state_of_another_training_is_no_use(digits, tmp_path, monkeypatch, what):
-    """Nor is one that is damaged; the training begins anew, and its result is as of one that was never stopped."""
+def test_a_checkpoint_of_another_training_is_ignored(digits, tmp_path, monkeypatch, what):
+    """A damaged checkpoint is ignored too. Training restarts and gives the same result as without one."""
     train, test = digits
     with pytest.raises(Stopped):
         parents.load_or_train_parent("lenet5", train, 1, 3, folder=tmp_path, after_epoch=stopping_at(3))
@@ -430,7 +430,7 @@ def test_the_state_of_another_training_is_no_use(digits, tmp_path, monkeypatch, 
     assert provenance.weights_hash(again.state_dict()) == provenance.weights_hash(never.state_dict())
 
 
-def test_a_start_from_other_weights_is_part_of_what_a_parent_is(digits, tmp_path, monkeypatch):
+def test_the_initial_weights_are_part_of_the_settings_of_a_parent(digits, tmp_path, monkeypatch):
     build = models.build
     monkeypatch.setattr(parents, "build", lambda name, seed, start: build(name, seed))
     parents.load_or_train_parent("lenet5", digits[0], 0, 1, folder=tmp_path, start="IMAGENET1K_V1", test=digits[1])
@@ -443,7 +443,7 @@ def test_a_start_from_other_weights_is_part_of_what_a_parent_is(digits, tmp_path
 
 
 @pytest.mark.slow
-def test_the_reference_run_goes_on_where_it_was(digits, tmp_path):
+def test_an_interrupted_reference_run_resumes(digits, tmp_path):
     train, test = digits
     table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
     measure.measure(table, 0, train, test, 3, recipe, tmp_path)
@@ -451,7 +451,7 @@ def test_the_reference_run_goes_on_where_it_was(digits, tmp_path):
     assert len(whole) == 3
     measure.measure(table, 0, train, test, 3, recipe, tmp_path)
     assert table.read_text().splitlines(keepends=True) == whole
-    table.write_text("".join(whole[:2]) + whole[2][:40])  # stopped in the middle of the second row
+    table.write_text("".join(whole[:2]) + whole[2][:40])  # the second row is truncated
     measure.measure(table, 0, train, test, 3, recipe, tmp_path)
     once, twice = (line.split(",") for line in (whole[2], table.read_text().splitlines(keepends=True)[2]))
     timed = whole[0].split(",").index("seconds")
@@ -459,7 +459,7 @@ def test_the_reference_run_goes_on_where_it_was(digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_reference_run_measures_what_it_says(digits, tmp_path):
+def test_rows_of_the_reference_run_agree_with_a_separate_computation(digits, tmp_path):
     train, test = digits
     table, recipe = tmp_path / "run.csv", Recipe(learning_rate=0.05, batch_size=16)
     measure.measure(table, 1, train, test, 3, recipe, tmp_path)
@@ -483,7 +483,7 @@ def test_the_reference_run_measures_what_it_says(digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line_goes_through_the_seeds(tmp_path, capsys):
+def test_the_command_line_measures_every_seed(tmp_path, capsys):
     table = tmp_path / "made" / "run.csv"
     measure.main(["--data", "digits", "--seeds", "2", "--epochs", "1", "--device", "cpu", "--out", str(table)])
     assert tables.read(table)["seed"].tolist() == [0, 0, 1, 1]
@@ -496,7 +496,7 @@ def test_the_command_line_goes_through_the_seeds(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_notebook_recomputes_on_digits_where_there_is_no_data(tmp_path, monkeypatch):
+def test_without_data_the_notebook_recomputes_on_digits(tmp_path, monkeypatch):
     from notebooks import run
 
     monkeypatch.delenv("WMGP_DATA", raising=False)
@@ -508,8 +508,8 @@ def test_the_notebook_recomputes_on_digits_where_there_is_no_data(tmp_path, monk
     assert "all values above come from the recorded table" in out.read_text()
 
 
-def test_the_recorded_run_is_whole():
-    """Ten seeds, two rows each, of the parents that lie beside the table, at the published settings."""
+def test_the_recorded_run_is_complete():
+    """Ten seeds with two rows each, from the recorded parents and with the published settings."""
     table = tables.locate("reference_run.csv")
     rows = tables.read(table)
     expected = [(seed, rule) for seed in range(10) for rule in ("optimal", "safe")]
@@ -529,13 +529,13 @@ def test_the_recorded_run_is_whole():
         assert safe["amount"] == pytest.approx(wmgp.safe_amount(optimal["amount"], analysis.kurtosis_of_kurtoses))
 
 
-def test_recorded_initialisations_are_those_of_the_seeds():
+def test_recorded_initialisations_agree_with_their_seeds():
     for seed in range(10):
         weights = load_file(tables.locate(f"parents/lenet5-init-seed{seed}.safetensors"))
         assert all(torch.equal(weights[name], p) for name, p in models.build("lenet5", seed).named_parameters())
 
 
-def test_records_that_differ_are_no_other_source():
+def test_changed_result_files_do_not_make_a_commit_dirty():
     run = {"commit": "ab-dirty", "differed": ["results/parents/a.json"]}
     assert provenance.measured_by(run) == "ab" and provenance.measured_by({"commit": "ab"}) == "ab"
     for differed in (["results/a.csv", "wmgp/b.py"], [], None):  # older records do not name the files
@@ -543,7 +543,7 @@ def test_records_that_differ_are_no_other_source():
     assert provenance.measured_by({"commit": None}) == ""
 
 
-def test_provenance_names_what_differed_from_the_commit(monkeypatch):
+def test_provenance_lists_files_that_differ_from_the_commit(monkeypatch):
     said = {"describe": "0123-dirty", "diff": "results/a.csv\nwmgp/b.py"}
     monkeypatch.setattr(provenance, "_git", lambda command, *options: said[command])
     assert provenance.surroundings()["differed"] == ["results/a.csv", "wmgp/b.py"]

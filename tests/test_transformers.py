@@ -1,4 +1,4 @@
-"""A pruned vision transformer and its table: on a few digits, and what lies in results/."""
+"""The study of a pruned vision transformer: on a few digits, and its recorded table."""
 
 import copy
 import math
@@ -28,7 +28,7 @@ STUDY = Study("digits", CONFIG, (0.0, 0.6), (1,))
 
 @pytest.fixture
 def few(monkeypatch):
-    """96 digits in place of all of them."""
+    """Replace the data set by 96 digits."""
     images = data.load("digits", True).first(96)
     few = data.image_data_from_arrays("few", images.images.numpy(), images.labels.numpy())
     monkeypatch.setattr(measure, "load", lambda name, train: few)
@@ -41,7 +41,7 @@ def few(monkeypatch):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_what_is_pruned_stays_pruned_in_fine_tuning(few, pool):
+def test_pruned_weights_stay_zero_in_fine_tuning(few, pool):
     model = vit(0)
     train(model, few, 2, 0, Recipe(0.05, batch_size=16))
     child, masks = copy.deepcopy(model), global_masks(model, 0.6, "random", pool, 0)
@@ -51,7 +51,7 @@ def test_what_is_pruned_stays_pruned_in_fine_tuning(few, pool):
     assert all(bool((after[name][~mask] == 0).all()) for name, mask in masks.items())
     fused = "encoder.layers.encoder_layer_0.self_attention.in_proj_weight"
     assert (fused in masks) == ("class_token" in masks) == (pool == "all")
-    if pool == "all":  # a share of the queries, keys and values is gone, and the rest was trained
+    if pool == "all":  # some query, key and value weights are pruned, the others trained
         assert 0.5 < float((after[fused] == 0).double().mean()) < 0.7
     else:
         assert not (after[fused] == 0).any() and not torch.equal(after["class_token"], torch.zeros(1, 1, 48))
@@ -106,14 +106,14 @@ def test_only_missing_rows_are_measured(few, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_table_is_no_sweep(few, tmp_path):
+def test_the_table_is_not_listed_as_a_sweep(few, tmp_path):
     measure.run(replace(STUDY, amounts=(0.6,)), tmp_path / "vit.csv")
     assert set(tables.COLUMNS) <= set(tables.read(tmp_path / "vit.csv").columns)
     assert tables.sweeps(tmp_path) == []
 
 
 @pytest.mark.slow
-def test_the_command(few, tmp_path, monkeypatch, capsys):
+def test_the_command_adds_rows_and_refuses_other_tables(few, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "FASHION", replace(STUDY, amounts=(0.5,)))
     measure.main(["--out", str(tmp_path / "vit.csv"), "--seeds", "1"])
     assert capsys.readouterr().err.splitlines() == ["parents: 1 done", "jobs: 2 done"] * 2
@@ -125,7 +125,7 @@ def test_the_command(few, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
-def test_what_is_recorded():
+def test_the_recorded_table_is_complete():
     rows: Any = tables.read(RECORDED)
     study = measure.FASHION
     assert list(rows.columns) == list(measure.ROW)

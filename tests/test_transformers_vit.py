@@ -1,4 +1,4 @@
-"""The small vision transformer: its sizes by hand, and what of it the paper's pool has."""
+"""The small vision transformer: parameter counts by hand, and the paper's pool."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ LAYER = {
 }
 ONCE = {"patches": 49 * 48 + 48, "positions": 17 * 48, "class token": 48, "last layer": 48 * 10 + 10}
 COUNTS = {name: 3 * n for name, n in LAYER.items()} | ONCE
-COUNTS["layer norms"] += 2 * 48  # the last one
+COUNTS["layer norms"] += 2 * 48  # the final norm
 OUTSIDE = {"attention: queries, keys, values", "positions", "class token"}
 
 
@@ -40,28 +40,28 @@ def test_pools_by_hand():
     assert not any(mask.any() for mask in masks.values())
     outside = sum(float(p.detach().double().pow(2).sum()) for name, p in model.named_parameters() if name not in masks)
     energy = sum(float(p.detach().double().pow(2).sum()) for p in model.parameters())
-    assert paper.front.cosine[-1] == pytest.approx((outside / energy) ** 0.5, rel=1e-9)  # where nothing is left of it
+    assert paper.front.cosine[-1] == pytest.approx((outside / energy) ** 0.5, rel=1e-9)  # the whole pool is pruned
 
 
-def test_a_large_one_need_have_no_values():
+def test_parameters_are_counted_on_the_meta_device():
     with torch.device("meta"):
         from torchvision.models import vit_b_16
 
         table: Any = count_by_kind(vit_b_16()).set_index("kind")
-    assert table["n"].sum() == 86_567_656  # as torchvision gives it
+    assert table["n"].sum() == 86_567_656  # as torchvision states
     assert table.loc["attention: queries, keys, values", "n"] == 12 * 3 * (768 * 768 + 768)
 
 
-def test_drawn_from_the_seed_alone():
+def test_initialisation_depends_only_on_the_seed():
     state = torch.get_rng_state()
     first, again, other = vit(3).state_dict(), vit(3).state_dict(), vit(4).state_dict()
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["conv_proj.weight"], other["conv_proj.weight"])
-    assert vit(0)(torch.rand(2, 1, 28, 28)).tolist() == [[0.0] * 10] * 2  # the last layer begins at zero
+    assert vit(0)(torch.rand(2, 1, 28, 28)).tolist() == [[0.0] * 10] * 2  # the last layer starts at zero
 
 
-def test_split_attention_computes_the_same():
+def test_split_attention_gives_the_same_outputs():
     torch.manual_seed(0)
     attention = torch.nn.MultiheadAttention(12, 3, batch_first=True)
     torch.nn.init.normal_(attention.in_proj_bias)
@@ -78,7 +78,7 @@ def test_split_attention_computes_the_same():
     torch.testing.assert_close(mine, attention(tokens, tokens, tokens)[0])
 
 
-def test_split_changes_the_pool_and_nothing_else():
+def test_splitting_attention_changes_only_the_pool():
     weights = vit(0).state_dict()
     fused, parts = (wmgp.analyze(source) for source in (weights, split_attention(weights)))
     whole = wmgp.analyze(weights, pool="all")

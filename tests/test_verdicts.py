@@ -1,4 +1,4 @@
-"""From numbers to verdicts, worked out by hand."""
+"""Verdicts on claims, computed by hand."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ NEAR = Limits(0.8, 0.9, "near")
     [
         ((0.85, 0.8, 0.9), NEAR, REPRODUCED),
         ((0.85, 0.79, 0.9), NEAR, IN_PART),
-        ((0.95, 0.9, 1.0), NEAR, IN_PART),  # its end is a limit
+        ((0.95, 0.9, 1.0), NEAR, IN_PART),  # its end equals a limit
         ((0.95, 0.91, 1.0), NEAR, NOT),
         ((0.70, 0.6, 0.75), NEAR, NOT),
         ((0.85, 0.8, 0.9), Limits(-INF, INF, "the paper does not say"), UNTESTED),
@@ -26,7 +26,7 @@ NEAR = Limits(0.8, 0.9, "near")
     ],
 )
 def test_verdicts_by_hand(ends, limits, expected):
-    """Where there is an interval, what single seeds say is of no account."""
+    """With an interval, the values of single seeds do not matter."""
     assert verdicts.verdict(Estimate(ends[0], ends[1], ends[2], 10, -100, 100), limits) == expected
 
 
@@ -37,9 +37,9 @@ def test_verdicts_by_hand(ends, limits, expected):
         ([0.95], NOT),
         ([0.85, 0.86, 0.84, 0.85], IN_PART),
         ([0.95, 0.96, 0.91], NOT),
-        ([0.95, 0.99, 0.88], IN_PART),  # the mean is outside, one seed is not
+        ([0.95, 0.99, 0.88], IN_PART),  # the mean is outside, one seed inside
         ([0.7, 0.75], NOT),
-        ([0.7, 0.95, 0.99], IN_PART),  # each is outside, on both sides
+        ([0.7, 0.95, 0.99], IN_PART),  # all are outside, on both sides
         ([0.85, NAN, NAN, NAN, NAN], IN_PART),  # one known value of five
         ([NAN, NAN], UNTESTED),
     ],
@@ -48,12 +48,12 @@ def test_verdicts_of_few_seeds(seeds, expected):
     assert verdicts.verdict(verdicts.mean(seeds), NEAR) == expected
 
 
-def test_where_nothing_is_left_to_chance_the_value_decides():
+def test_a_deterministic_result_is_decided_by_its_value():
     assert verdicts.verdict(verdicts.single(0.85), NEAR, exact=True) == REPRODUCED
     assert verdicts.verdict(verdicts.single(0.95), NEAR, exact=True) == NOT
 
 
-def test_several_verdicts_together():
+def test_verdicts_are_combined():
     assert verdicts.combined_verdict([REPRODUCED, REPRODUCED, UNTESTED]) == REPRODUCED
     assert verdicts.combined_verdict([NOT, NOT]) == NOT
     assert verdicts.combined_verdict([REPRODUCED, NOT]) == verdicts.combined_verdict([IN_PART]) == IN_PART
@@ -61,7 +61,7 @@ def test_several_verdicts_together():
 
 
 def test_means_with_their_intervals():
-    """Of 0, 0, 0, 0, 1 the mean is 0.2, the deviation sqrt(0.2), and t's quantile for 4 degrees of freedom 2.7764."""
+    """0, 0, 0, 0, 1: mean 0.2, standard deviation sqrt(0.2), t quantile 2.7764 for 4 degrees of freedom."""
     assert verdicts.mean([2.0] * 5) == (2, 2, 2, 5, 2, 2)
     half = 2.7764 * (0.2 / 5) ** 0.5
     assert verdicts.mean([0, 0, 0, 0, 1]) == pytest.approx((0.2, 0.2 - half, 0.2 + half, 5, 0, 1), abs=1e-4)
@@ -71,7 +71,7 @@ def test_means_with_their_intervals():
 
 
 def test_geometric_means():
-    """Of 1, 1, 1, 1, 32: the logarithms in base 2 are 0, 0, 0, 0, 5, of mean 1 and deviation sqrt(5)."""
+    """1, 1, 1, 1, 32: base-2 logarithms 0, 0, 0, 0, 5 with mean 1 and standard deviation sqrt(5)."""
     half = 2.7764 * (5 / 5) ** 0.5
     found = verdicts.geometric([1, 1, 1, 1, 32])
     assert found == pytest.approx((2, 2 ** (1 - half), 2 ** (1 + half), 5, 1, 32), rel=1e-4)

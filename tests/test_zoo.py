@@ -1,4 +1,4 @@
-"""The zoo: its rows on networks made here, its statistics by hand, and what lies in results/."""
+"""The zoo: rows of small networks, statistics by hand, and the recorded table."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ def by_pool(weights):
     return pd.DataFrame(measure.measure_network("a", "b", "c", weights)).set_index("pool")
 
 
-def test_an_lstm_is_hardly_in_the_papers_pool():
+def test_the_papers_pool_excludes_lstm_parameters():
     torch.manual_seed(0)
     net = nn.ModuleDict({"lstm": nn.LSTM(8, 8), "linear": nn.Linear(8, 4)})
     rows = by_pool(net)
     assert list(rows.index) == ["paper", "weights", "all", "weights alone"]
-    # 4 * 8 * 8 twice, 4 * 8 twice; 8 * 4 and 4.
+    # LSTM: 4 * 8 * 8 twice, 4 * 8 twice; linear: 8 * 4 and 4.
     assert rows["n_prunable"].tolist() == [36, 544, 612, 544] and rows["n_parameters"].tolist() == [612, 612, 612, 544]
     assert rows["n_tensors"].tolist() == [2, 3, 6, 3]
     analysis = wmgp.analyze(net)
@@ -45,13 +45,13 @@ def test_an_lstm_is_hardly_in_the_papers_pool():
 
 
 def test_a_heavy_bias_by_hand():
-    """Energy 9 + 16 beside eight ones, of which each matrix has four; the second's are the smallest."""
+    """The bias has energy 9 + 16, the matrices 4 and 1."""
     weights = {"a.weight": torch.ones(2, 2), "b.weight": torch.ones(2, 2) / 2, "b.bias": torch.tensor([3.0, 4])}
     rows = by_pool(weights)
     paper = rows.loc["paper"]
     assert (paper["heaviest"], paper["heaviest_size"]) == ("b.bias", 2)
     assert paper["heaviest_share"] == pytest.approx(25 / 30)
-    # Of ten values the eight small ones go: both matrices, and no bias.
+    # The eight smallest of ten values are pruned: both matrices, not the bias.
     assert paper["optimal"] == pytest.approx(0.8, abs=0.06) and (paper["emptied"], paper["emptied_weights"]) == (2, 2)
     alone = rows.loc["weights alone"]
     assert alone["heaviest"] == "a.weight" and alone["heaviest_share"] == pytest.approx(4 / 5)
@@ -59,7 +59,7 @@ def test_a_heavy_bias_by_hand():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A cache in which one file lies already: a state dict with a constant, under a key."""
+    """A cache with one file: a state dict with a constant, stored under a key."""
     state = {"x.weight": torch.arange(1.0, 13).reshape(3, 4), "x.bias": torch.ones(3), "table": torch.full((5,), 1e4)}
     path = tmp_path / "cache" / "maker==1.0" / "maker" / "net.pt"
     path.parent.mkdir(parents=True)
@@ -71,7 +71,7 @@ def network(sha256, **more):
     return Network("Net", "graph", "Nets", "MIT", "", PackagedFile("maker", "1.0", "maker/net.pt", sha256), **more)
 
 
-def test_constants_are_left_out_and_rows_name_their_file(folder):
+def test_constants_are_excluded_and_rows_name_their_file(folder):
     cache, sha256 = folder
     table = measure.measure([network(sha256, key="model", constants=("table",))], cache)
     assert list(table.columns) == list(measure.COLUMNS) and len(table) == 4
@@ -94,7 +94,7 @@ def test_the_command_writes_rows_with_their_provenance(folder, tmp_path, monkeyp
     assert facts["data_sha256"] == {"Net": sha256} and facts["network"] == "1 networks" and "wall_seconds" in facts
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+def test_a_missing_file_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "NETWORKS", (network("0"),))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(SystemExit):
@@ -120,14 +120,14 @@ def test_rank_correlation_counts_a_family_once():
     assert measure.rank_correlation(rows_of(families, x, 2 * x), "x", "y")[0] == pytest.approx(1)
 
 
-def test_a_rank_correlation_may_be_undefined():
+def test_rank_correlation_is_undefined_for_constant_or_few_values():
     for rows in (rows_of(list("abc"), [1, 2, 3], [1.0, 1, 1]), rows_of(list("ab"), [1, 2], [1.0, 2])):
         assert all(np.isnan(each) for each in measure.rank_correlation(rows, "x", "y"))
     with_gap = rows_of(list("abcd"), [1, 2, 3, 9], [3, 2, 1, np.nan])
     assert measure.rank_correlation(with_gap, "x", "y")[0] == pytest.approx(-1)
 
 
-def test_the_nearest_measured_amount():
+def test_the_nearest_measured_amount_is_selected():
     sweep = pd.DataFrame(
         {"method": ["random", "l1", "l1", "l1"], "amount": [0.86, 0.8, 0.9, 0.2], "accuracy": range(4)}
     )
@@ -135,7 +135,7 @@ def test_the_nearest_measured_amount():
     assert found["accuracy"].to_dict() == {"optimal": 2, "other": 3}
 
 
-def test_the_networks_are_told_apart_cited_and_checked():
+def test_networks_are_distinct_cited_and_hashed():
     assert len({network.name for network in NETWORKS}) == len(NETWORKS) >= 12
     assert all(re.fullmatch("[0-9a-f]{64}", network.shipped.sha256) and network.licence for network in NETWORKS)
     assert len({network.shipped.sha256 for network in NETWORKS}) == len(NETWORKS)
@@ -148,7 +148,7 @@ def test_the_networks_are_told_apart_cited_and_checked():
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
-def test_what_is_recorded():
+def test_the_recorded_table_is_complete():
     rows: Any = pd.read_csv(RECORDED)
     runs = provenance(RECORDED)
     assert list(rows.columns) == list(measure.COLUMNS) and set(rows["run"]) == set(runs)
@@ -165,7 +165,7 @@ def test_what_is_recorded():
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="not recorded")
-def test_the_mobilenet_is_the_one_recorded_elsewhere():
+def test_mobilenet_v2_agrees_with_its_own_record():
     rows = pd.read_csv(RECORDED).set_index(["name", "pool"])
     known = json.loads((ROOT / "results" / "mobilenet_v2.json").read_text(encoding="utf-8"))
     mine, analysis = rows.loc[("MobileNetV2", "paper")], known["analysis"]

@@ -18,7 +18,7 @@ ROWS = pd.DataFrame(
 )
 
 
-def test_a_panel_a_kind_and_a_line_a_network():
+def test_one_panel_per_kind_and_one_row_per_network():
     drawn = amounts_figure(ROWS)
     graph, recurrent = drawn.axes
     assert [text.get_text() for text in graph.get_yticklabels()] == ["one", "two"]
@@ -32,7 +32,7 @@ def test_a_panel_a_kind_and_a_line_a_network():
     assert labels == ["cosine 0.99", "safe, where it is defined", "optimal", "always 80 percent"]
 
 
-def test_a_panel_a_pool_and_a_marker_a_kind():
+def test_one_panel_per_pool_and_one_marker_per_kind():
     drawn = kurtosis_figure({"First": ROWS, "Second": ROWS.assign(optimal=0.7)}, 0.65)
     first, second = drawn.axes
     assert first.get_xscale() == "log" and second.get_title() == "Second"

@@ -1,4 +1,4 @@
-"""Files taken out of packages: from wheels made here, through pip, without any network."""
+"""Files from packages: pip downloads a test wheel from a local folder, without network access."""
 
 import hashlib
 import zipfile
@@ -17,7 +17,7 @@ CODE = "raise SystemExit('the package was imported')\n"
 
 @pytest.fixture
 def index(tmp_path):
-    """What has pip look for packages in a folder, which holds one wheel, and nowhere else."""
+    """Options that restrict pip to a local folder with one wheel."""
     folder = tmp_path / "index"
     folder.mkdir()
     about = {
@@ -38,7 +38,7 @@ def shipped(file=INSIDE, sha256=SHA, version="1.0"):
     return PackagedFile("shipper", version, file, sha256)
 
 
-def test_a_file_is_taken_once_and_nothing_else(tmp_path, index, monkeypatch):
+def test_only_the_requested_file_is_extracted_and_only_once(tmp_path, index, monkeypatch):
     folder = tmp_path / "cache"
     path = fetch(shipped(), folder, index)
     assert path == folder / "shipper==1.0" / INSIDE and path.read_bytes() == BYTES
@@ -47,13 +47,13 @@ def test_a_file_is_taken_once_and_nothing_else(tmp_path, index, monkeypatch):
     assert fetch(shipped(), folder) == path
 
 
-def test_a_file_that_was_changed_is_taken_anew(tmp_path, index):
+def test_a_changed_file_is_extracted_again(tmp_path, index):
     path = fetch(shipped(), tmp_path / "cache", index)
     path.write_bytes(b"others")
     assert fetch(shipped(), tmp_path / "cache", index).read_bytes() == BYTES
 
 
-def test_the_folder_is_that_of_the_data(tmp_path, index, monkeypatch):
+def test_the_default_folder_is_the_data_folder(tmp_path, index, monkeypatch):
     monkeypatch.setenv("WMGP_DATA", str(tmp_path))
     assert fetch(shipped(), options=index) == tmp_path / "packages" / "shipper==1.0" / INSIDE
     monkeypatch.delenv("WMGP_DATA")
@@ -62,7 +62,7 @@ def test_the_folder_is_that_of_the_data(tmp_path, index, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["../escaped.pt", "a/../../escaped.pt", "..\\escaped.pt", "/etc/passwd", "C:\\a", ""])
-def test_names_that_lead_out_are_refused_before_anything_is_asked_for(tmp_path, file, monkeypatch):
+def test_paths_outside_the_wheel_are_refused_before_the_download(tmp_path, file, monkeypatch):
     monkeypatch.setattr(packages, "download", lambda *_: pytest.fail("asked for"))
     with pytest.raises(InputError, match="expected a file's name inside the wheel"):
         fetch(shipped(file), tmp_path / "cache")
@@ -77,21 +77,21 @@ def test_names_that_lead_out_are_refused_before_anything_is_asked_for(tmp_path, 
         (shipped(version="2.0"), r"^shipper==2.0: pip cannot download it: No matching distribution .*$"),
     ],
 )
-def test_what_is_not_there_is_one_line_and_leaves_nothing(tmp_path, index, asked, said):
+def test_a_failed_fetch_is_reported_in_one_line_and_leaves_no_files(tmp_path, index, asked, said):
     with pytest.raises(InputError, match=said):
         fetch(asked, tmp_path / "cache", index)
     assert not (tmp_path / "cache").exists()
 
 
-def test_source_distributions_are_not_run(tmp_path):
-    """pip would run their build: with a source distribution only, there is nothing to be had."""
+def test_source_distributions_are_refused(tmp_path):
+    """To build one, pip would run its code."""
     with zipfile.ZipFile(tmp_path / "shipper-1.0.zip", "w") as archive:
         archive.writestr("shipper-1.0/setup.py", CODE)
     with pytest.raises(InputError, match="pip cannot download it"):
         fetch(shipped(), tmp_path / "cache", ("--isolated", "--no-index", "--find-links", str(tmp_path)))
 
 
-def test_damaged_and_absurd_wheels(tmp_path, monkeypatch):
+def test_damaged_and_oversized_wheels_are_refused(tmp_path, monkeypatch):
     wheel = tmp_path / "shipper-1.0-py3-none-any.whl"
     wheel.write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(InputError, match=r"shipper-1.0-py3-none-any.whl: not a whole wheel"):

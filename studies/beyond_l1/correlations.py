@@ -1,6 +1,6 @@
 """Rank correlations of cosine and accuracy over pruning strategies, and gains over one-shot L1.
 
-`rows` are those of the table of `measure` with a column `strategy` (see `add_strategy_names`).
+`rows` are rows of the table of `measure` with a column `strategy` (see `add_strategy_names`).
 """
 
 import numpy as np
@@ -66,7 +66,7 @@ def mean_by_strategy(rows: pd.DataFrame, y: str = "accuracy") -> pd.DataFrame:
 
 
 def gains_over_l1(rows: pd.DataFrame, y: str = "accuracy") -> pd.DataFrame:
-    """Return `mean_by_strategy` of `y` minus that of one-shot L1 at the same seed and amount."""
+    """Return `mean_by_strategy` of the difference of `y` from one-shot L1 at the same seed and amount."""
     baseline = rows.loc[rows["strategy"] == ONE_SHOT_L1].set_index(["seed", "amount"])[y]
     others = rows.loc[rows["strategy"] != ONE_SHOT_L1].set_index(["seed", "amount"])
     return mean_by_strategy(others.assign(**{y: others[y] - baseline.reindex(others.index)}).reset_index(), y)

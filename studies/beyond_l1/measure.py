@@ -1,8 +1,8 @@
 """Pruning strategies other than one-shot L1, all trained for the same number of epochs (see `schedules`).
 
 `python -m studies.beyond_l1.measure` measures the missing rows of its table; it can be stopped and started again.
-`accuracy_pruned`, `loss_pruned` and `cosine_pruned` are those of the parent under the row's final masks, for every
-strategy.
+For every strategy, `accuracy_pruned`, `loss_pruned` and `cosine_pruned` are measured on the parent under the row's
+final masks.
 """
 
 import argparse
@@ -40,7 +40,7 @@ COMMAND = "python -m studies.beyond_l1.measure"
 
 @dataclass(frozen=True)
 class ParentSpec:
-    """One parent and the amounts of its prunes; `folder` holds the trained parents."""
+    """One parent and the amounts to prune; `folder` holds the trained parents."""
 
     network: str
     data: str
@@ -76,7 +76,7 @@ def measure(
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
-    """Train or read the parent, and return all that decides the results of its prunes."""
+    """Train or read the parent, and return all settings that decide its results."""
     with use_one_thread():
         start, _, test = _cached_start(spec)
     return {

@@ -47,7 +47,7 @@ class ScheduleTail(Recipe):
 
 @dataclass(frozen=True)
 class Stage:
-    """Prune to `amount`, rewind the weights to epoch `rewind_to` of the parent's training (None: do not), and train."""
+    """Prune to `amount`, rewind the weights to epoch `rewind_to` of the parent's training unless None, and train."""
 
     amount: float
     epochs: int

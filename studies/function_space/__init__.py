@@ -1,1 +1,1 @@
-"""Notebook 06: predictions on the way from initialisation to the trained parent, and those of pruned networks."""
+"""Notebook 06: predictions of a network during its training, and of its pruned copies."""

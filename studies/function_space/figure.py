@@ -1,4 +1,4 @@
-"""The figures of what networks say: a map of networks by their outputs, and how far prunes are from the parent."""
+"""Figures of notebook 06: a map of networks by their outputs, and divergences of pruned networks from the parent."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 PRUNE_LABELS = {
     name: "pruned at random" if name == "random" else f"pruned by {words}" for name, words in METHOD_LABELS.items()
 }
-COLORMAP = "cividis"  # of the amount: as many greys without colour
+COLORMAP = "cividis"  # of the amount; readable in greyscale
 
 
 def map_figure(
     points: Float[np.ndarray, "n 2"], kinds: Sequence[str], amounts: Float[np.ndarray, " n"], way: str
 ) -> "Figure":
-    """Networks as points: those of the kind `way`, in order, on a line; the others by their method and amount."""
+    """Plot networks as points. A line joins the kind `way`, in order; other points show their method and amount."""
     from matplotlib.ticker import PercentFormatter
 
     drawn, axes = figure(size=(6.0, 5.6))
@@ -56,7 +56,7 @@ def distance_figure(
     kinds: Sequence[str],
     marks: Sequence[tuple[int, float]],
 ) -> "Figure":
-    """Divergence from the parent against the cosine just after pruning; a line at each mark (epoch, divergence)."""
+    """Plot divergence from the parent against cosine just after pruning; a line at each mark (epoch, divergence)."""
     drawn, axes = figure(size=(6.0, 4.4))
     of = np.asarray(kinds)
     shown = [method for method in PRUNE_LABELS if (of == method).any()]

@@ -1,7 +1,7 @@
-"""What networks say on the same images: a network on the way of its training, and the prunes of where that ends.
+"""Outputs on the same images of a parent after each epoch of its training, and of its pruned copies.
 
-`python -m studies.function_space.measure` trains a parent once more, so that its outputs after every epoch are
-known, prunes it as a sweep does, and records the outputs of each prune after fine-tuning.
+`python -m studies.function_space.measure` trains a parent again and records its outputs after every epoch. It then
+prunes the parent as a sweep does, and records the outputs of each pruned network after fine-tuning.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from wmgp.experiments.training.parents import load_or_train_parent
 from wmgp.experiments.training.recipes import ExperimentConfig, experiment_config
 from wmgp.similarity import cosine_similarity, js_divergence
 
-TRAJECTORY = "training"  # the kind of what lies on the way; prunes are of the kind of their method
+TRAJECTORY = "training"  # kind of the parent during training; the kind of a pruned network is its method
 METHODS = ("l1", "random")
 Arrays = dict[str, np.ndarray]
 
@@ -43,11 +43,12 @@ def measure(
     amounts: Sequence[float],
     methods: Sequence[str] = METHODS,
 ) -> tuple[nn.Module, Arrays]:
-    """The parent, and n networks: first those on its way, from the initialisation to itself, then its prunes.
+    """Return the parent and arrays of n networks: the training epochs from the initialisation on, then pruned networks.
 
-    Arrays: `kind` [n], of `WAY` and the methods; `epoch` [n], of training, -1 for prunes; `amount` [n], 0 on the way;
-    `cosine` [n], to the parent, of a prune before its fine-tuning, nan on the way; `logits` [n, images, classes] and
-    `labels` [images], of the first test images. Prunes and their fine-tuning are those of a sweep.
+    Arrays: `kind` [n], `TRAJECTORY` or the method; `epoch` [n] of training, -1 for pruned networks; `amount` [n], 0
+    during training; `cosine` [n] of a pruned network to the parent before fine-tuning, nan during training; `logits`
+    [n, images, classes] and `labels` [images] of the first test images. Networks are pruned and fine-tuned as in a
+    sweep.
     """
     few = test.first(N_RECORDED_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ def measure(
 
 
 def softmax(logits: Float[np.ndarray, "... classes"]) -> Float[np.ndarray, "... classes"]:
-    """Softmax over the last axis, in float64."""
+    """Return the softmax over the last axis, in float64."""
     from scipy.special import softmax
 
     return softmax(np.asarray(logits, dtype=np.float64), axis=-1)
@@ -78,9 +79,9 @@ def softmax(logits: Float[np.ndarray, "... classes"]) -> Float[np.ndarray, "... 
 def tsne_embedding(
     logits: Float[np.ndarray, "n images classes"], seed: int, perplexity: float
 ) -> Float[np.ndarray, "n 2"]:
-    """Networks as points of a plane: t-SNE of their probabilities on all the images (van der Maaten & Hinton 2008).
+    """Return networks as points of a plane: t-SNE of their probabilities on all images (van der Maaten & Hinton 2008).
 
-    `perplexity` is, roughly, how many neighbours a network keeps; it has to be less than n.
+    `perplexity` is roughly the number of neighbours of each network; it must be below n.
     """
     from sklearn.manifold import TSNE
 
@@ -93,14 +94,14 @@ def tsne_embedding(
 def js_divergences(
     logits: Float[np.ndarray, "n images classes"], reference: Float[np.ndarray, "images classes"]
 ) -> Float[np.ndarray, " n"]:
-    """The Jensen-Shannon divergence (nats) of each network's outputs from the reference's."""
+    """Return the Jensen-Shannon divergence (nats) of each network's outputs from the reference's."""
     return np.array([js_divergence(each, reference) for each in logits])
 
 
 def equally_distant_epoch(far: float, way: Float[np.ndarray, " epochs"]) -> float:
-    """The epoch of training at which the network was last as far from its end as `far`, between epochs linearly.
+    """Return the last epoch, interpolated linearly, at which the training parent was at distance `far` from its end.
 
-    `way` is the distance from the end after 0, 1, ... epochs, the last one 0. 0 where nothing on the way is as far.
+    `way` is the distance from the end after 0, 1, ... epochs; its last value is 0. Returns 0 if none reaches `far`.
     """
     beyond = np.flatnonzero(way >= far)
     if not beyond.size:
@@ -112,10 +113,10 @@ def equally_distant_epoch(far: float, way: Float[np.ndarray, " epochs"]) -> floa
 
 
 def record(out: Path, network: str, data: str, seed: int, recipe: str | None, amounts: Sequence[float]) -> None:
-    """Write what is measured of one parent to `out` (.npz), with its provenance beside it."""
+    """Write the arrays of one parent to `out` (.npz), with their provenance in a JSON file beside it."""
     training, test = load(data, True), load(data, False)
     chosen, began = experiment_config(network, data, recipe), time.perf_counter()
-    with use_one_thread():  # as in a sweep, so that the parent is the same to the bit
+    with use_one_thread():  # as in a sweep, so that the parent is bitwise equal
         model, arrays = measure(network, training, test, seed, chosen, amounts)
     facts: dict[str, Any] = {
         "network": network, "data": training.name, "seed": seed, **chosen.settings(),
@@ -129,7 +130,7 @@ def record(out: Path, network: str, data: str, seed: int, recipe: str | None, am
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.function_space.measure", description="Record outputs.")
     parser.add_argument("--network", default="lenet5", choices=NETWORKS, help="(default: %(default)s)")
     parser.add_argument("--data", default="mnist", help="(default: %(default)s)")

@@ -18,7 +18,7 @@ DISTANCE = "Distance to utopia"
 
 
 def optima_figure(optima: Mapping[str, Sequence[Point]]) -> "Figure":
-    """Where optima lie, a marker a kind; left of the floor there is none."""
+    """Plot optima, with a separate marker for each kind; no optimum lies left of the floor."""
     drawn, axes = figure()
     least = smallest_optimum()
     axes.axvspan(0.5, least.amount, color="#dddddd", linewidth=0)
@@ -33,7 +33,7 @@ def optima_figure(optima: Mapping[str, Sequence[Point]]) -> "Figure":
 
 
 def distance_figure(curves: Mapping[str, Curve]) -> "Figure":
-    """Distance to utopia against amount, its least value marked on each curve."""
+    """Plot distance to utopia against amount, and mark the minimum of each curve."""
     drawn, axes = figure()
     for (name, (x, y)), color, dash, marker in zip(curves.items(), PALETTE, DASHES, MARKERS, strict=False):
         best = int(np.argmin(y))
@@ -44,7 +44,7 @@ def distance_figure(curves: Mapping[str, Curve]) -> "Figure":
 
 
 def grid_figure(points: Sequence[int], errors: Mapping[str, Values]) -> "Figure":
-    """How far the grid's answer lies from the continuum's, against the number of grid points; guides: a step, half."""
+    """Plot the error of the optimal amount on a grid against the number of grid points; guides: one and half a step."""
     drawn, axes = figure()
     for (name, values), color, marker in zip(errors.items(), PALETTE, MARKERS, strict=False):
         axes.loglog(points, np.abs(values), marker, color=color, markersize=6, label=name)

@@ -1,4 +1,4 @@
-"""Figures of notebook 03: kurtosis against the optimal amount, the safe modifier, and what each tensor keeps."""
+"""Figures of notebook 03: kurtosis against the optimal amount, the safe modifier, and the share kept of each tensor."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def kurtosis_figure(families: Mapping[str, Curve], named: Mapping[str, tuple[float, float]], ylabel: str) -> "Figure":
-    """An amount against kurtosis (logarithmic), a curve a family; named distributions as points with their names."""
+    """Plot an amount against kurtosis (logarithmic): a curve for each family, and named distributions as points."""
     drawn, axes = figure(size=(6.0, 4.6))
     for (name, (kurtosis, amount)), color, dash in zip(families.items(), PALETTE, DASHES, strict=False):
         axes.semilogx(kurtosis, amount, color=color, linestyle=dash, label=name)
     highest = -np.inf
     for name, (kurtosis, amount) in named.items():
         axes.plot(kurtosis, amount, "o", color=PALETTE[3], markersize=6, zorder=3)
-        place, side = ((-6, 5), "right") if amount > highest else ((4, -13), "left")  # clear of the one before
+        place, side = ((-6, 5), "right") if amount > highest else ((4, -13), "left")  # clear of the previous label
         axes.annotate(name, (kurtosis, amount), place, textcoords="offset points", ha=side, fontsize=10)
         highest = max(highest, amount)
     ticks = [1, 2, 3, 6, 9, 20, 50, 100]
@@ -35,7 +35,7 @@ def kurtosis_figure(families: Mapping[str, Curve], named: Mapping[str, tuple[flo
 
 
 def amount_difference_figure(cosines: Values, leads: Mapping[str, Values]) -> "Figure":
-    """How much more one distribution can be pruned than another, at each cosine: above zero the first one wins."""
+    """Plot the difference of two distributions' amounts at each cosine; above zero, more of the first can be pruned."""
     drawn, axes = figure()
     for (name, lead), color, dash in zip(leads.items(), PALETTE, DASHES, strict=False):
         axes.plot(cosines, lead, color=color, linestyle=dash, label=name)
@@ -46,7 +46,7 @@ def amount_difference_figure(cosines: Values, leads: Mapping[str, Values]) -> "F
 
 
 def modifier_figure(k2: Float[np.ndarray, " k"], marks: Mapping[str, float]) -> "Figure":
-    """The authors' factor on the optimal amount against the kurtosis of kurtoses, with some networks marked."""
+    """Plot the authors' factor on the optimal amount against the kurtosis of kurtoses, and mark some networks."""
     drawn, axes = figure()
     for part, labels in ((k2[k2 < np.e], ("as published", "at most 1")), (k2[k2 >= np.e], (None, None))):
         factor = np.array([safe_modifier(float(k)) for k in part])
@@ -64,7 +64,7 @@ def modifier_figure(k2: Float[np.ndarray, " k"], marks: Mapping[str, float]) -> 
 
 
 def survival_figure(tensors: "DataFrame") -> "Figure":
-    """What is left of each tensor at the optimal and at the safe amount, in the network's order; by its dimensions."""
+    """Plot the share kept of each tensor at the optimal and the safe amount, in network order, marked by dimensions."""
     drawn, axes = figure(2, 1, size=(6.0, 6.0), sharex=True, sharey=True)
     many = tensors["shape"].map(len).to_numpy() >= 2
     place = np.arange(len(tensors))

@@ -1,1 +1,1 @@
-"""Notebook 11: networks whose kurtosis was changed on purpose."""
+"""Notebook 11: networks trained to have different kurtoses."""

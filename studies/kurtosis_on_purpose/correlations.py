@@ -1,7 +1,7 @@
-"""Does what can be pruned follow the kurtosis? Rank correlations over parents of one architecture.
+"""Rank correlations of kurtosis and other statistics with the prunable amount, over parents of one architecture.
 
-Parents of one variant are alike, so intervals come from drawing whole variants with replacement, all seeds of one
-together (cluster bootstrap, percentile; Davison & Hinkley 1997, section 3.8).
+Parents of one variant are alike. Intervals therefore come from a cluster bootstrap: variants are drawn with
+replacement, each with all its seeds (percentile interval; Davison & Hinkley 1997, section 3.8).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from studies.kurtosis_on_purpose.measure import PARENT_COLUMNS
 from studies.kurtosis_on_purpose.variants import BASE, VARIANTS
 from wmgp.experiments.statistics.accuracy_cost import COST, largest_amount
 
-# What might order the parents, in the book's words.
+# Column -> name in the book: statistics of the weights that may predict the targets.
 PREDICTORS = {
     "kurtosis": "kurtosis",
     "kurtosis_about_zero": "kurtosis about zero",
@@ -33,22 +33,22 @@ CONFOUNDERS = {
     "parent_epochs": "epochs of training",
     "layer_spread": "spread of the layers' scales",
 }
-# What they might order.
+# Column -> name in the book: the largest amount at the allowed cost.
 TARGETS = {
     "most": "after an epoch",
     "most_held": "after an epoch, from the tuned parent",
     "most_untuned": "just after pruning",
 }
-MIN_EXTRA_PAIRS = 4  # pairs without which whatever a fit leaves would seem to agree
-ROUNDING = 1e-9  # of ranks that a fit leaves nothing of
+MIN_EXTRA_PAIRS = 4  # with fewer, the residuals of a fit always seem to correlate
+ROUNDING = 1e-9  # size of residuals that are zero but for rounding
 Interval = tuple[float, float, float]  # value, and both ends of its 95% interval
 
 
 def parent_table(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
-    """A row a parent, from rows of `kurtosis_on_purpose`: what it is, and the most that it can lose (`TARGETS`).
+    """Return one row per parent, from rows of `kurtosis_on_purpose`: its statistics and largest amounts (`TARGETS`).
 
-    Amounts are those at which accuracy has fallen by `cost` from the parent's, or, for `most_held`, from that of the
-    parent after the same epoch of fine-tuning with nothing pruned. Parents come in the order of `VARIANTS` and seeds.
+    At the largest amount, accuracy is `cost` below the parent's. For `most_held` it is `cost` below the accuracy of the
+    unpruned parent after the same fine-tuning. Parents are in the order of `VARIANTS` and seeds.
     """
     found, places = [], {variant.name: i for i, variant in enumerate(VARIANTS)}
     for _, part in rows.groupby("run", sort=False):
@@ -69,9 +69,9 @@ def parent_table(rows: pd.DataFrame, cost: float = COST) -> pd.DataFrame:
 def correlation(
     x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], given: Sequence[Float[np.ndarray, " n"]] = ()
 ) -> float:
-    """Spearman's rank correlation; partial, where others are `given`: of what linear fits of their ranks leave.
+    """Return Spearman's rank correlation in [-1, 1]; with `given`, the partial one (residuals of linear fits of ranks).
 
-    nan where nothing of x or of y is left, and where there are fewer than `SPARE` pairs beyond what is fitted.
+    nan if the residuals of x or y are zero, or if there are fewer than `MIN_EXTRA_PAIRS` pairs beyond the fitted ones.
     """
     from scipy.stats import rankdata
 
@@ -87,19 +87,19 @@ def correlation(
 
 
 def predictor_correlations(parents: pd.DataFrame, target: str) -> dict[str, float]:
-    """The correlation of each of `NUMBERS` with the target."""
+    """Return the correlation of each of `PREDICTORS` with the target."""
     y = parents[target].to_numpy(dtype=float)
     return {name: correlation(parents[name].to_numpy(dtype=float), y) for name in PREDICTORS}
 
 
 def gains_over_kurtosis(parents: pd.DataFrame, target: str) -> dict[str, float]:
-    """By how much each of the other numbers orders the target better than kurtosis: a difference of correlations."""
+    """Return the correlation of each other predictor with the target minus the correlation of kurtosis."""
     found = predictor_correlations(parents, target)
     return {name: value - found["kurtosis"] for name, value in found.items() if name != "kurtosis"}
 
 
 def partial_correlations(parents: pd.DataFrame, target: str) -> dict[str, float]:
-    """The correlation of kurtosis with the target given nothing, each of `CONFOUNDERS`, and all of them."""
+    """Return the correlation of kurtosis with the target given nothing, each of `CONFOUNDERS`, and all of them."""
     x, y = (parents[name].to_numpy(dtype=float) for name in ("kurtosis", target))
     columns = {name: parents[name].to_numpy(dtype=float) for name in CONFOUNDERS}
     given = {"nothing": [], **{name: [column] for name, column in columns.items()}, "all": list(columns.values())}
@@ -107,16 +107,16 @@ def partial_correlations(parents: pd.DataFrame, target: str) -> dict[str, float]
 
 
 def within_seed_correlation(parents: pd.DataFrame, target: str) -> dict[str, float]:
-    """The correlation of kurtosis with the target over the variants of one seed; the mean over the seeds."""
+    """Return the mean over the seeds of the correlation of kurtosis with the target over the variants of one seed."""
     parts = [part[["kurtosis", target]].to_numpy(dtype=float).T for _, part in parents.groupby("seed")]
     found = [correlation(*part) for part in parts]
     return {"kurtosis": float(np.mean(found))}
 
 
 def changes_from_base(parents: pd.DataFrame) -> pd.DataFrame:
-    """Each parent but the base ones, against the base of its seed.
+    """Return the change of each parent from the base variant of its seed; the base variants are left out.
 
-    Columns variant, moved, seed, `kurtosis` (the factor on it) and one for each target (the difference of amounts).
+    Columns variant, moved, seed, `kurtosis` (ratio to the base) and each target (difference of amounts).
     """
     base = parents.loc[parents["moved"] == BASE, ["seed", "kurtosis", *TARGETS]]
     others = parents.loc[parents["moved"] != BASE, ["variant", "moved", "seed", "kurtosis", *TARGETS]]
@@ -126,7 +126,7 @@ def changes_from_base(parents: pd.DataFrame) -> pd.DataFrame:
 
 
 def sign_agreement(moved: pd.DataFrame, target: str) -> dict[str, float]:
-    """Of the rows of `moves`, the share in which target and kurtosis moved the same way from the base."""
+    """Return the share in [0, 1] of rows of `changes_from_base` in which target and kurtosis change the same way."""
     signs = np.sign(np.log(moved["kurtosis"].to_numpy())) * np.sign(moved[target].to_numpy())
     return {"share": float((signs > 0).mean()) if len(signs) else float("nan")}
 
@@ -134,10 +134,10 @@ def sign_agreement(moved: pd.DataFrame, target: str) -> dict[str, float]:
 def bootstrap_variants(
     parents: pd.DataFrame, statistic: Callable[[pd.DataFrame], dict[str, float]], seed: int = 0, draws: int = 1000
 ) -> dict[str, Interval]:
-    """A statistic of the parents with its interval: variants are drawn with replacement, all seeds of one together.
+    """Return a statistic of the parents with its 95% interval, from a bootstrap over variants with all their seeds.
 
-    `parents` may be those of `by_parent` or of `moves`. Draws in which the statistic is undefined are left out; the
-    ends are nan where there are fewer than 5 variants.
+    `parents`: from `parent_table` or `changes_from_base`. Draws in which the statistic is undefined are left out. The
+    ends are nan if there are fewer than 5 variants.
     """
     names = parents["variant"].to_numpy()
     places = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
@@ -151,7 +151,7 @@ def bootstrap_variants(
 
 
 def _percentile_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile of the values that are defined."""
+    """Return the 2.5th and 97.5th percentile of the finite values; nan if there are none."""
     known = np.asarray(values)[np.isfinite(values)]
     low, high = np.quantile(known, [0.025, 0.975]).tolist() if known.size else (float("nan"), float("nan"))
     return low, high

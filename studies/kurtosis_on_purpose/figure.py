@@ -1,4 +1,4 @@
-"""The figures of kurtosis moved on purpose: what could be pruned against it, and what orders that best."""
+"""Figures of notebook 11: largest amounts against kurtosis, and rank correlations of the predictors."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Interval = tuple[float, float, float]  # value, and both ends of its interval
-ROW_HEIGHT, MARGIN = 0.42, 1.7  # inches: for a number, and around them
-BASE_STYLE = {"marker": "*", "color": "#444444", "markersize": 14}  # of the parents of which nothing was moved
+ROW_HEIGHT, MARGIN = 0.42, 1.7  # inches: of a predictor's row, and around the rows
+BASE_STYLE = {"marker": "*", "color": "#444444", "markersize": 14}  # of the base variant
 
 
 def largest_amounts_figure(parents: "DataFrame", targets: Mapping[str, str], base: str) -> "Figure":
-    """A panel for each target (column -> words): the most that could be pruned against kurtosis, a mark a parent.
+    """Plot the largest amount against kurtosis: a panel for each target (column -> label), one marker per parent.
 
-    Shape, colour and filling tell what was moved (`kurtosis_order.by_parent`); stars are those of `base`. The grey
-    lines lead from the base of a seed to its other parents.
+    Shape, colour and filling show the change from the base variant (column `moved`); stars are the variant `base`. Grey
+    lines join the base of a seed to its other parents.
     """
     drawn, panels = figure(len(targets), 1, (6.0, 3.0 * len(targets) + 1.2), squeeze=False, sharex=True)
     groups = dict(list(parents.groupby("moved", sort=False)))
@@ -41,7 +41,7 @@ def largest_amounts_figure(parents: "DataFrame", targets: Mapping[str, str], bas
 
 
 def correlations_figure(found: Mapping[str, Mapping[str, Interval]]) -> "Figure":
-    """Rank correlations by target and by number: values, with their intervals as lines."""
+    """Plot rank correlations by target and predictor, with their intervals as lines."""
     numbers = list(next(iter(found.values())))
     drawn, axes = figure(size=(6.0, ROW_HEIGHT * len(numbers) + MARGIN))
     for i, (target, each) in enumerate(found.items()):

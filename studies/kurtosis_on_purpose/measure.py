@@ -1,8 +1,7 @@
-"""Kurtosis moved on purpose, and what can then be pruned: each variant of `heavy_tails`, trained, pruned, fine-tuned.
+"""Each variant of `variants`, trained, pruned and fine-tuned: does a change of kurtosis change the prunable amount?
 
-`python -m studies.kurtosis_on_purpose.measure` records it, a row for each parent and amount, and measures what
-its table does not hold yet: it can be stopped and started again. A parent is trained anew where any of its rows is
-missing.
+`python -m studies.kurtosis_on_purpose.measure` measures the missing rows of its table, one for each parent and amount;
+it can be stopped and started again. A parent is trained again if any of its rows is missing.
 """
 
 import argparse
@@ -34,7 +33,7 @@ from wmgp.experiments.training.recipes import ExperimentConfig, experiment_confi
 from wmgp.rules import effective_number
 
 NETWORK, METHOD = "lenet5", "l1"
-EPOCHS = 5  # of a parent on real data: enough to be worth pruning, and few enough for many parents
+EPOCHS = 5  # of a parent on real data; few, because there are many parents
 FINETUNED_AMOUNTS = (
     0.0,
     0.3,
@@ -47,9 +46,9 @@ FINETUNED_AMOUNTS = (
     0.93,
     0.96,
     0.98,
-)  # amounts after which there is fine-tuning
-UNTUNED_AMOUNTS = (0.1, 0.2, 0.4)  # amounts that are only looked at, where fine-tuning would have nothing to mend
-NEAR_ZERO = 0.01  # of the root mean square: what is smaller counts as near zero
+)  # amounts with fine-tuning
+UNTUNED_AMOUNTS = (0.1, 0.2, 0.4)  # amounts without fine-tuning: too small to lose accuracy
+NEAR_ZERO = 0.01  # share of the root mean square; smaller weights count as near zero
 PARENT_COLUMNS = (
     *("variant", "moved", "parent_epochs", "kurtosis", "kurtosis_about_zero", "kurtosis_of_layers", "k2"),
     *("optimal", "safe", "cosine_99", "effective", "effective_half", "norm", "near_zero", "layer_spread"),
@@ -57,11 +56,11 @@ PARENT_COLUMNS = (
 ROW = (*COLUMNS, "loss_parent", *PARENT_COLUMNS)
 KEY = ("amount", "epochs")
 COMMAND = "python -m studies.kurtosis_on_purpose.measure"
-Jobs = tuple[tuple[float, int], ...]  # amounts, each with its epochs of fine-tuning
+Jobs = tuple[tuple[float, int], ...]  # (amount, epochs of fine-tuning)
 
 
 def base_config(data: str) -> ExperimentConfig:
-    """How the base variant is trained, and prunes of all variants are tuned."""
+    """Return the training config of the base variant and the fine-tuning config of all variants."""
     chosen = experiment_config(NETWORK, data, "strong")
     return chosen if data == "digits" else replace(chosen, epochs=EPOCHS)
 
@@ -69,16 +68,16 @@ def base_config(data: str) -> ExperimentConfig:
 def make_jobs(
     base: ExperimentConfig, tuned: tuple[float, ...] = FINETUNED_AMOUNTS, bare: tuple[float, ...] = UNTUNED_AMOUNTS
 ) -> Jobs:
-    """All amounts in their order, those of `tuned` with the config's epochs of fine-tuning."""
+    """Return all amounts in ascending order, with the config's fine-tuning epochs for `tuned` and 0 for `bare`."""
     return tuple(sorted([*((amount, base.tuning_epochs) for amount in tuned), *((amount, 0) for amount in bare)]))
 
 
 def weight_statistics(model: nn.Module) -> dict[str, float]:
-    """What the weights say. Kurtoses are Pearson's, amounts and shares in [0, 1]; nan where one is undefined.
+    """Return statistics of the weights: Pearson's kurtoses, amounts and shares in [0, 1]; nan if undefined.
 
-    `kurtosis` is pooled as the paper's, `kurtosis_about_zero` n sum(w^4) / sum(w^2)^2, and `kurtosis_of_layers` the
-    mean over the tensors of two or more dimensions, which does not see their scales. `effective` and `effective_half`
-    are the shares beyond the effective number of weights for scores |w| and |w|^(1/2) (see `rules`).
+    `kurtosis` is of the pooled weights as in the paper. `kurtosis_about_zero` is n sum(w^4) / sum(w^2)^2.
+    `kurtosis_of_layers` is the mean over tensors of two or more dimensions, which does not depend on their scales.
+    `effective` and `effective_half` are 1 - (effective number of weights) / n for scores |w| and |w|^(1/2) (`rules`).
     """
     analysis, table = analyze(model), analyze(model).tensors
     levels, pool = analysis.magnitudes, torch.cat([p.detach().double().flatten().cpu() for p in model.parameters()])
@@ -108,7 +107,7 @@ def measure(
     test: ImageData,
     jobs: Jobs,
 ) -> Iterator[dict[str, Any]]:
-    """A row, without its run, for each of the jobs of a trained parent."""
+    """Yield a row, without its run, for each job of a trained parent."""
     before, chosen = evaluate(model, test), variant.config(base)
     known = {
         "variant": variant.name,
@@ -126,7 +125,7 @@ def measure(
 
 @dataclass(frozen=True)
 class ParentSpec:
-    """One variant and seed; `out` is the table, and `base` how the base variant is trained."""
+    """One variant and seed; `out` is the table, and `base` the training config of the base variant."""
 
     out: Path
     data: str
@@ -147,9 +146,9 @@ def _cached_parent(spec: ParentSpec) -> nn.Module:
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
-    """Return all that decides the results of the parent's prunes.
+    """Return all settings that decide the results of the parent's pruned networks.
 
-    The weights are not kept: their hash comes from a recorded run with equal settings, or else from training.
+    The weights are not saved. Their hash comes from a recorded run with equal settings, or else from training.
     """
     training, test = _images(spec.data)
     settings = {
@@ -180,7 +179,7 @@ EXPERIMENT = Experiment(
 
 
 def small_study(preset: str, device: str, seed: int) -> pd.DataFrame:
-    """Rows measured on the spot, on digits: `quick` (all variants, two seeds) or `tiny` (a variant a kind, seconds)."""
+    """Return rows measured on digits: `quick` (all variants, two seeds) or `tiny` (one variant per kind, seconds)."""
     base, variants, seeds = base_config("digits"), VARIANTS, (seed, seed + 1)
     jobs, processes = make_jobs(base), os.cpu_count() or 1
     if preset == "tiny":
@@ -201,13 +200,13 @@ def _measure_parent(variant: Variant, seed: int, base: ExperimentConfig, jobs: J
 
 
 def _run_name(variant: Variant, seed: int) -> str:
-    """What stands for the run of a parent that is not recorded."""
+    """Return the run's name for a parent that is not recorded."""
     return f"{variant.name}, seed {seed}"
 
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         "python -m studies.kurtosis_on_purpose.measure",
         description="Record what becomes of networks of all kurtoses.",

@@ -1,8 +1,8 @@
-"""One architecture, and the ways in which the kurtosis of its weights is moved on purpose.
+"""Variants of the training of one architecture that change the kurtosis of its weights.
 
-Each `Variant` differs from the first in one thing: the law from which weights are drawn at the start (at the same
+Each `Variant` differs from the base, the first, in one setting: the distribution of the initial weights (with the same
 energy in every tensor), weight decay, an L1 penalty, the length of training, a reparameterisation that makes tails
-heavy (`Power`), or a rescaling after training that leaves the outputs as they are (`rescaling`).
+heavy (`PowerReparameterization`), or a rescaling after training that does not change the outputs (`studies.rescaling`).
 """
 
 import math
@@ -22,25 +22,25 @@ from wmgp.experiments.training.loop import train
 from wmgp.experiments.training.recipes import ExperimentConfig
 
 Shape = tuple[int, ...]
-BASE = "nothing"  # is moved in the variant that all others are held against
-PYTORCH_INIT = "uniform"  # PyTorch's law for convolutions and linear layers
+BASE = "nothing"  # column `moved` of the base variant, which the others are compared with
+PYTORCH_INIT = "uniform"  # PyTorch's default for convolutions and linear layers
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to train the network, and what of it was moved; the defaults are those of the base."""
+    """Training settings and the name of the changed setting (`moved`); the defaults are the base variant's."""
 
     name: str
     moved: str
-    law: str = PYTORCH_INIT  # of the weights at the start: one of `LAWS`
+    law: str = PYTORCH_INIT  # distribution of the initial weights: `PYTORCH_INIT` or a key of `INITIAL_DISTRIBUTIONS`
     decay: float | None = None  # weight decay; None: the config's
-    penalty: float = 0.0  # the strength s of s sum |w| beside the loss
+    penalty: float = 0.0  # strength s of the penalty s sum |w|
     length: float = 1.0  # of training, in multiples of the config's epochs
-    power: float = 1.0  # alpha of `Power`
-    rescaled: str = "as trained"  # what is done after training, by its name in `rescaled.of_chains`
+    power: float = 1.0  # alpha of `PowerReparameterization`
+    rescaled: str = "as trained"  # rescaling after training: a key of `chain_rescalings`
 
     def config(self, base: ExperimentConfig) -> ExperimentConfig:
-        """The config of this variant: the base's recipe and epochs, or others."""
+        """Return the config of this variant: the base's, with this variant's weight decay and epochs."""
         decay = base.recipe.weight_decay if self.decay is None else self.decay
         epochs = max(1, round(self.length * base.epochs))
         return replace(base, recipe=replace(base.recipe, weight_decay=decay), epochs=epochs)
@@ -88,13 +88,13 @@ INITIAL_DISTRIBUTIONS: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
 
 
 def weight_tensors(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of two or more dimensions: weights, without biases."""
+    """Return the parameters of two or more dimensions: weights, without biases."""
     return [p for p in model.parameters() if p.ndim >= 2]
 
 
 @torch.no_grad()
 def redraw_weights(model: nn.Module, law: str, seed: int) -> None:
-    """Draw the weights of two or more dimensions anew, in place; each tensor keeps its norm, and biases stay."""
+    """Redraw the weights of two or more dimensions in place; each tensor keeps its norm, and biases do not change."""
     if law == PYTORCH_INIT:
         return
     generator = torch.Generator().manual_seed(seed)
@@ -104,9 +104,9 @@ def redraw_weights(model: nn.Module, law: str, seed: int) -> None:
 
 
 class PowerReparameterization(nn.Module):
-    """w = v |v|^(alpha - 1): what is small learns slowly and stays small (Schwarz et al. 2021, arXiv:2110.00296).
+    """w = v |v|^(alpha - 1): small weights learn slowly and stay small (Schwarz et al. 2021, arXiv:2110.00296).
 
-    For alpha of 1, or of 2 or more: between them the gradient is not finite at zero.
+    alpha must be 1, or at least 2: between 1 and 2 the gradient is not finite at zero.
     """
 
     def __init__(self, alpha: float):
@@ -114,17 +114,17 @@ class PowerReparameterization(nn.Module):
         self.alpha = alpha
 
     def forward(self, v: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The weights of v."""
+        """Return the weights w of v."""
         return v * v.abs().pow(self.alpha - 1)
 
     def right_inverse(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The v of given weights, so that training begins from the same network."""
+        """Return the v of given weights, so that training starts from the same network."""
         return w.sign() * w.abs().pow(1 / self.alpha)
 
 
 @contextmanager
 def power_reparameterized(model: nn.Module, alpha: float) -> Generator[None, None, None]:
-    """Meanwhile, the weights of two or more dimensions are `Power`s of what is trained; afterwards they are plain."""
+    """Reparameterise the weights of convolutions and linear layers within the context; afterwards they are plain."""
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)] if alpha != 1 else []
     for layer in layers:
         parametrize.register_parametrization(layer, "weight", PowerReparameterization(alpha))
@@ -137,9 +137,10 @@ def power_reparameterized(model: nn.Module, alpha: float) -> Generator[None, Non
 
 @contextmanager
 def l1_penalized(model: nn.Module, strength: float) -> Generator[None, None, None]:
-    """Meanwhile, gradients of weights of two or more dimensions have that of strength sum |w| added: strength sign(w).
+    """Add strength sign(w), the gradient of strength sum |w|, to gradients of weights of two or more dimensions.
 
-    Weights do not settle at zero but step about it, by no more than the learning rate times the strength.
+    This holds within the context. Weights do not reach exactly zero: they oscillate around it, by at most the learning
+    rate times the strength.
     """
     weights = weight_tensors(model) if strength else []
     hooks = [w.register_hook(lambda g, w=w: g + strength * w.detach().sign()) for w in weights]
@@ -151,12 +152,12 @@ def l1_penalized(model: nn.Module, strength: float) -> Generator[None, None, Non
 
 
 def train_variant(network: str, variant: Variant, seed: int, base: ExperimentConfig, data: ImageData) -> nn.Module:
-    """The network of a variant, float32, trained on the data by its config; the same seed gives the same batches."""
+    """Return the network of a variant, float32, trained on the data by its config; equal seeds give equal batches."""
     model, chosen = build(network, seed), variant.config(base)
     redraw_weights(model, variant.law, seed)
     with power_reparameterized(model, variant.power), l1_penalized(model, variant.penalty):
         train(model, data, chosen.epochs, seed, chosen.recipe)
-    plain = build(network, seed)  # with its parameters in their usual order, which `powered` leaves changed
+    plain = build(network, seed)  # parameters in their usual order, which parametrization changes
     plain.load_state_dict(model.state_dict())
     if variant.rescaled != "as trained":
         plain = chain_rescalings(plain, seed)[variant.rescaled](plain).float()
@@ -164,6 +165,6 @@ def train_variant(network: str, variant: Variant, seed: int, base: ExperimentCon
 
 
 def layer_scale_spread(model: nn.Module) -> float:
-    """The standard deviation of ln(root mean square) over the weights of two or more dimensions: 0 for equal scales."""
+    """Return the standard deviation of ln(RMS) over the tensors of two or more dimensions: 0 for equal scales."""
     logs = [math.log(w.detach().double().square().mean().sqrt().item()) for w in weight_tensors(model)]
     return float(torch.tensor(logs, dtype=torch.float64).std(correction=0))

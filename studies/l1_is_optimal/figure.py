@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def masks_figure(
     amount: Float[np.ndarray, " masks"], cosine: Float[np.ndarray, " masks"], best: Float[np.ndarray, " counts"]
 ) -> "Figure":
-    """Every mask as a dot, L1's as a line through its counts 0 to n, and what random pruning gives on the mean."""
+    """Plot every mask as a dot, L1's masks of 0 to n weights as a line, and the expectation of random pruning."""
     drawn, axes = figure()
-    label = f"all {len(amount):,} masks"  # thousands of dots: as pixels they weigh less than as shapes
+    label = f"all {len(amount):,} masks"  # thousands of dots: pixels make a smaller file than shapes
     axes.plot(amount, cosine, ".", color=PALETTE[5], markersize=4, label=label, rasterized=True)
     counts = np.linspace(0, 1, len(best))
     axes.plot(counts, best, "o-", color=PALETTE[0], markersize=5, label="L1: smallest first")
@@ -29,7 +29,7 @@ def masks_figure(
 
 
 def methods_figure(amounts: Values, cosines: Mapping[str, Float[np.ndarray, "draws amounts"]]) -> "Figure":
-    """Cosine against amount, a line a method: the mean of its draws, and a band from their least to their largest."""
+    """Plot cosine against amount, one line per method: the mean of its draws, in a band from minimum to maximum."""
     drawn, axes = figure()
     for (name, draws), color, dash in zip(cosines.items(), PALETTE, DASHES, strict=False):
         axes.plot(amounts, draws.mean(axis=0), color=color, linestyle=dash, label=name)
@@ -41,7 +41,7 @@ def methods_figure(amounts: Values, cosines: Mapping[str, Float[np.ndarray, "dra
 
 
 def exchanges_figure(pairs: Sequence[int], cosines: Mapping[str, Values], best: float) -> "Figure":
-    """Cosine against the number of exchanged pairs (logarithmic), a line a way to choose them; L1's is the guide."""
+    """Plot cosine against the number of exchanged pairs (logarithmic), one line per choice; the guide is L1."""
     drawn, axes = figure()
     for (name, values), color, marker in zip(cosines.items(), PALETTE, MARKERS, strict=False):
         axes.semilogx(pairs, values, marker=marker, color=color, label=name)

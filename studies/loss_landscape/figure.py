@@ -1,4 +1,4 @@
-"""The figures of loss landscapes: lines from the initialisation, and planes around a network."""
+"""Figures of notebook 07: loss on lines from the initialisation, and on planes around a network."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ N_LEVELS = 12  # shades of a surface
 def lines_figure(
     ticks: Float[np.ndarray, " t"], losses: Mapping[str, Float[np.ndarray, "seeds t"]], names: Sequence[str]
 ) -> "Figure":
-    """Loss along the line from the initialisation (`names[0]`, at 0) through each network (`names[1]`, at 1).
+    """Plot the loss along the line from the initialisation (`names[0]`, at 0) through each network (`names[1]`, at 1).
 
-    The mean over the seeds, in a band from the least to the largest.
+    The line is the mean over the seeds, the band the range from minimum to maximum.
     """
     drawn, axes = figure(size=(6.0, 4.2))
     for (name, values), color, dash in zip(losses.items(), PALETTE, DASHES, strict=False):
@@ -27,14 +27,14 @@ def lines_figure(
         band(axes, ticks, values.min(axis=0), values.max(axis=0), color)
     for place, name in enumerate(names):
         axes.axvline(place, **GUIDE)
-        axes.text(place, 1.02, name, transform=axes.get_xaxis_transform(), ha="center")  # above: curves are below
+        axes.text(place, 1.02, name, transform=axes.get_xaxis_transform(), ha="center")  # clear of the curves
     axes.set(xlabel="Share of the way from the initialisation", ylabel="Test loss (nats)", yscale="log")
     axes.legend(loc="lower left", frameon=True)
     return drawn
 
 
 def planes_figure(ticks: Float[np.ndarray, " t"], losses: Mapping[str, Float[np.ndarray, "t t"]]) -> "Figure":
-    """The surfaces side by side in shades of the same scale, logarithmic; a cross marks the network."""
+    """Plot the surfaces side by side with one logarithmic colour scale; a cross marks the network."""
     from matplotlib.colors import LogNorm
 
     everything = np.stack(list(losses.values()))

@@ -1,12 +1,12 @@
 """The loss around a network: on the line from its initialisation through its weights, and on random planes.
 
-Planes are those of Li et al. 2018 (arXiv:1712.09913, section 4): two random directions, each filter of which is as long
-as the filter of the network. What they leave open is done like this: a filter is a row of a tensor of 2 or more
-dimensions; biases and batch-norm's parameters stay where they are; and the planes of a parent and of its prunes have
-the same directions, the parent's, so that their surfaces can be subtracted.
+Planes follow Li et al. 2018 (arXiv:1712.09913, section 4): two random directions whose filters have the norms of the
+network's filters. The paper leaves some choices open. Here a filter is a row of a tensor of 2 or more dimensions.
+Biases and batch-norm parameters do not change. The planes of a parent and of its pruned networks have the same
+directions, the parent's, so that their surfaces can be subtracted.
 
-`python -m studies.loss_landscape.measure` records LeNet-5's parents on MNIST, or others', and what L1 and random
-pruning to a cosine of 0.99 make of them.
+`python -m studies.loss_landscape.measure` records parents (default: LeNet-5 on MNIST), and the parents pruned to a
+cosine of 0.99 by L1 and at random.
 """
 
 import argparse
@@ -37,21 +37,21 @@ from wmgp.pruning import prune
 from wmgp.similarity import cosine_similarity
 
 Weights = dict[str, Tensor]
-SURFACE_NETWORKS = ("parent", "l1", "random")  # what a surface is drawn of
+SURFACE_NETWORKS = ("parent", "l1", "random")  # each has a line and a surface
 LINE_TICKS = np.linspace(0, 1.5, 61)  # 0 is the initialisation, 1 the network
-PLANE_TICKS = np.linspace(-1, 1, 31)  # in units of the filters' length
+PLANE_TICKS = np.linspace(-1, 1, 31)  # in units of the filters' norms
 N_IMAGES = 1000  # of the test set, the first ones
 
 
 def float_state(model: nn.Module) -> Weights:
-    """Copies of all that is floating in a network's state, running statistics among it."""
+    """Return copies of all floating-point tensors of a network's state, running statistics included."""
     return {name: t.detach().clone() for name, t in model.state_dict().items() if t.is_floating_point()}
 
 
 def filter_normalized_direction(weights: Weights, generator: Generator) -> Weights:
-    """A random normal direction, each filter of it as long (L2) as the filter of the weights.
+    """Return a random normal direction whose filters have the L2 norms of the weights' filters.
 
-    Zero for tensors of fewer than 2 dimensions, and for filters that are zero themselves.
+    It is zero for tensors of fewer than 2 dimensions, and for filters that are zero.
     """
     direction = {}
     for name, w in weights.items():
@@ -68,7 +68,7 @@ def filter_normalized_direction(weights: Weights, generator: Generator) -> Weigh
 def loss_along_line(
     loss: Callable[[Weights], float], start: Weights, end: Weights, ticks: Sequence[float] | np.ndarray
 ) -> Float[np.ndarray, " ticks"]:
-    """The loss at start + t (end - start), for each t of `ticks`."""
+    """Return the loss at start + t (end - start), for each t of `ticks`."""
     return np.array([loss({name: torch.lerp(start[name], end[name], float(t)) for name in end}) for t in ticks])
 
 
@@ -78,7 +78,7 @@ def loss_on_plane(
     directions: tuple[Weights, Weights],
     ticks: Sequence[float] | np.ndarray,
 ) -> Float[np.ndarray, "ticks ticks"]:
-    """The loss at centre + a u + b v, a down the rows and b along them, both over `ticks`."""
+    """Return the loss at centre + a u + b v for a (rows) and b (columns) of `ticks`."""
     u, v = directions
     losses = np.empty((len(ticks), len(ticks)))
     for i, a in enumerate(ticks):
@@ -89,7 +89,7 @@ def loss_on_plane(
 
 
 def make_loss_function(model: nn.Module, data: ImageData) -> Callable[[Weights], float]:
-    """Mean cross-entropy (nats) on the data as a function of the weights, in a copy of the network."""
+    """Return a function from weights to the mean cross-entropy (nats) on the data, for a copy of the network."""
     probe = copy.deepcopy(model)
 
     def loss(weights: Weights) -> float:
@@ -107,9 +107,9 @@ def measure(
     line_ticks: np.ndarray = LINE_TICKS,
     plane_ticks: np.ndarray = PLANE_TICKS,
 ) -> dict[str, np.ndarray]:
-    """Lines [3, ticks], planes [3, ticks, ticks], and the amounts and cosines [3], in the order of `NETWORKS`.
+    """Return lines [3, ticks], planes [3, ticks, ticks], amounts and cosines [3], in the order of `SURFACE_NETWORKS`.
 
-    The parent is pruned by L1 to a cosine of 0.99, and at random by the amount at which that is expected.
+    The parent is pruned by L1 to a cosine of 0.99, and at random by the amount whose expected cosine is 0.99.
     """
     amounts = {"l1": analyze(parent).at_cosine(CAREFUL_COSINE).amount, "random": 1 - CAREFUL_COSINE**2}
     pruned = {"parent": parent}
@@ -143,10 +143,10 @@ def record(
     ticks: tuple[np.ndarray, np.ndarray] = (LINE_TICKS, PLANE_TICKS),
     progress: Callable[[str], None] = print,
 ) -> None:
-    """Write what is measured of a network's parents of these seeds to `out` (.npz), with its provenance beside it.
+    """Write the arrays of a network's parents of these seeds to `out` (.npz), with their provenance beside it.
 
-    The parents are those of sweeps, in the folder `parents` beside `out`; what is not there is trained first. `images`:
-    how many of the test set, the first ones. `ticks`: those of the line and of the plane.
+    The parents are those of sweeps, in the folder `parents` beside `out`; missing ones are trained first. `images` is
+    the number of test images, from the first on. `ticks`: of the line and of the plane.
     """
     training, test, chosen = load(data, True), load(data, False), experiment_config(network, data)
     found, parents, began = [], {}, time.perf_counter()
@@ -172,7 +172,7 @@ def record(
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.loss_landscape.measure", description="Record loss landscapes.")
     parser.add_argument("--network", default="lenet5", choices=KNOWN, help="(default: %(default)s)")
     parser.add_argument("--data", default="mnist", help="(default: %(default)s)")

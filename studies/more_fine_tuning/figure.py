@@ -1,4 +1,4 @@
-"""The figures of longer fine-tuning: what happens epoch by epoch, and what ten epochs change."""
+"""Figures of notebook 16: quantities after each epoch of fine-tuning, and their change over ten epochs."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Interval = tuple[float, float, float]
-PANEL_HEIGHT = 2.5  # inches of a panel
-ROUNDING_ERROR = 1e-9  # what is less is zero but for rounding, and has no place on a logarithmic axis
+PANEL_HEIGHT = 2.5  # inches
+ROUNDING_ERROR = 1e-9  # smaller values are zero but for rounding; a logarithmic axis cannot show them
 
 
 def paths_figure(rows: "DataFrame", ys: Sequence[str], logarithmic: Sequence[str] = ()) -> "Figure":
-    """A panel for each of `ys` against the epochs, a line an amount: rows of one method.
+    """Plot each of `ys` against the epochs in its own panel, with one line per amount; `rows` are of one method.
 
-    Pale lines are small prunes, dark ones large. The line is the mean over the seeds, the band one standard deviation.
-    Of `ys` that are `logarithmic`, points that are zero but for rounding are left out.
+    Darker lines are larger amounts. The line is the mean over the seeds, the band one standard deviation. Panels of
+    `ys` that are `logarithmic` leave out points that are zero but for rounding.
     """
     from seaborn import color_palette
 
@@ -46,9 +46,9 @@ def paths_figure(rows: "DataFrame", ys: Sequence[str], logarithmic: Sequence[str
 
 
 def changes_figure(changes: Mapping[str, Mapping[str, Mapping[float, Interval]]]) -> "Figure":
-    """Quantity -> network -> amount -> change with its interval.
+    """Plot changes with their intervals: quantity -> network -> amount -> (change, low, high).
 
-    A panel a quantity, a dot an amount, a marker a network. Amounts are places in a row, as they are not evenly spread.
+    Each quantity has a panel, each network a marker. Amounts are equally spaced, because their values are not.
     """
     drawn, panels = figure(len(changes), 1, (6.0, PANEL_HEIGHT * len(changes) + 0.7), squeeze=False, sharex=True)
     amounts = sorted({amount for networks in changes.values() for found in networks.values() for amount in found})
@@ -57,7 +57,7 @@ def changes_figure(changes: Mapping[str, Mapping[str, Mapping[float, Interval]]]
         for i, (network, found) in enumerate(networks.items()):
             value, low, high = np.array(list(found.values())).T
             x = np.array([amounts.index(amount) for amount in found]) + 0.12 * (i - (len(networks) - 1) / 2)
-            whiskers = np.nan_to_num(np.array([value - low, high - value]))  # a single seed has none
+            whiskers = np.nan_to_num(np.array([value - low, high - value]))  # a single seed has no interval
             axes.errorbar(
                 x, value, whiskers, color=PALETTE[i], marker=MARKERS[i], linestyle="", capsize=3, label=network
             )

@@ -1,7 +1,7 @@
-"""Fine-tuning watched epoch by epoch: how far a pruned network is from its parent, in parameters and in function.
+"""The distance of a pruned network from its parent, in parameters and function, after each epoch of fine-tuning.
 
-`python -m studies.more_fine_tuning.measure` records it for prunes of several sizes. Its rows are those of a sweep,
-for every number of epochs from none: with a steady learning rate, ten epochs begin with the same one epoch.
+`python -m studies.more_fine_tuning.measure` records it for several amounts. Its rows are those of a sweep for 0, 1, ...
+epochs. One run gives all of them, because the learning rate is constant.
 """
 
 import argparse
@@ -50,10 +50,10 @@ def finetuning_path(
     recipe: Recipe = REFERENCE,
     epochs: int = EPOCHS,
 ) -> list[dict[str, Cell]]:
-    """The measurements of a sweep's job after 0, 1, ..., `epochs` epochs, a row each, and `distance` besides.
+    """Return the measurements of a sweep's job and `distance` after 0, 1, ..., `epochs` epochs, one row each.
 
-    `before` is what the parent, `whole`, says of `test`; `distance` is the Euclidean one between the parameters, over
-    the parent's norm. `seed` decides the batches, and what a random prune takes.
+    `before` is the evaluation of the parent, `whole`, on `test`; `distance` is from `relative_distance`. `seed` decides
+    the batches and random masks.
     """
     child, masks = prune_copy(whole, method, amount, seed)
     began, at_once = time.perf_counter(), evaluate(child, test)
@@ -72,7 +72,7 @@ def finetuning_path(
 
 
 def relative_distance(whole: nn.Module, child: nn.Module) -> float:
-    """The Euclidean distance of all parameters of two networks of one shape, over the norm of the first's."""
+    """Return the Euclidean distance of two networks' parameters (of equal shapes), divided by the norm of the first."""
     pairs = zip(whole.parameters(), child.parameters(), strict=True)
     sums = torch.zeros(2, dtype=torch.float64)
     for a, b in pairs:
@@ -82,9 +82,10 @@ def relative_distance(whole: nn.Module, child: nn.Module) -> float:
 
 
 def change_between_epochs(rows: pd.DataFrame, y: str, first: int = 1, last: int = EPOCHS) -> dict[float, Interval]:
-    """By amount, of rows of one method: `y` after `last` epochs less after `first`, the same parent's prunes.
+    """Return by amount the mean of `y` after `last` epochs minus `y` after `first`, with its 95% interval.
 
-    The mean over the parents with its interval (`results.mean_interval`). Amounts without both are left out.
+    The difference is taken for each parent; `rows` are of one method (`mean_interval`). Amounts without both are left
+    out.
     """
     named = rows.loc[rows["epochs"].isin([first, last])]
     wide = named.pivot_table(index=["amount", "seed"], columns="epochs", values=y)
@@ -96,14 +97,14 @@ def change_between_epochs(rows: pd.DataFrame, y: str, first: int = 1, last: int 
 
 
 def closest_epoch(rows: pd.DataFrame, y: str = "js") -> pd.DataFrame:
-    """The epoch at which each prune is nearest to its parent, that is where `y` is least: seed, amount, epochs, `y`."""
+    """Return the epoch at which `y` is smallest for each pruned network: columns seed, method, amount, epochs, `y`."""
     least = rows.loc[rows.groupby(["seed", "method", "amount"])[y].idxmin()]
     return least[["seed", "method", "amount", "epochs", y]].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
 class ParentSpec:
-    """One parent and its L1 prunes; `folder` holds the trained parents."""
+    """One parent and the amounts of its L1 pruning; `folder` holds the trained parents."""
 
     network: str
     data: str
@@ -127,7 +128,7 @@ def _load_parent(spec: ParentSpec) -> nn.Module:
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
-    """Train or read the parent, and return all that decides the results of its prunes."""
+    """Train or read the parent, and return all settings that decide its results."""
     with use_one_thread():
         training, test = _images(spec.data)
         whole = _load_parent(spec)
@@ -167,7 +168,7 @@ EXPERIMENT = Experiment(ROW, KEY, parent_settings, jobs, measure_rows, lambda sp
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.more_fine_tuning.measure", description="Watch fine-tuning.")
     parser.add_argument("--network", default="lenet_small", choices=NETWORKS, help="(default: %(default)s)")
     parser.add_argument("--data", default="cifar10", help="(default: %(default)s)")

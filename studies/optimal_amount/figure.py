@@ -1,4 +1,4 @@
-"""The figures about the optimal amount: fronts before and after training, and what happened near the optimum."""
+"""Figures of notebook 08: fronts before and after training, and the accuracy lost near the optimum."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-PERCENTAGE_POINTS = 100  # of a percentage
+PERCENTAGE_POINTS = 100  # in a share of 1
 
 
 def fronts_figure(parents: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Fronts of parents (records of `experiments.history`): solid after training, dotted before, with their optima."""
+    """Plot fronts of parents (from `read_parent_records`) and their optima: solid after training, dotted before."""
     drawn, axes = figure(size=(6.0, 5.0))
     for (name, record), color, marker in zip(parents.items(), PALETTE, MARKERS, strict=False):
         for stage, dash, fill, size in (("trained", "-", color, 8), ("initial", ":", "none", 11)):
             found = record[stage]["analysis"]
             axes.plot(found["front"]["amount"], found["front"]["cosine"], color=color, linestyle=dash)
             best = found["optimal"]
-            look = {"color": color, "markerfacecolor": fill, "markersize": size, "zorder": 3}  # some lie on others
+            look = {"color": color, "markerfacecolor": fill, "markersize": size, "zorder": 3}  # some overlap
             axes.plot(best["amount"], best["cosine"], marker, **look)
         axes.plot([], [], "-", color=color, marker=marker, label=name)
     axes.plot([], [], ":", color="#444444", marker="o", markerfacecolor="none", label="before training")
@@ -37,7 +37,7 @@ def fronts_figure(parents: Mapping[str, Mapping[str, Any]]) -> "Figure":
 def neighbours_figure(
     offsets: Float[np.ndarray, " o"], costs: Float[np.ndarray, "parents o"], allowed: float
 ) -> "Figure":
-    """Accuracy lost (points, up to 10) at amounts counted from the optimum: the mean, in a band of the extremes."""
+    """Plot accuracy lost (points, up to 10) against the offset from the optimum: the mean, and a band of the range."""
     drawn, axes = figure()
     reached = np.isfinite(costs).all(axis=0)
     x, lost = PERCENTAGE_POINTS * offsets[reached], PERCENTAGE_POINTS * costs[:, reached]
@@ -45,7 +45,8 @@ def neighbours_figure(
     band(axes, x, lost.min(axis=0), lost.max(axis=0), PALETTE[0])
     axes.axvline(0, **GUIDE)
     axes.axhline(PERCENTAGE_POINTS * allowed, **GUIDE | {"linestyle": "--", "label": "allowed"})
-    axes.set(xlabel="Amount less the optimal amount (points)", ylabel="Accuracy lost\nafter fine-tuning (points)")
+    axes.set_xlabel("Amount − optimal amount (percentage points)")
+    axes.set_ylabel("Accuracy lost after\nfine-tuning (percentage points)")
     if lost.size:
         axes.set_ylim(min(float(lost.min()), 0) - 0.5, min(float(lost.max()), 9.5) + 0.5)
     axes.legend(loc="upper left", frameon=True)
@@ -53,7 +54,7 @@ def neighbours_figure(
 
 
 def amounts_figure(amounts: "DataFrame", allowed: float) -> "Figure":
-    """A row a parent (the index names it), a marker a column: amounts in [0, 1]."""
+    """Plot amounts in [0, 1]: one row for each parent (named by the index), one marker for each column."""
     drawn, axes = figure(size=(6.0, 1.2 + 0.32 * max(len(amounts), 4)))
     for column, color, marker in zip(amounts, PALETTE, MARKERS, strict=False):
         label = column if column == "optimal amount" else f"most at a cost of {allowed:.1%}, {column}"

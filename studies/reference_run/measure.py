@@ -1,20 +1,19 @@
 """The authors' reference run, LeNet-5 on MNIST, as a function of a seed.
 
-Published: the network, pixels in [0, 1] and nothing else, batches of 256, SGD at 0.001 with momentum 0.9,
+Published: the network, pixels in [0, 1] without other preprocessing, batches of 256, SGD at 0.001 with momentum 0.9,
 cross-entropy, 25 epochs; then global L1 pruning of weights and biases, at the optimal and at the safe amount, and one
-epoch more with the same SGD. What that leaves open, and what is done here:
+more epoch with the same SGD. The paper leaves some choices open. Here they are:
 
 - Initialisation: PyTorch's default, drawn from the seed.
-- Order of batches: drawn anew each epoch, from the seed for the parent, from `FINE_TUNING + seed` for fine-tuning. The
+- Order of batches: drawn again each epoch, from the seed for the parent, from `FINE_TUNING + seed` for fine-tuning. The
   last, smaller batch of an epoch is kept.
-- Parent: the network after the last epoch, not the best one seen on the way.
-- Fine-tuning: a fresh optimizer, without the parent's momentum; what was pruned is held at exactly zero. Both amounts
-  see the same batches.
-- Loss: the mean over the test images. The published one is divided by the number of batches less one.
-- Safe amount: optimal times the authors' modifier, which here may not exceed 1.
+- Parent: the network after the last epoch, not the best epoch.
+- Fine-tuning: a new optimizer, without the parent's momentum; pruned weights stay exactly zero. Both amounts use the
+  same batches.
+- Loss: the mean over the test images. The published loss is divided by the number of batches minus one.
+- Safe amount: optimal times the authors' modifier, which is limited to 1 here.
 
-`python -m studies.reference_run.measure` measures what its table does not hold yet: it can be stopped and started
-again.
+`python -m studies.reference_run.measure` measures the missing rows of its table; it can be stopped and started again.
 """
 
 import argparse
@@ -49,10 +48,10 @@ def measure(
     parents: str | Path | None = None,
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
-    """Add the seed's two rows, rule optimal and safe, to the table, unless they are there.
+    """Add the seed's two rows, rule optimal and safe, to the table, unless they are in it.
 
-    The parent is trained for `epochs`, or read from the folder `parents` where it lies there. `after_epoch` as for
-    `train`, of the parent. There is one row, optimal, where the safe amount is undefined.
+    The parent is read from the folder `parents`, or trained for `epochs` if it is missing there; `after_epoch` is
+    passed to its `train`. If the safe amount is undefined, the only row is optimal.
     """
     model = load_or_train_parent(NETWORK, training, seed, epochs, recipe, parents, after_epoch)
     settings = {
@@ -79,7 +78,7 @@ def measure(
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         "python -m studies.reference_run.measure", description="The authors' reference run."
     )

@@ -1,1 +1,1 @@
-"""Notebook 12: rescaling that leaves a network's function as it is."""
+"""Notebook 12: rescaling that does not change a network's function."""

@@ -1,4 +1,4 @@
-"""The figure of rescalings: what a rule answers for networks that all compute the same."""
+"""Figure of notebook 12: statistics of the weights of rescaled networks that all compute the same function."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-LayerCurves = Mapping[str, Float[np.ndarray, " f"]]  # a number for each factor, by layer
+LayerCurves = Mapping[str, Float[np.ndarray, " f"]]  # layer -> a value for each factor
 
 
 def layer_scaling_figure(
     factors: Float[np.ndarray, " f"], found: Mapping[str, LayerCurves], logarithmic: Collection[str] = ()
 ) -> "Figure":
-    """A panel for each number (its name labels the axis), a line for each layer that is scaled by each of `factors`.
+    """Plot each statistic in its own panel (its name labels the axis), with a line for each layer scaled by `factors`.
 
-    `logarithmic`: the numbers whose axes are.
+    `logarithmic`: the statistics with logarithmic axes.
     """
     drawn, panels = figure(len(found), 1, (6.0, 2.6 * len(found) + 0.6), squeeze=False, sharex=True)
     for axes, (number, lines) in zip(panels[:, 0], found.items(), strict=True):

@@ -1,7 +1,6 @@
-"""Networks that compute the same and are pruned differently: what rescaling does to the weights' numbers, and accuracy.
+"""Effects of rescaling that does not change a network's function: on statistics of the weights, and after pruning.
 
-`python -m studies.rescaling.measure` records it for the LeNets' parents and for MobileNetV2 with its ImageNet
-weights.
+`python -m studies.rescaling.measure` records them for the LeNets' parents and MobileNetV2 with its ImageNet weights.
 """
 
 import argparse
@@ -34,7 +33,7 @@ from wmgp.experiments.training.recipes import experiment_config
 from wmgp.io.atomic import write_atomic
 from wmgp.pruning import prune
 
-LOG_FACTOR_SPREAD = 1.0  # of the logarithms of factors that are drawn by chance
+LOG_FACTOR_SPREAD = 1.0  # standard deviation of the logarithms of random factors
 LAYER_FACTOR = 30.0  # a factor on one whole layer
 METHODS = ("l1", "l1_normalized", "lamp")
 FIXED_AMOUNTS = {"lenet5": 0.7, "lenet_small": 0.7, "mobilenet_v2": 0.2}  # an amount at which all methods are compared
@@ -46,7 +45,7 @@ Rescaling = Callable[[nn.Module], nn.Module]
 
 
 def chain_rescalings(model: nn.Module, seed: int) -> dict[str, Rescaling]:
-    """What is done to a chain of layers, by name."""
+    """Return the rescalings of a chain of layers by name."""
     widths, generator = (
         [layer.weight.shape[0] for layer in chain_layers(model)[:-1]],
         torch.Generator().manual_seed(seed),
@@ -64,7 +63,7 @@ def chain_rescalings(model: nn.Module, seed: int) -> dict[str, Rescaling]:
 
 
 def batch_norm_rescalings(seed: int) -> dict[str, Rescaling]:
-    """What is done to a network with batch normalisation, by name."""
+    """Return the rescalings of a network with batch normalisation by name."""
     return {
         "as trained": lambda net: net,
         "channels by chance": lambda net: rescale_before_batch_norm(net, LOG_FACTOR_SPREAD, seed),
@@ -74,10 +73,10 @@ def batch_norm_rescalings(seed: int) -> dict[str, Rescaling]:
 
 
 def measure(model: nn.Module, changes: dict[str, Rescaling], test: ImageData, fixed: float) -> Iterator[dict[str, Any]]:
-    """A row for each change, method and rule, without what names the network.
+    """Yield a row for each rescaling, method and rule, without the columns that identify the network.
 
-    `change` is the largest difference of any output from the unchanged network's, over the largest output. Accuracies
-    are just after pruning. L1 prunes the optimal amount and `fixed`, the others `fixed`.
+    `change` is the largest absolute difference from the unchanged network's outputs, divided by the largest absolute
+    output. Accuracies are just after pruning. L1 prunes the optimal amount and `fixed`, the other methods `fixed`.
     """
     whole: Evaluation | None = None
     for how, change in changes.items():
@@ -102,7 +101,7 @@ def measure(model: nn.Module, changes: dict[str, Rescaling], test: ImageData, fi
 def measure_parent(
     network: str, data: str, seed: int, parents: Path
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The rows of one parent, each with the settings of its run."""
+    """Yield the rows of one parent, each with the settings of its run."""
     if network == "mobilenet_v2":
         test = imagenet_sample.load()
         model, changes = mobilenet_v2(), batch_norm_rescalings(seed)
@@ -122,7 +121,7 @@ def measure_parent(
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.rescaling.measure", description="Record rescaled networks.")
     parser.add_argument("--out", type=Path, default=Path("results", "rescaling.csv"), help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 3, 4, 5], help="(default: %(default)s)")

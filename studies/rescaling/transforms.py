@@ -1,12 +1,13 @@
-"""Rescalings that leave what a network computes as it is, and move what its weights say.
+"""Rescalings that change a network's weights but not its function.
 
-Multiply the weights and bias of a channel by a > 0, and divide by a what the next layer does with it: ReLU and
-max-pooling pass positive factors on, so the outputs stay. A convolution before batch normalisation may be scaled by
-itself, for its scale is divided away. Numbers that are read off the weights, and data-free in that sense, differ
-between such networks (Mason-Williams et al. 2025 say so of theirs; Dinh et al. 2017, arXiv:1703.04933, of sharpness).
+Multiply the weights and bias of a channel by a > 0, and divide the next layer's weights for this channel by a. ReLU and
+max-pooling commute with positive factors, so the outputs do not change. A convolution before batch normalisation can be
+scaled alone, because the normalisation divides by its scale. Statistics of the weights (data-free measures) differ
+between such networks (Mason-Williams et al. 2025 for their measures; Dinh et al. 2017, arXiv:1703.04933, for
+sharpness).
 
-`balanced` is one network of all that can be reached by channels: that of the least norm, which is unique (Stock et al.
-2019, arXiv:1902.10416). `folded` takes batch normalisation into the convolutions, so that their scale is gone.
+`balance` returns the network of least norm among all channel rescalings, which is unique (Stock et al. 2019,
+arXiv:1902.10416). `fold_batch_norm` merges batch normalisation into the convolutions, which removes their free scale.
 """
 
 import copy
@@ -19,14 +20,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from wmgp.errors import InputError
 
-SCALE_EQUIVARIANT = (nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout)  # what factors pass through
-MAX_ITERATIONS, TOLERANCE = 1000, 1e-12  # of balancing: at most so many, and until no factor is farther from 1
+SCALE_EQUIVARIANT = (nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout)  # commute with positive factors
+MAX_ITERATIONS, TOLERANCE = 1000, 1e-12  # of balancing: stop if all log factors are below the tolerance
 
 WeightedLayer = nn.Conv2d | nn.Linear
 
 
 def chain_layers(model: nn.Module) -> list[WeightedLayer]:
-    """The layers of a network that is one chain of them, with nothing between that would not pass a factor on."""
+    """Return the weighted layers of a chain, whose other layers must commute with positive factors; else InputError."""
     layers = [m for m in model.modules() if not list(m.children())]
     for layer in layers:
         grouped = isinstance(layer, nn.Conv2d) and layer.groups != 1
@@ -40,7 +41,7 @@ def chain_layers(model: nn.Module) -> list[WeightedLayer]:
 
 @torch.no_grad()
 def rescale_channels(model: nn.Module, factors: Sequence[float | Float[Tensor, " _"]]) -> nn.Module:
-    """A copy of a chain that computes the same, in float64: a factor, or one a channel, for each layer but the last."""
+    """Return an equivalent float64 copy of a chain: one factor, or one per channel, for each layer but the last."""
     scaled = copy.deepcopy(model).double()
     layers = chain_layers(scaled)
     if len(factors) != len(layers) - 1:
@@ -54,25 +55,25 @@ def rescale_channels(model: nn.Module, factors: Sequence[float | Float[Tensor, "
 
 
 def _scale_channels(layer: WeightedLayer, after: WeightedLayer, factor: Float[Tensor, " channels"]) -> None:
-    """Multiply what makes each channel by its factor, and divide what uses it."""
+    """Multiply each channel's incoming weights and bias by its factor, and divide its outgoing weights."""
     layer.weight.mul_(_along_first_dimension(factor, layer.weight.ndim))
     if layer.bias is not None:
         layer.bias.mul_(factor)
-    uses = factor.repeat_interleave(after.weight.shape[1] // factor.numel())  # a flattened map has several
+    uses = factor.repeat_interleave(after.weight.shape[1] // factor.numel())  # a flattened channel has several inputs
     after.weight.div_(_along_first_dimension(uses, after.weight.ndim).transpose(0, 1))
 
 
 def _along_first_dimension(factor: Float[Tensor, " n"], ndim: int) -> Tensor:
-    """The factors along the first of `ndim` dimensions."""
+    """Return the factors along the first of `ndim` dimensions."""
     return factor.reshape(-1, *[1] * (ndim - 1))
 
 
 @torch.no_grad()
 def balance(model: nn.Module) -> nn.Module:
-    """The copy of a chain, in float64, with the least norm of all that compute the same by rescaled channels.
+    """Return the float64 copy of a chain with the least norm among its channel rescalings.
 
-    There each channel's incoming weights and bias have the norm of its outgoing weights; found by setting one layer's
-    channels after the other, round and round.
+    In it each channel's incoming weights and bias have the norm of its outgoing weights. The solver balances one layer
+    after the other until convergence.
     """
     settled = copy.deepcopy(model).double()
     layers = chain_layers(settled)
@@ -82,7 +83,7 @@ def balance(model: nn.Module) -> nn.Module:
             channels = layer.weight.shape[0]
             made = layer.weight.flatten(1).pow(2).sum(1) + (0 if layer.bias is None else layer.bias.pow(2))
             used = after.weight.transpose(0, 1).reshape(channels, -1).pow(2).sum(1)
-            live = (made > 0) & (used > 0)  # a channel that is dead on either side has no balance
+            live = (made > 0) & (used > 0)  # a channel with zero weights on one side cannot be balanced
             factor = torch.where(live, (used / made.clamp(min=1e-300)).pow(0.25), 1.0)
             _scale_channels(layer, after, factor)
             farthest = max(farthest, float((factor.log()).abs().max()))
@@ -92,7 +93,7 @@ def balance(model: nn.Module) -> nn.Module:
 
 
 def conv_batch_norm_pairs(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Every convolution that is followed by its batch normalisation, as torchvision's networks register them."""
+    """Return the pairs of a convolution and the batch normalisation registered next, as in torchvision's networks."""
     leaves = [m for m in model.modules() if not list(m.children())]
     return [(a, b) for a, b in zip(leaves, leaves[1:], strict=False)
             if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d)]  # fmt: skip
@@ -100,15 +101,15 @@ def conv_batch_norm_pairs(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNor
 
 @torch.no_grad()
 def rescale_before_batch_norm(model: nn.Module, spread: float, seed: int = 0) -> nn.Module:
-    """A copy that computes the same in evaluation, in float64, each channel before batch normalisation scaled.
+    """Return an equivalent float64 copy in evaluation mode, with each channel before batch normalisation rescaled.
 
-    By exp(spread z), z standard normal; the running statistics are those of the scaled channels.
+    Factors are exp(spread z), z standard normal; the running statistics are adapted to the scaled channels.
     """
     scaled, generator = copy.deepcopy(model).double().eval(), torch.Generator().manual_seed(seed)
     for conv, norm in conv_batch_norm_pairs(scaled):
         assert norm.running_var is not None and norm.running_mean is not None
         factor = torch.exp(spread * torch.randn(conv.weight.shape[0], generator=generator, dtype=torch.float64))
-        smallest = (norm.eps / (norm.running_var + norm.eps)).sqrt()  # below it a variance would be negative
+        smallest = (norm.eps / (norm.running_var + norm.eps)).sqrt()  # below it a running variance would be negative
         factor = torch.maximum(factor, smallest)
         conv.weight.mul_(_along_first_dimension(factor, 4))
         if conv.bias is not None:
@@ -120,7 +121,7 @@ def rescale_before_batch_norm(model: nn.Module, spread: float, seed: int = 0) ->
 
 @torch.no_grad()
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """A copy that computes the same in evaluation, in float64, batch normalisation taken into the convolutions."""
+    """Return an equivalent float64 copy in evaluation mode, with batch normalisation merged into the convolutions."""
     whole = copy.deepcopy(model).double().eval()
     norms = {}
     for conv, norm in conv_batch_norm_pairs(whole):

@@ -20,7 +20,7 @@ from wmgp.experiments.statistics import rule_errors
 from wmgp.experiments.training import history
 from wmgp.io.atomic import write_atomic
 
-# By words of the report, the rules behind them.
+# Words of the report -> rules.
 REPORT_LINES = {
     "optimal": ["utopia"],
     "safe": ["safe"],
@@ -32,12 +32,12 @@ PERCENTAGE_POINTS = 100
 
 
 def cost_ranges(rows: pd.DataFrame) -> dict[str, Any]:
-    """From rows of `rule_errors.compared`: how many networks, and for each of `LINES` the accuracy `lost`.
+    """Return the number of networks and, for each of `REPORT_LINES`, the accuracy `lost`.
 
-    That is the least and the most of the networks' means, in points of accuracy to a tenth, after an epoch of
-    fine-tuning ("tuned") and just after pruning ("untuned"); `networks` counts those of which any line is known.
-    A network counts once, however many parents it has, and again on another data set or from another start: so their
-    `architectures` are fewer.
+    `rows` come from `rule_errors.compared`. `lost` is the minimum and maximum of the networks' means, in percentage
+    points rounded to 0.1, after an epoch of fine-tuning ("tuned") and just after pruning ("untuned"). `networks` counts
+    networks with a known cost. All parents of a network count once. An architecture on another data set or from another
+    start is another network, so there are fewer `architectures`.
     """
     networks = {name: len(set(rows.dropna(subset=[y])["network"])) for name, y in COST_COLUMNS.items()}
     networks["architectures"] = len(set(rows["architecture"]))
@@ -48,7 +48,7 @@ def cost_ranges(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def smallest_amounts(rows: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
-    """Of each parent the row of that rule, among these, whose amount is the least; undefined amounts do not count."""
+    """Return for each parent its row with the smallest defined amount among these rules."""
     known = rows.loc[rows["rule"].isin(list(rules))].dropna(subset=["amount"])
     return known.loc[known.groupby("parent_sha256")["amount"].idxmin()]
 
@@ -59,11 +59,11 @@ def _range_over_networks(rows: pd.DataFrame) -> dict[str, list[float]]:
     ends = {name: (np.nanmin(each), np.nanmax(each)) for name, each in means.items()}
     return {
         name: [round(PERCENTAGE_POINTS * float(end), 1) + 0.0 for end in both] for name, both in ends.items()
-    }  # no minus zero
+    }  # + 0.0 turns -0.0 into 0.0
 
 
 def read_cost_ranges(folder: Path) -> dict[str, Any]:
-    """`measured`, of all that is recorded in a folder with one epoch of fine-tuning, or with none."""
+    """Return `cost_ranges` of all sweeps in a folder with at most one epoch of fine-tuning. InputError if none."""
     found = []
     for _, rows in tables.sweeps(folder):
         epochs = rows["epochs"].iloc[0]
@@ -78,7 +78,7 @@ def read_cost_ranges(folder: Path) -> dict[str, Any]:
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         "python -m studies.rules_compared.cost_ranges", description="What the report ends with."
     )

@@ -1,4 +1,4 @@
-"""The figure of rules: what each would prune of each parent, and what could be pruned."""
+"""Figure of notebook 10: the amount that each rule recommends for each parent, and the largest allowed amount."""
 
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-ROW_HEIGHT, MARGIN = 0.27, 1.0  # inches: for a rule, and around them
+ROW_HEIGHT, MARGIN = 0.27, 1.0  # inches: of a rule's row, and around the rows
 
 
 def rules_figure(rows: "DataFrame") -> "Figure":
-    """A panel a network (rows of `rule_errors.compared`): a dot for each parent and rule, in the order of the rows.
+    """Plot the amounts of all rules (rows of `rule_errors.compared`): a panel for each network, one dot per parent.
 
-    Vertical lines are the largest amounts at the allowed cost, means over the parents: after fine-tuning, and before.
+    Vertical lines are the largest amounts at the allowed cost, averaged over the parents, after and before fine-tuning.
     """
     networks, rules = list(dict.fromkeys(rows["network"])), list(dict.fromkeys(rows["rule"]))
     size = (6.0, len(networks) * (ROW_HEIGHT * len(rules) + MARGIN) + 0.6)

@@ -1,7 +1,4 @@
-"""The figures of fronts and distributions, in the first three notebooks.
-
-Each function takes the rows it draws and returns a figure; curves of a figure differ in colour, dashes or marker.
-"""
+"""Figures of fronts and distributions for notebooks 01 to 03. Curves differ in colour, dashes or marker."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +21,7 @@ AMOUNT_LABEL, COSINE_LABEL = "Amount: pruned share of the parameters", "Cosine s
 def fronts_figure(
     fronts: Mapping[str, Curve], optima: Mapping[str, Point], lowest: float = 0.0, least_amount: float = 0.0
 ) -> "Figure":
-    """Fronts of cosine against amount with their optima and utopia; the axes begin at `least_amount` and `lowest`."""
+    """Plot fronts of cosine against amount, optima and utopia; the axes start at `least_amount` and `lowest`."""
     drawn, axes = figure(size=(6.0, 4.8))
     for (name, (amount, cosine)), color, dash, marker in zip(fronts.items(), PALETTE, DASHES, MARKERS, strict=False):
         best = optima[name]
@@ -39,7 +36,7 @@ def fronts_figure(
 
 
 def distribution_front(distribution: Distribution, n: int = 401) -> Curve:
-    """A distribution's front at n amounts."""
+    """Return a distribution's front at n amounts: amounts and cosines."""
     amount = np.linspace(0, 1, n)
     return amount, distribution.cosine(amount)
 

@@ -1,8 +1,8 @@
-"""Trained networks that are there without training: the recorded LeNet-5 parents, and MobileNetV2 on ImageNet.
+"""Pretrained networks: the recorded LeNet-5 parents, and MobileNetV2 on ImageNet.
 
-MobileNetV2 is analysed where torchvision's file of weights is, and read from results/mobilenet_v2.json where it is not.
-`python -m studies.shared.pretrained` writes that record. Nothing is ever downloaded: the file is looked for
-where torch keeps such files (the environment variable `TORCH_HOME`).
+MobileNetV2 is analysed if torchvision's file of weights is present; otherwise its analysis is read from
+results/mobilenet_v2.json, which `python -m studies.shared.pretrained` writes. Nothing is downloaded: the file must be
+in torch's cache (environment variable `TORCH_HOME`).
 """
 
 import argparse
@@ -34,7 +34,7 @@ COMMAND = "python -m studies.shared.pretrained"
 
 
 def lenet5_seeds() -> list[int]:
-    """The seeds of the LeNet-5 parents in results/parents, trained on MNIST."""
+    """Return the seeds of the LeNet-5 parents in results/parents, trained on MNIST."""
     try:
         folder = locate(LENET5_FILE.format("mnist", 0)).parent
     except InputError:
@@ -45,20 +45,20 @@ def lenet5_seeds() -> list[int]:
 
 
 def lenet5(seed: int, stage: str = "mnist") -> nn.Module:
-    """The recorded LeNet-5 of a seed: trained ("mnist"), or before that ("init"). InputError where there is none."""
+    """Return the recorded LeNet-5 of a seed, trained ("mnist") or untrained ("init"). InputError if it is missing."""
     model = build("lenet5", seed)
     model.load_state_dict(load_file(locate(LENET5_FILE.format(stage, seed))))
     return model
 
 
 def mobilenet_v2_file() -> Path | None:
-    """Where torch keeps MobileNetV2's ImageNet weights; None where they are not on this machine."""
+    """Return the path of MobileNetV2's ImageNet weights in torch's cache, or None if they are missing."""
     path = Path(torch.hub.get_dir(), "checkpoints", MOBILENET_FILE)
     return path if path.is_file() else None
 
 
 def mobilenet_v2() -> nn.Module:
-    """torchvision's MobileNetV2 with its ImageNet weights. InputError where their file is missing."""
+    """Return torchvision's MobileNetV2 with its ImageNet weights. InputError if their file is missing."""
     if mobilenet_v2_file() is None:
         raise InputError(f"{MOBILENET_FILE}: set TORCH_HOME to a folder that holds it in hub/checkpoints")
     from torchvision.models import mobilenet_v2
@@ -67,7 +67,7 @@ def mobilenet_v2() -> nn.Module:
 
 
 def measure(model: nn.Module) -> dict[str, Any]:
-    """What the book shows of a network: its analysis, the prune at `ADVISED`, kurtoses by definition, dead filters."""
+    """Return the analysis, the point at `CAREFUL_COSINE`, kurtosis by several definitions and dead filters."""
     analysis = analyze(model)
     return {
         "analysis": analysis.to_dict(),
@@ -78,7 +78,7 @@ def measure(model: nn.Module) -> dict[str, Any]:
 
 
 def dead_filters(model: nn.Module, analysis: Analysis) -> dict[str, int]:
-    """How many output filters (rows of tensors of 2 or more dimensions) there are, and lose all at optimal and safe."""
+    """Return the number of filters (rows of tensors of 2+ dimensions), and of those emptied at optimal and safe."""
     found = {"all": sum(p.shape[0] for p in model.parameters() if p.ndim >= 2)}
     for name, point in (("optimal", analysis.optimal), ("safe", analysis.safe)):
         masks = global_masks(model, point.amount if point else 0.0).values()
@@ -87,7 +87,7 @@ def dead_filters(model: nn.Module, analysis: Analysis) -> dict[str, int]:
 
 
 def mobilenet_v2_report() -> tuple[dict[str, Any], bool]:
-    """`measure` of the real network, and whether it was measured here (True) or read from results/ (False)."""
+    """Return `measure` of MobileNetV2, and True if it was measured now or False if it was read from results/."""
     if mobilenet_v2_file() is not None:
         used_files.names.add(RECORD_FILE)  # holds the same values; a notebook's metadata must not depend on the machine
         return measure(mobilenet_v2()), True
@@ -100,7 +100,7 @@ def mobilenet_v2_report() -> tuple[dict[str, Any], bool]:
 
 
 def write_record(out: str | Path) -> None:
-    """Write `measure` of the real network to `out`, whole or not at all, with where it comes from."""
+    """Write `measure` of MobileNetV2 and its provenance to `out`, atomically."""
     measured, path = measure(mobilenet_v2()), mobilenet_v2_file()
     assert path is not None
     provenance = {
@@ -115,7 +115,7 @@ def write_record(out: str | Path) -> None:
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.shared.pretrained", description="Record MobileNetV2.")
     parser.add_argument("--out", type=Path, default=Path("results", RECORD_FILE), help="(default: %(default)s)")
     write_record(parser.parse_args(arguments).out)

@@ -1,4 +1,4 @@
-"""The figures of sweeps: what became of pruned networks, a line a method with a band over the seeds."""
+"""Figures of sweeps: results of pruned networks, with one line per method and a band over the seeds."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -25,7 +25,7 @@ COLUMN_LABELS = {
     "cka": "Linear CKA with the parent",
     "min_survival": "Smallest share kept of any tensor",
 }
-LABEL_WIDTH = 24  # letters of a line under or beside a panel
+LABEL_WIDTH = 24  # characters of a line of a label
 HEADROOM = 0.05  # above the highest curve, as a share of the axis below it
 METHOD_LABELS = {
     "l1": "L1",
@@ -37,9 +37,9 @@ METHOD_LABELS = {
 
 
 def mean_over_seeds(rows: "DataFrame", x: str, y: str) -> "DataFrame":
-    """Mean of `x`, mean and standard deviation (over n - 1) of `y` over the seeds, by method and amount.
+    """Return the mean of `x`, and mean and standard deviation (over n - 1) of `y`, over the seeds by method and amount.
 
-    Columns method, amount, x, mean, sd, n; in the order of the amounts. Rows without an `x` are left out.
+    Columns method, amount, x, mean, sd, n; in ascending order of amounts. Rows without an `x` are left out.
     """
     named = rows[["method", "amount"]].assign(x=rows[x], y=rows[y]).dropna(subset=["x"])
     groups = named.groupby(["method", "amount"], as_index=False)
@@ -47,27 +47,27 @@ def mean_over_seeds(rows: "DataFrame", x: str, y: str) -> "DataFrame":
 
 
 def sweep_figure(rows: "DataFrame", xs: Sequence[str], ys: Sequence[str], lowest: Mapping[str, float]) -> "Figure":
-    """A panel for each of `ys` against each of `xs`; the band is one standard deviation over the seeds on either side.
+    """Plot each of `ys` against each of `xs`, a panel for each pair; bands are ± one standard deviation over the seeds.
 
-    `lowest`: where an axis of that name begins.
+    `lowest`: column -> start of its axis.
     """
     return _panels([("", rows, y) for y in ys], xs, lowest, 3.0)
 
 
 def networks_figure(sweeps: "Mapping[str, DataFrame]", xs: Sequence[str], y: str) -> "Figure":
-    """A line of panels for each sweep, by name: `y`, which is nowhere negative, against each of `xs`, as above."""
+    """Plot `y` (at least 0) against each of `xs` as in `sweep_figure`, with a row of panels for each sweep by name."""
     return _panels([(name, rows, y) for name, rows in sweeps.items()], xs, {y: 0}, 2.2)
 
 
 def _panels(
     lines: "Sequence[tuple[str, DataFrame, str]]", xs: Sequence[str], lowest: Mapping[str, float], height: float
 ) -> "Figure":
-    """A line of panels, `height` inches each, for every title, rows and quantity; methods of all share one legend."""
+    """Plot a row of panels, `height` inches high, for each (title, rows, quantity); all share one legend of methods."""
     size = (6.0, height * len(lines) + 0.6)
     drawn, panels = figure(len(lines), len(xs), size, squeeze=False, sharey="row", sharex="col")
     named = {}
     for (title, rows, y), line in zip(lines, panels, strict=True):
-        line[0].set_title(title, fontsize=12, loc="left")  # as long as it likes: it runs on over the line's next panel
+        line[0].set_title(title, fontsize=12, loc="left")  # a long title extends over the next panel
         line[0].set_ylabel(fill(COLUMN_LABELS[y], LABEL_WIDTH, break_on_hyphens=False))
         for axes, x in zip(line, xs, strict=True):
             _panel(axes, mean_over_seeds(rows, x, y))
@@ -84,7 +84,7 @@ def _panels(
 
 
 def _panel(axes: "Axes", summary: "DataFrame") -> None:
-    """A line and a band for every method, in the order of `METHODS`."""
+    """Draw a line and a band for each method, in the order of `METHOD_LABELS`."""
     for method, color, dash in zip(METHOD_LABELS, PALETTE, DASHES, strict=False):
         part = summary[summary["method"] == method]
         if len(part):

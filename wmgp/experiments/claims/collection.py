@@ -11,7 +11,7 @@ from .verdicts import Row, combined_verdict
 CLAIMS = {
     "R": "The reference run: LeNet-5 on MNIST, as the authors' notebook prints it.",
     "C1": "L1 pruning keeps the highest cosine similarity to the parent among all prunes of the same amount.",
-    "C2": "After one epoch of fine-tuning accuracy follows the cosine, whatever the method; not so the amount.",
+    "C2": "After one epoch of fine-tuning, accuracy follows the cosine for every method, but not the amount.",
     "C3": "Cosine similarity stands for functional similarity; one epoch leads back to the parent's region.",
     "C4": "Networks are brittle in their large weights.",
     "C5": "The higher the kurtosis of the parameters, the more can be pruned.",
@@ -48,7 +48,7 @@ def check(rows: Sequence[Row], published: set[str]) -> None:
     if missing := set(CLAIMS) - {row.id for row in rows}:
         raise InputError(f"claim {min(missing)}: no row is measured for it")
     if missing := published - {row.key for row in rows} - NO_ROW:
-        raise InputError(f"published figure {min(missing)}: no row is measured for it")
+        raise InputError(f"published value {min(missing)}: no row is measured for it")
     if bare := [row for row in rows if not row.sources or not row.commits]:
         raise InputError(f"claim {bare[0].id}, {bare[0].claim}: a number without provenance")
 

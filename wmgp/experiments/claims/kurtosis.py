@@ -32,13 +32,13 @@ def nearest_reading(of: Recorded, network: str) -> str:
     published = {name: of.published[key] for name in known if (key := f"kurtosis.{name}") in of.published}
     best = min(known[network], key=lambda reading: abs(known[network][reading] - published[network]))
     others = [
-        f"{NETWORK_NAMES[name]} has {known[name][best]:.2f} (published: {figure:.2f})"
-        for name, figure in published.items()
+        f"{NETWORK_NAMES[name]} has {known[name][best]:.2f} (published: {value:.2f})"
+        for name, value in published.items()
         if name != network
     ]
     return (
         "The paper does not say over what it is taken. "
-        f"Closest of {len(known[network])} readings, picked with the figure known: {WORDS.get(best, best)}, "
+        f"Closest of {len(known[network])} readings, chosen after seeing the published value: {WORDS.get(best, best)}, "
         f"{known[network][best]:.2f}; by the same reading {' and '.join(others)}."
     )
 
@@ -59,12 +59,12 @@ def before_training(of: Recorded) -> Iterator[Row]:
         fall = [_cosine(before) - _cosine(after) for after, before in pairs]
         fresh = [before["optimal"]["amount"] for _, before in pairs]
         rows = [
-            ("C6.kurtosis", "Kurtosis after training less that before it", risen(alike, POOLED), "+.2f"),
-            ("C6.cosine", f"Cosine at {STEEP:.0%} pruned before training less that after it", fall, "+.3f"),
+            ("C6.kurtosis", "Kurtosis after training minus before it", risen(alike, POOLED), "+.2f"),
+            ("C6.cosine", f"Cosine at {STEEP:.0%} pruned before training minus after it", fall, "+.3f"),
             ("C6.amount", "Optimal amount before training", fresh, ".2f"),
         ]
         if (bare := risen(alike, WITHOUT_NORM)) != risen(alike, POOLED):
-            claim = "Kurtosis without batch-norm after training less that before it"
+            claim = "Kurtosis without batch-norm after training minus before it"
             rows.insert(1, ("C6.kurtosis.without_norm", claim, bare, "+.2f"))
         for key, claim, values, form in rows:
             yield parent_row(of, alike, "C6", key, claim, values, form, "08_optimal_amount")

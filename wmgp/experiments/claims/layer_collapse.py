@@ -38,11 +38,11 @@ def when_it_fails(of: Recorded) -> Iterator[Row]:
         kept, worst = zip(*(least_kept(analysis) for analysis, _ in parents), strict=True)
         for key, claim, values, form, note in (
             ("C8.cut", CUT, kept, ".2%", worst[int(np.argmin(kept))]),
-            ("C8.optimal", "Accuracy lost at the optimal amount, after an epoch (points)",
+            ("C8.optimal", "Accuracy lost at the optimal amount, after an epoch (percentage points)",
              lost_at(parents, "optimal"), "+.2f", ""),
-            ("C8.safe", "Accuracy lost at the safe amount, after an epoch (points)", lost_at(parents, "safe"), "+.2f",
-             ""),
-            ("C8.local", "Largest amount at a cost of one point, L1 per tensor less global", local, "+.2f", ""),
+            ("C8.safe", "Accuracy lost at the safe amount, after an epoch (percentage points)",
+             lost_at(parents, "safe"), "+.2f", ""),
+            ("C8.local", "Largest amount at a cost of one point, L1 per tensor minus global", local, "+.2f", ""),
         ):  # fmt: skip
             yield sweep_row(of, name, rows, "C8", key, claim, mean(values), form, NOTEBOOK, note)
 

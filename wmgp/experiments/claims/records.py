@@ -95,7 +95,7 @@ def _limits(said: dict[str, Any], published: float | None) -> Limits:
     """Return the limits `from` to `to`, or the published value plus and minus `within`."""
     if "within" in said:
         if published is None:
-            raise InputError(f"tolerances.json: 'within' needs a published figure: {said['reason']}")
+            raise InputError(f"tolerances.json: 'within' needs a published value: {said['reason']}")
         return Limits(published - said["within"], published + said["within"], said["reason"])
     return Limits(said.get("from", -np.inf), said.get("to", np.inf), said["reason"])
 

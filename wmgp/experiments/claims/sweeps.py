@@ -76,11 +76,11 @@ def one_curve(of: Recorded) -> Iterator[Row]:
     for name, rows in tuned_once(of):
         cosine = in_common(rows)
         nearest = "" if cosine == CLOSE else f", the nearest to {CLOSE} that both reach"
-        gap = f"Accuracy of L1 less random at cosine {cosine:g}{nearest} (points)"
+        gap = f"L1 − random accuracy at cosine {cosine:g}{nearest} (percentage points)"
         for key, claim, found, form in (
-            ("C2.amount", "Variance of the accuracy that one curve over the amount leaves",
+            ("C2.amount", "Variance in accuracy not explained by the amount",
              by_seed(rows, lambda part: collapse.shares(part)["amount"]), ".3f"),
-            ("C2.cosine", "Variance of the accuracy that one curve over the cosine leaves",
+            ("C2.cosine", "Variance in accuracy not explained by the cosine",
              by_seed(rows, lambda part: collapse.shares(part)["cosine"]), ".3f"),
             ("C2.reached" if nearest else "C2.gap", gap, mean(POINTS * collapse.differences(rows, cosine)), "+.2f"),
         ):  # fmt: skip
@@ -106,8 +106,8 @@ def function(of: Recorded) -> Iterator[Row]:
              few),
             ("C3.near", f"The same among prunes of cosine {CLOSE} and more",
              by_seed(rows.loc[rows["cosine_pruned"] >= CLOSE], ordered), "+.3f", few),
-            ("C3.back", f"Agreement after an epoch, L1 at cosine {BACK} less unpruned (points)", back(rows), "+.2f",
-             "not measured yet."),
+            ("C3.back", f"Agreement after an epoch, L1 at cosine {BACK} minus unpruned (percentage points)",
+             back(rows), "+.2f", "not measured yet."),
         ):  # fmt: skip
             yield sweep_row(of, name, rows, "C3", key, claim, found, form, "06_function_space", missing=missing)
 
@@ -140,8 +140,8 @@ def most_to_prune(of: Recorded) -> Iterator[Row]:
         parents = by_parent(of, rows)
         gaps = [accuracy_cost.largest_amount(part) - analysis["optimal"]["amount"] for analysis, part in parents]
         for key, claim, found, form in (
-            ("C7.knee", "Largest amount at a cost of one point less the optimal amount", mean(gaps), "+.3f"),
-            ("C7.cost", "Accuracy lost at the optimal amount, after an epoch (points)",
+            ("C7.knee", "Largest amount at a cost of one point minus the optimal amount", mean(gaps), "+.3f"),
+            ("C7.cost", "Accuracy lost at the optimal amount, after an epoch (percentage points)",
              mean(lost_at(parents, "optimal")), "+.2f"),
         ):  # fmt: skip
             yield sweep_row(of, name, rows, "C7", key, claim, found, form, "08_optimal_amount")
@@ -167,7 +167,7 @@ def longer(of: Recorded) -> Iterator[Row]:
                 (f"C9.{size}.cosine", "cosine", "Cosine to the parent"),
             ):
                 found = mean((there[y] - there[f"{y}_once"]).tolist())
-                claim = f"{what} after {TEN} epochs less after one, {size} prune ({amount:.0%})"
+                claim = f"{what} after {TEN} epochs minus after one, {size} prune ({amount:.0%})"
                 yield sweep_row(of, name, rows, "C9", key, claim, found, "+.4f", "16_more_fine_tuning")
 
 
