@@ -237,3 +237,15 @@ def test_the_command_line_refuses_invalid_arguments(arguments, said, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
     assert not (tmp_path / "x").exists()
+
+
+def test_the_results_that_a_notebook_read_are_written_to_its_metadata(toy, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "a.csv").write_text("")
+    read = "from wmgp.experiments.results.tables import locate\nlocate('a.csv')\n"
+    toy.write_text(TOY.lstrip() + "\n# %%\n" + read)
+    run.run(toy, tmp_path / "out.ipynb")
+    notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert notebook.metadata["results"] == ["a.csv"]
+    assert len(notebook.cells) == len(run.read_source(toy).cells)  # the cell that lists the files is removed
+    assert run.strip(notebook).metadata["results"] == ["a.csv"]
