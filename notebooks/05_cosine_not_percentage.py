@@ -123,7 +123,9 @@ sweep_figure(rows, ["amount", "cosine_pruned"], ["accuracy_pruned", "loss_pruned
 # %%
 QUANTITIES = ("accuracy", "loss", "accuracy_pruned", "loss_pruned")
 
-unexplained = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in QUANTITIES}
+unexplained = {
+    y: collapse.jackknife(rows, lambda part, y=y: collapse.unexplained_shares(part, y), (0, 1)) for y in QUANTITIES
+}
 curve_names = {
     "amount": "variance not explained by amount",
     "cosine": "variance not explained by cosine",
@@ -148,7 +150,7 @@ pd.DataFrame(
 # %% tags=["hide-input"]
 def format_accuracy_at(cosine: float, method: str) -> str:
     """Format the mean accuracy of a method at a cosine; empty if no row is near."""
-    accuracies = collapse.at_cosine(rows[rows["method"] == method], (cosine,))["accuracy"]
+    accuracies = collapse.accuracy_at_cosine(rows[rows["method"] == method], (cosine,))["accuracy"]
     return formatting.format_interval(accuracies.mean(), np.nan, np.nan, ".2%")
 
 
@@ -216,7 +218,7 @@ networks_figure(comparable, ["amount", "cosine_pruned"], "loss")
 NEAR_COSINE = 0.9
 TABLE_COSINES = (0.95, NEAR_COSINE, 0.8)  # cosines
 pairs = {name: part[part["method"].isin(COMPARED_METHODS)] for name, part in comparable.items()}
-shares = {name: collapse.jackknife(pair, collapse.shares, (0, 1)) for name, pair in pairs.items()}
+shares = {name: collapse.jackknife(pair, collapse.unexplained_shares, (0, 1)) for name, pair in pairs.items()}
 
 
 def summary(name: str) -> dict[str, str]:

@@ -223,7 +223,9 @@ pd.DataFrame(
 # collapse.
 
 # %%
-unexplained = {y: collapse.jackknife(rows, lambda part, y=y: collapse.shares(part, y), (0, 1)) for y in MEASURES}
+unexplained = {
+    y: collapse.jackknife(rows, lambda part, y=y: collapse.unexplained_shares(part, y), (0, 1)) for y in MEASURES
+}
 
 curve_names = {
     "amount": "variance not explained by amount",

@@ -47,9 +47,11 @@ def measured() -> pd.DataFrame:
     if preset == "default":
         folder = tables.locate("published.json").parent
         sweeps = [rows for _, rows in tables.sweeps(folder) if rows["epochs"].iloc[0] == 1]
-        return rule_errors.compared(sweeps, history.read_parent_records(folder / "parents"), folder / "parents", cost)
+        return rule_errors.compare_rules(
+            sweeps, history.read_parent_records(folder / "parents"), folder / "parents", cost
+        )
     found = run_temporary_sweep(preset, str(where), (seed, seed + 1))
-    return rule_errors.compared([found.rows], found.parents, ".", cost)
+    return rule_errors.compare_rules([found.rows], found.parents, ".", cost)
 
 
 rows = measured()

@@ -201,7 +201,7 @@ COSINES = (0.99, 0.95, 0.9)
 method_and_pool = rows.assign(method=rows["method"] + " " + rows["pool"])  # two methods in two pools
 row_sets = {**parts, "both pools": method_and_pool}
 unexplained = {
-    (name, y): collapse.jackknife(part, lambda part, y=y: collapse.shares(part, y), (0, 1))
+    (name, y): collapse.jackknife(part, lambda part, y=y: collapse.unexplained_shares(part, y), (0, 1))
     for name, part in row_sets.items()
     for y in Y
 }

@@ -21,7 +21,7 @@ from wmgp.experiments.claims import (
     sweeps,
     verdicts,
 )
-from wmgp.experiments.claims.verdicts import NOT, NOTHING, UNTESTED, Limits
+from wmgp.experiments.claims.verdicts import NO_ESTIMATE, NOT, UNTESTED, Limits
 from wmgp.experiments.statistics.intervals import MIN_SEEDS
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -78,31 +78,31 @@ def two_methods(agreement=0.0) -> pd.DataFrame:
 
 
 def test_one_curve_and_the_gap_between_methods():
-    values = found(sweeps.one_curve, hand(two_methods()))
+    values = found(sweeps.accuracy_against_cosine, hand(two_methods()))
     assert values["C2.gap"] == pytest.approx(10) and 0 < values["C2.cosine"] < 1 and 0 < values["C2.amount"] < 1
-    [first, *_] = sweeps.one_curve(hand(two_methods()))
+    [first, *_] = sweeps.accuracy_against_cosine(hand(two_methods()))
     assert first.note == "Rests on 0% of the paper's grid." and first.found.n == 1 and math.isnan(first.found.low)
-    assert not list(sweeps.one_curve(hand(two_methods().assign(epochs=10))))
-    assert not list(sweeps.one_curve(hand(two_methods().query("method == 'l1'"))))
+    assert not list(sweeps.accuracy_against_cosine(hand(two_methods().assign(epochs=10))))
+    assert not list(sweeps.accuracy_against_cosine(hand(two_methods().query("method == 'l1'"))))
 
 
 def test_each_seed_has_its_own_curve():
     """A second seed with a quarter of the accuracy leaves the share unchanged: it excludes variance between seeds."""
     first = two_methods()
     both = pd.concat([first, first.assign(seed=1, parent_sha256="b", accuracy=lambda r: r["accuracy"] / 4)])
-    alone, two = (found(sweeps.one_curve, hand(each)) for each in (first, both))
+    alone, two = (found(sweeps.accuracy_against_cosine, hand(each)) for each in (first, both))
     assert two["C2.cosine"] == pytest.approx(alone["C2.cosine"]) and two["C2.gap"] == pytest.approx((10 + 2.5) / 2)
-    [row, *_] = sweeps.one_curve(hand(both))
+    [row, *_] = sweeps.accuracy_against_cosine(hand(both))
     assert row.found.n == 2
 
 
 def test_the_gap_is_measured_where_both_methods_have_prunes():
     """Random pruning starts at cosine 0.8, where L1 ends with 10 points more accuracy."""
     sweep = two_methods().query("method == 'l1' or amount > 0.15")
-    [*_, row] = sweeps.one_curve(hand(sweep))
+    [*_, row] = sweeps.accuracy_against_cosine(hand(sweep))
     assert row.key == "C2.reached" and row.found.value == pytest.approx(10)
     assert row.claim == "L1 − random accuracy at cosine 0.8, the nearest to 0.9 that both reach (percentage points)"
-    [*_, none] = sweeps.one_curve(hand(sweep.query("method == 'l1' or amount > 0.25")))
+    [*_, none] = sweeps.accuracy_against_cosine(hand(sweep.query("method == 'l1' or amount > 0.25")))
     assert none.key == "C2.gap" and none.verdict == UNTESTED
 
 
@@ -110,13 +110,13 @@ def test_no_accuracy_is_interpolated_across_a_gap_in_the_grid():
     """Without prunes at 0.95 and 0.9, L1 jumps from 1 to 0.85, too far to interpolate at 0.9."""
     sweep = two_methods()
     stepped = (sweep["method"] == "l1") & sweep["cosine_pruned"].between(0.86, 0.99)
-    [*_, row] = sweeps.one_curve(hand(sweep[~stepped]))
+    [*_, row] = sweeps.accuracy_against_cosine(hand(sweep[~stepped]))
     assert row.claim == "L1 − random accuracy at cosine 0.85, the nearest to 0.9 that both reach (percentage points)"
     assert row.found.value == pytest.approx(10)
 
 
 def test_function_follows_the_cosine():
-    values = found(sweeps.function, hand(two_methods()))
+    values = found(sweeps.functional_similarity, hand(two_methods()))
     assert values["C3.agreement"] == values["C3.near"] == pytest.approx(1)
     assert values["C3.back"] == pytest.approx(-5)  # agreement is the cosine: at 0.95 it is 5 points lower
 
@@ -124,7 +124,7 @@ def test_function_follows_the_cosine():
 def test_fewer_than_five_prunes_have_no_rank_correlation():
     """Five prunes have a cosine of at least 0.9: L1's at 0, 0.1, 0.2, random's at 0, 0.1. Removing one leaves four."""
     sweep = two_methods().query("method == 'l1' or amount != 0.1")
-    _, near, _ = sweeps.function(hand(sweep))
+    _, near, _ = sweeps.functional_similarity(hand(sweep))
     assert near.sentence.startswith("Not testable here: it takes 5 prunes of a seed to tell an order.")
 
 
@@ -137,9 +137,9 @@ def parent(optimal=0.2, safe=0.1, kurtosis=5.0) -> dict[str, Any]:
 def test_the_optimum_is_compared_with_the_largest_amount():
     """L1 loses nothing at 0.2 and 5 points at 0.3, so 1 point at 0.22. The optimum is 0.25."""
     sweep = two_methods().assign(accuracy=lambda r: np.where(r["amount"] > 0.25, 0.85, 0.9))
-    values = found(sweeps.most_to_prune, hand(sweep, parents=[parent(optimal=0.25)]))
+    values = found(sweeps.optimal_against_largest, hand(sweep, parents=[parent(optimal=0.25)]))
     assert values == pytest.approx({"C7.knee": -0.03, "C7.cost": 2.5})
-    assert not list(sweeps.most_to_prune(hand(sweep.assign(network="mobilenet_v2"), parents=[parent()])))
+    assert not list(sweeps.optimal_against_largest(hand(sweep.assign(network="mobilenet_v2"), parents=[parent()])))
 
 
 def test_kurtosis_orders_networks():
@@ -151,13 +151,13 @@ def test_kurtosis_orders_networks():
     ]
     parents = [parent(kurtosis=3.0 + i) | {"parent_sha256": name} for i, name in enumerate(names)]
     of = hand(*sweeps, parents=parents)
-    *alike, between = kurtosis.kurtosis_orders(of)
+    *alike, between = kurtosis.kurtosis_correlations(of)
     assert [row.verdict for row in alike] == [UNTESTED] * 5 and {row.key for row in alike} == {"C5.alike"}
     assert "it takes 5 parents to tell an order." in alike[0].sentence
     assert (
         between.found.value == pytest.approx(1) and between.found.n == 5 and between.sources[:2] == ("a.csv", "b.csv")
     )
-    *_, few = kurtosis.kurtosis_orders(hand(*sweeps[:4], parents=parents))
+    *_, few = kurtosis.kurtosis_correlations(hand(*sweeps[:4], parents=parents))
     assert few.verdict == UNTESTED
 
 
@@ -179,7 +179,7 @@ def test_layer_collapse_and_recommended_amounts_by_hand():
     assert found(layer_collapse.when_it_fails, of) == pytest.approx(expected)
     [row, *_] = layer_collapse.when_it_fails(of)
     assert row.note == "That is narrow, which keeps 1 of 40 values."
-    [exact] = layer_collapse.cut(replace(of, mobilenet={"analysis": {"tensors": TENSORS}}))
+    [exact] = layer_collapse.torchvision_weights(replace(of, mobilenet={"analysis": {"tensors": TENSORS}}))
     assert exact.found.value == 1 / 40 and exact.exact and exact.note == row.note
 
 
@@ -187,8 +187,8 @@ def test_longer_fine_tuning():
     once = two_methods().assign(amount=[0.2, 0.98, 0.5, 0.6, 0.7] * 2, js=0.02, cosine=0.9)
     ten = once.assign(epochs=10, js=[0.01, 0.05, 1, 1, 1, *[2] * 5], cosine=[0.95, 0.7, 1, 1, 1, *[0] * 5])
     expected = {"C9.small": -0.01, "C9.large": 0.03, "C9.small.cosine": 0.05, "C9.large.cosine": -0.2}
-    assert found(sweeps.longer, hand(once, ten)) == pytest.approx(expected)
-    assert not list(sweeps.longer(hand(ten)))  # no prunes with one epoch to compare with
+    assert found(sweeps.longer_fine_tuning, hand(once, ten)) == pytest.approx(expected)
+    assert not list(sweeps.longer_fine_tuning(hand(ten)))  # no prunes with one epoch to compare with
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def test_a_table_without_provenance_is_refused(tmp_path):
         with pytest.raises(InputError, match=r"speed\.csv: no provenance beside it"):
             of.commits("speed.csv")
     with pytest.raises(InputError, match="no limits for 'C0'"):
-        of.row("C0", "C0", "", ("lenet5", "mnist"), NOTHING, ".0f", "", "", ())
+        of.row("C0", "C0", "", ("lenet5", "mnist"), NO_ESTIMATE, ".0f", "", "", ())
 
 
 def record(network: str, after: dict[str, Any], before: dict[str, Any] | None = None, seed: int = 0) -> dict[str, Any]:
@@ -262,15 +262,15 @@ def record(network: str, after: dict[str, Any], before: dict[str, Any] | None = 
     }  # fmt: skip
 
 
-def test_nearest_reading_of_a_kurtosis():
+def test_closest_definition_of_a_kurtosis():
     """Of the means 3 and 7.5, 7.5 is closest to 8. The same definition is far off for the other network."""
     alike = [record("vgg11_bn", {"one": 3.0, "other": x, "undefined": None}, seed=i) for i, x in enumerate((7.0, 8.0))]
     other = record("resnet18", {"one": 4.0, "other": 20.0, "undefined": None})
     published = {"kurtosis.vgg11_bn": 8.0, "kurtosis.resnet18": 4.0}
     of = replace(hand(parents=[*alike, other]), published=published)
-    assert kurtosis.nearest_reading(of, "vgg11_bn").endswith(
-        "Closest of 2 readings, chosen after seeing the published value: other, 7.50; "
-        "by the same reading ResNet18 has 20.00 (published: 4.00)."
+    assert kurtosis.closest_definition(of, "vgg11_bn").endswith(
+        "Closest of 2 definitions, chosen after seeing the published value: other, 7.50; "
+        "by the same definition ResNet18 has 20.00 (published: 4.00)."
     )
 
 
@@ -285,7 +285,7 @@ def test_kurtosis_before_training_with_and_without_batch_norm():
 
 def test_the_amount_at_cosine_99_of_every_network():
     """The cosine falls by 0.02 up to amount 0.5, so by 0.01 at 0.25."""
-    rows = list(parent_weights.reaches(hand(parents=[record("resnet18", {}), record("lenet5", {})])))
+    rows = list(parent_weights.amounts_at_cosine(hand(parents=[record("resnet18", {}), record("lenet5", {})])))
     assert [row.subject for row in rows] == ["ResNet18 on CIFAR-10", "LeNet-5 on CIFAR-10"]
     assert [row.found.value for row in rows] == pytest.approx([0.25, 0.25])
     assert rows[0].note == "Over the networks here, mean and range: 0.25."
@@ -293,7 +293,7 @@ def test_the_amount_at_cosine_99_of_every_network():
 
 def test_a_published_run_is_compared_with_the_interval_of_one_more_run():
     """0, 0, 0, 0, 1 have mean 0.2; the half-width for one more run is 2.7764 sqrt(0.2 + 0.04) = 1.3602."""
-    said = [parent_weights.one_more([0, 0, 0, 0, 1], published, ".2f") for published in (1.5, 1.6)]
+    said = [parent_weights.prediction_note([0, 0, 0, 0, 1], published, ".2f") for published in (1.5, 1.6)]
     assert said[0] == "The published run lies inside the interval of one run more, -1.16 to 1.56."
     assert said[1].startswith("The published run lies outside")
 

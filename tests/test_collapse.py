@@ -45,30 +45,30 @@ def test_rank_correlations_by_hand():
 def test_rows_without_an_accuracy_are_ignored():
     whole = sweep(noise=0.05)
     holes = pd.concat([whole, whole.tail(3).assign(accuracy=np.nan)], ignore_index=True)
-    assert collapse.shares(holes) == collapse.shares(whole)
+    assert collapse.unexplained_shares(holes) == collapse.unexplained_shares(whole)
 
 
 def test_collapsed_curves_leave_no_variance_unexplained():
-    found = collapse.shares(sweep())
+    found = collapse.unexplained_shares(sweep())
     assert found["cosine"] == pytest.approx(0, abs=1e-12) and found["own"] == pytest.approx(0, abs=1e-12)
     assert found["amount"] > 0.1
 
 
 def test_separate_curves_leave_variance_unexplained():
-    near, far = (collapse.shares(sweep(apart=gap)) for gap in (0.1, 0.5))
+    near, far = (collapse.unexplained_shares(sweep(apart=gap)) for gap in (0.1, 0.5))
     assert 0.001 < near["cosine"] < far["cosine"]
     assert near["own"] == pytest.approx(0, abs=1e-12)
 
 
 def test_no_curve_explains_noise():
-    found = collapse.shares(sweep(seeds=20, noise=0.1))
+    found = collapse.unexplained_shares(sweep(seeds=20, noise=0.1))
     assert found["cosine"] == pytest.approx(found["own"], rel=0.1) and found["own"] > 0.02
 
 
 def test_rows_without_a_cosine_are_ignored():
     rows = sweep()
     odd = rows.assign(accuracy=rows["accuracy"].where(rows["amount"] < 1, 55.0))
-    assert collapse.shares(odd) == collapse.shares(rows)
+    assert collapse.unexplained_shares(odd) == collapse.unexplained_shares(rows)
 
 
 def test_each_seed_is_left_out_once():
@@ -92,26 +92,26 @@ def test_each_seed_is_left_out_once():
 
 def test_the_value_lies_in_its_interval():
     """A bootstrap over seeds can violate this, because a curve fits duplicated rows better."""
-    found = collapse.jackknife(sweep(seeds=6, noise=0.1), collapse.shares, (0, 1))
+    found = collapse.jackknife(sweep(seeds=6, noise=0.1), collapse.unexplained_shares, (0, 1))
     for value, low, high in found.values():
         assert 0 <= low < value < high <= 1 and value - low == pytest.approx(high - value)
 
 
 def test_accuracy_is_interpolated_at_a_cosine():
-    found = collapse.at_cosine(sweep(apart=0.25), (0.95, 0.8, 0.1), "accuracy")
+    found = collapse.accuracy_at_cosine(sweep(apart=0.25), (0.95, 0.8, 0.1), "accuracy")
     assert len(found) == 2 * 4 * 3
     gaps = found.pivot_table(index="cosine", columns="method", values="accuracy")
     assert gaps.loc[0.8, "l1"] - gaps.loc[0.8, "random"] == pytest.approx(0.25, abs=0.01)
     assert gaps.loc[0.95, "l1"] == pytest.approx(0.95**2, abs=1e-3)
     assert found.loc[found["cosine"] == 0.1, "accuracy"].isna().all()  # no row has so low a cosine
     with pytest.raises(InputError, match="cosine 1.5: expected a number from -1 to 1"):
-        collapse.at_cosine(sweep(), (1.5,))
+        collapse.accuracy_at_cosine(sweep(), (1.5,))
 
 
 def test_only_close_rows_are_interpolated():
     """0.85 is 0.05 from the rows at 0.9 and 0.8; 0.86 is 0.06 from 0.8, which is too far."""
     rows = pd.DataFrame({"method": "l1", "seed": 0, "cosine_pruned": [0.9, 0.8, 0.5], "accuracy": [0.7, 0.5, 0.1]})
-    found = collapse.at_cosine(rows, (0.9, 0.86, 0.85, 0.8, 0.55, 0.95))["accuracy"]
+    found = collapse.accuracy_at_cosine(rows, (0.9, 0.86, 0.85, 0.8, 0.55, 0.95))["accuracy"]
     assert found.tolist() == pytest.approx([0.7, np.nan, 0.6, 0.5, np.nan, np.nan], nan_ok=True)
 
 

@@ -116,12 +116,14 @@ def test_the_home_page_counts_the_checks_of_each_claim(plain):
     html = (plain / "book" / "index.html").read_text()
     rows = collection.collect(ROOT / "results")
     verdicts = collection.overall(rows)
-    assert f"Of {len(rows)} checks: {formatting.counted(rows)}." in re.sub("<[^>]+>", "", html)
+    assert f"Of {len(rows)} checks: {formatting.format_verdict_counts(rows)}." in re.sub("<[^>]+>", "", html)
     for id, claim in collection.CLAIMS.items():
         mine = [row for row in rows if row.id == id]
         line = next(line for line in re.findall(r"(?s)<tr.*?</tr>", html) if f'href="claims.html#{id.lower()}"' in line)
         text = re.sub("<[^>]+>", "", line).replace("’", "'")
-        assert claim in text and verdicts[id] in text and f'aria-label="{formatting.counted(mine)}"' in line
+        assert (
+            claim in text and verdicts[id] in text and f'aria-label="{formatting.format_verdict_counts(mine)}"' in line
+        )
         assert line.count("<i class=") == len(mine)
 
 

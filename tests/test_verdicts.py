@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from wmgp.experiments.claims import verdicts
-from wmgp.experiments.claims.verdicts import IN_PART, NOT, NOTHING, REPRODUCED, UNTESTED, Estimate, Limits
+from wmgp.experiments.claims.verdicts import IN_PART, NO_ESTIMATE, NOT, REPRODUCED, UNTESTED, Estimate, Limits
 
 NAN, INF = math.nan, math.inf
 NEAR = Limits(0.8, 0.9, "near")
@@ -67,7 +67,7 @@ def test_means_with_their_intervals():
     assert verdicts.mean([0, 0, 0, 0, 1]) == pytest.approx((0.2, 0.2 - half, 0.2 + half, 5, 0, 1), abs=1e-4)
     few = verdicts.mean([1.0, 2.0, 3.0, NAN, INF])
     assert (few.value, few.n, few.least, few.largest) == (2, 3, 1, 3) and math.isnan(few.low) and math.isnan(few.high)
-    assert verdicts.mean([]) == verdicts.mean([NAN]) == NOTHING and NOTHING.n == 0
+    assert verdicts.mean([]) == verdicts.mean([NAN]) == NO_ESTIMATE and NO_ESTIMATE.n == 0
 
 
 def test_geometric_means():
@@ -103,7 +103,7 @@ def test_sentences():
     assert "2 seeds give no interval, and not all lie outside." in replace(ROW, found=verdicts.mean([0.85, 1])).sentence
     away = replace(ROW, found=Estimate(0.5, 0.4, 0.6, 10, 0.3, 0.7))
     assert away.sentence.startswith("Not reproduced: 0.50 (0.40 to 0.60)")
-    assert replace(ROW, found=NOTHING).sentence == "Not testable here: not measured yet."
-    assert replace(ROW, found=NOTHING, missing="too few.").sentence == "Not testable here: too few."
+    assert replace(ROW, found=NO_ESTIMATE).sentence == "Not testable here: not measured yet."
+    assert replace(ROW, found=NO_ESTIMATE, missing="too few.").sentence == "Not testable here: too few."
     open_ended = replace(ROW, limits=Limits(-INF, INF, "The paper does not say."))
     assert open_ended.sentence == "Not testable here: 0.85 (0.82 to 0.88). The paper does not say."

@@ -63,11 +63,11 @@ class ClaimsSummary(Claims):
             if brief:
                 result = [nodes.inline("", "", nodes.Text(f"{verdicts[id]} "), verdict_marks(checks))]
             else:
-                result = [nodes.strong("", verdicts[id]), nodes.Text(formatting.counted(checks))]
+                result = [nodes.strong("", verdicts[id]), nodes.Text(formatting.format_verdict_counts(checks))]
             cells.append([claim_link(id), nodes.Text(claim), *result])
         caption = self.body()
         if brief:
-            caption.append(nodes.Text(f" Of {len(rows)} checks: {formatting.counted(rows)}."))
+            caption.append(nodes.Text(f" Of {len(rows)} checks: {formatting.format_verdict_counts(rows)}."))
         table = make_table(caption, ["", "claim", "verdict", *([] if brief else ["checks"])], cells, "claims")
         table["classes"] += ["brief"] if brief else []
         return [table]
@@ -106,7 +106,7 @@ class Verdicts(Claims):
         verdicts = collection.overall(rows)
         for id in self.arguments[0].split():
             self.check_id(id)
-            counts = f" (checks: {formatting.counted([row for row in rows if row.id == id])})."
+            counts = f" (checks: {formatting.format_verdict_counts([row for row in rows if row.id == id])})."
             verdict = nodes.strong("", verdicts[id].capitalize())
             text = [nodes.Text(f"{id}. {collection.CLAIMS[id]} "), verdict, nodes.Text(counts)]
             lines += nodes.list_item("", nodes.paragraph("", "", *text))
@@ -124,7 +124,7 @@ def verdict_marks(rows: list[Row]) -> nodes.raw:
     """Return a small mark per check whose shape shows the verdict; screen readers read the counts instead."""
     verdicts = sorted((row.verdict for row in rows), key=VERDICTS.index)
     marks = "".join(f'<i class="{verdict.replace(" ", "-")}"></i>' for verdict in verdicts)
-    text = f'<span class="marks" role="img" aria-label="{formatting.counted(rows)}">{marks}</span>'
+    text = f'<span class="marks" role="img" aria-label="{formatting.format_verdict_counts(rows)}">{marks}</span>'
     return nodes.raw("", text, format="html")
 
 

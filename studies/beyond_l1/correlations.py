@@ -51,8 +51,8 @@ def rank_correlations(rows: pd.DataFrame, x: str, y: str = "accuracy") -> dict[s
 
 
 def unexplained_variance(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
-    """Return the unexplained shares of the variance of `y` (`collapse.shares`), and "after": over the final cosine."""
-    shares = collapse.shares(rows.assign(method=rows["strategy"]), y)
+    """Return `collapse.unexplained_shares` of `y`, and "after": the share unexplained by the final cosine."""
+    shares = collapse.unexplained_shares(rows.assign(method=rows["strategy"]), y)
     return {**shares, "after": collapse.unexplained(rows["cosine"].to_numpy(), rows[y].to_numpy())}
 
 

@@ -34,7 +34,7 @@ PERCENTAGE_POINTS = 100
 def cost_ranges(rows: pd.DataFrame) -> dict[str, Any]:
     """Return the number of networks and, for each of `REPORT_LINES`, the accuracy `lost`.
 
-    `rows` come from `rule_errors.compared`. `lost` is the minimum and maximum of the networks' means, in percentage
+    `rows`: from `rule_errors.compare_rules`. `lost` is the minimum and maximum of the networks' means, in percentage
     points rounded to 0.1, after an epoch of fine-tuning ("tuned") and just after pruning ("untuned"). `networks` counts
     networks with a known cost. All parents of a network count once. An architecture on another data set or from another
     start is another network, so there are fewer `architectures`.
@@ -68,7 +68,7 @@ def read_cost_ranges(folder: Path) -> dict[str, Any]:
     for _, rows in tables.sweeps(folder):
         epochs = rows["epochs"].iloc[0]
         if epochs <= 1:
-            one = rule_errors.compared([rows], history.read_parent_records(folder / "parents"), folder / "parents")
+            one = rule_errors.compare_rules([rows], history.read_parent_records(folder / "parents"), folder / "parents")
             one = one.assign(architecture=rows["network"].iloc[0])
             found.append(one if epochs else one.assign(lost=np.nan))
     if not found:

@@ -14,7 +14,7 @@ ROW_HEIGHT, MARGIN = 0.27, 1.0  # inches: of a rule's row, and around the rows
 
 
 def rules_figure(rows: "DataFrame") -> "Figure":
-    """Plot the amounts of all rules (rows of `rule_errors.compared`): a panel for each network, one dot per parent.
+    """Plot the amounts of all rules (`rule_errors.compare_rules`): a panel for each network, one dot per parent.
 
     Vertical lines are the largest amounts at the allowed cost, averaged over the parents, after and before fine-tuning.
     """

@@ -13,7 +13,7 @@ COSINE_RULE = f"cosine {CAREFUL_COSINE}"
 
 def recommended_amounts(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the amounts recommended for a recorded parent: optimal, safe, and at the cosine `CAREFUL_COSINE`."""
-    asked = rule_errors.of_front(record["trained"]["analysis"])
+    asked = rule_errors.amounts_from_front(record["trained"]["analysis"])
     return {"optimal": asked["utopia"], "safe": asked["safe"], COSINE_RULE: asked["cosine 0.99"]}
 
 

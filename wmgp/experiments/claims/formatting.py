@@ -38,7 +38,7 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps([as_dict(row) for row in rows], indent=1, allow_nan=False)
 
 
-def counted(rows: Sequence[Row]) -> str:
+def format_verdict_counts(rows: Sequence[Row]) -> str:
     """Return the number of rows with each verdict, such as "3 reproduced, 1 not reproduced"."""
     found = [row.verdict for row in rows]
     return ", ".join(f"{found.count(name)} {name}" for name in VERDICTS if name in found)
@@ -49,7 +49,7 @@ def as_text(rows: Sequence[Row]) -> str:
     verdicts, parts = overall(rows), []
     for id, claim in CLAIMS.items():
         mine = [row for row in rows if row.id == id]
-        parts.append(fill(f"{id}  {claim} {verdicts[id].capitalize()} (rows: {counted(mine)}).", WIDTH))
+        parts.append(fill(f"{id}  {claim} {verdicts[id].capitalize()} (rows: {format_verdict_counts(mine)}).", WIDTH))
         for row in mine:
             published = "" if row.published is None else f" (published: {row.published:{row.form}})"
             line = f"- {row.subject}. {row.claim}{published}: {row.sentence}"

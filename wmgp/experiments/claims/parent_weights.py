@@ -8,7 +8,7 @@ import numpy as np
 from ..display_names import SCRATCH, display_name
 from ..results.formatting import format_integer_ranges, format_mean_range
 from ..statistics.intervals import prediction_interval
-from ..statistics.rule_errors import of_front
+from ..statistics.rule_errors import amounts_from_front
 from ..statistics.surfaces import surface_distance
 from .records import Recorded
 from .verdicts import Estimate, Row, geometric, mean
@@ -24,7 +24,7 @@ REFERENCE = {  # path below reference_run in published.json -> rule, column, cla
     "safe.accuracy_pruned": ("safe", "accuracy_pruned", "Accuracy just after the safe prune", ".1%"),
     "safe.accuracy": ("safe", "accuracy", "Accuracy an epoch after the safe prune", ".2%"),
 }
-DISTANCE = "Largest change of the loss surface at cosine 0.99 (nats)"
+SURFACE_DISTANCE = "Largest change of the loss surface at cosine 0.99 (nats)"
 
 
 def reference_run(of: Recorded) -> Iterator[Row]:
@@ -34,11 +34,11 @@ def reference_run(of: Recorded) -> Iterator[Row]:
         yield of.row(
             "R", key, claim, ("lenet5", "mnist"), mean(values), form, "04_reference_run",
             of.commands("reference_run.csv"), ("reference_run.csv",),
-            note=one_more(values, of.published[key], form),
+            note=prediction_note(values, of.published[key], form),
         )  # fmt: skip
 
 
-def one_more(values: Sequence[float], published: float, form: str) -> str:
+def prediction_note(values: Sequence[float], published: float, form: str) -> str:
     """Return a note: whether the published run lies in the interval of one more run (`prediction_interval`)."""
     _, low, high = prediction_interval(values)
     lies = "inside" if low <= published <= high else "outside"
@@ -54,8 +54,8 @@ def surfaces(of: Recorded) -> Iterator[Row]:
         measured: list[tuple[str, str, Estimate, str, str]] = [
             ("landscape.random.amount", "Amount at which random reaches cosine 0.99", mean(arrays["amount"][:, 2]),
              ".3f", ""),
-            ("landscape.l1.l_infinity_distance", f"{DISTANCE}, L1", mean(l1), ".2f", ""),
-            ("landscape.random.l_infinity_distance", f"{DISTANCE}, random", mean(random), ".2f", ""),
+            ("landscape.l1.l_infinity_distance", f"{SURFACE_DISTANCE}, L1", mean(l1), ".2f", ""),
+            ("landscape.random.l_infinity_distance", f"{SURFACE_DISTANCE}, random", mean(random), ".2f", ""),
             ("C4.ratio", "The same, random over L1, geometric mean of the parents", geometric(ratios), ".2f", above),
         ]  # fmt: skip
         for key, claim, found, form, note in measured:
@@ -65,19 +65,19 @@ def surfaces(of: Recorded) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def reaches(of: Recorded) -> Iterator[Row]:
+def amounts_at_cosine(of: Recorded) -> Iterator[Row]:
     """Yield C4's amount for every network, because the paper does not name the network of its value."""
     key, claim = "landscape.l1.amount", "Amount at which L1 reaches cosine 0.99"
     found = {
-        name: [of_front(record["trained"]["analysis"])["cosine 0.99"] for record in alike]
-        for name, alike in families(of).items()
+        name: [amounts_from_front(record["trained"]["analysis"])["cosine 0.99"] for record in alike]
+        for name, alike in parents_by_network(of).items()
     }
     note = f"Over the networks here, mean and range: {format_mean_range(map(np.mean, found.values()), '.2f')}."
-    for name, alike in families(of).items():
+    for name, alike in parents_by_network(of).items():
         yield parent_row(of, alike, "C4", key, claim, found[name], ".2f", "08_optimal_amount", note)
 
 
-def families(of: Recorded) -> dict[str, list[dict[str, Any]]]:
+def parents_by_network(of: Recorded) -> dict[str, list[dict[str, Any]]]:
     """Return the records of the parents trained from scratch, by display name."""
     found: dict[str, list[dict[str, Any]]] = {}
     for record in of.parents:
@@ -102,4 +102,4 @@ def parent_row(
     )  # fmt: skip
 
 
-MEASURES = (reference_run, surfaces, reaches)
+MEASURES = (reference_run, surfaces, amounts_at_cosine)

@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
     largest: float
 
 
-NOTHING = Estimate(np.nan, np.nan, np.nan, 0, np.nan, np.nan)
+NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan, 0, np.nan, np.nan)
 
 
 def mean(values: Iterable[float]) -> Estimate:
@@ -36,7 +36,7 @@ def mean(values: Iterable[float]) -> Estimate:
     known = np.asarray(list(values), dtype=float)
     known = known[np.isfinite(known)]
     if not known.size:
-        return NOTHING
+        return NO_ESTIMATE
     value, low, high = mean_interval(known)
     if known.size < MIN_SEEDS:
         low = high = np.nan

@@ -17,7 +17,7 @@ from .intervals import MIN_SEEDS, mean_interval
 from .rank_correlation import spearman
 
 Interval = tuple[float, float, float]  # value, and the ends of its interval
-BESIDE = 0.05  # largest distance to the measured cosines on either side, for interpolation
+MAX_COSINE_GAP = 0.05  # largest distance to the measured cosines on either side, for interpolation
 
 
 def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
@@ -38,7 +38,7 @@ def unexplained(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float
     return float(min(((y - fit) ** 2).sum() for fit in fits) / spread)
 
 
-def shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
+def unexplained_shares(rows: pd.DataFrame, y: str = "accuracy") -> dict[str, float]:
     """Return the unexplained share of `y` by curve: "amount", "cosine" (just after pruning) and "own".
 
     "amount" and "cosine" fit one curve to all methods. "own" fits a separate curve over the amount for each method: its
@@ -92,7 +92,7 @@ def jackknife(
     return {name: (value, *ends[name]) for name, value in found.items()}
 
 
-def at_cosine(rows: pd.DataFrame, cosines: Sequence[float], y: str = "accuracy") -> pd.DataFrame:
+def accuracy_at_cosine(rows: pd.DataFrame, cosines: Sequence[float], y: str = "accuracy") -> pd.DataFrame:
     """Return `y` at these cosines, interpolated linearly: a row per method, seed and cosine.
 
     Columns method, seed, cosine and `y`. `y` is nan if a method's rows do not reach the cosine, or if either neighbour
@@ -108,16 +108,16 @@ def at_cosine(rows: pd.DataFrame, cosines: Sequence[float], y: str = "accuracy")
         values = np.interp(cosines, measured, part[y], left=np.nan, right=np.nan).tolist()
         method, seed = part["method"].iloc[0], part["seed"].iloc[0]
         found += [
-            {"method": method, "seed": seed, "cosine": c, y: value if _beside(measured, c) else np.nan}
+            {"method": method, "seed": seed, "cosine": c, y: value if _is_near(measured, c) else np.nan}
             for c, value in zip(cosines, values, strict=True)
         ]
     return pd.DataFrame(found)
 
 
-def _beside(measured: np.ndarray, cosine: float) -> bool:
+def _is_near(measured: np.ndarray, cosine: float) -> bool:
     """Return True if measured cosines lie within `BESIDE` on both sides; an equal one counts for both."""
     off = measured - cosine
-    limit = BESIDE + 1e-9  # 1 - 0.95 is more than 0.05 in float64
+    limit = MAX_COSINE_GAP + 1e-9  # 1 - 0.95 is more than 0.05 in float64
     return bool(((off >= 0) & (off <= limit)).any() and ((off <= 0) & (off >= -limit)).any())
 
 
@@ -125,7 +125,7 @@ def differences(
     rows: pd.DataFrame, cosine: float, y: str = "accuracy", methods: tuple[str, str] = ("l1", "random")
 ) -> Float[np.ndarray, " seeds"]:
     """Return `y` of the first method minus that of the second at the same cosine, for each seed that has both."""
-    there = at_cosine(rows, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
+    there = accuracy_at_cosine(rows, (cosine,), y).pivot_table(index="seed", columns="method", values=y)
     first, second = (there.reindex(columns=list(methods))[method] for method in methods)
     return (first - second).dropna().to_numpy()
 

@@ -16,7 +16,7 @@ from . import accuracy_cost
 COLUMNS = ("network", "parent_sha256", "seed", "rule", "amount", "most", "most_untuned", "lost", "lost_untuned")
 
 
-def recommended(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
+def recommended_amounts(record: dict[str, Any], folder: str | Path) -> dict[str, float]:
     """Return the amount of each rule for a recorded parent; nan if unknown.
 
     The amounts come from the record. It may lack newer rules: theirs come from the weights in or below `folder` or,
@@ -33,7 +33,7 @@ def _from_weights(record: dict[str, Any], folder: str | Path) -> dict[str, float
         analysis = analyze(path)
         if _same(analysis.to_dict(), record["trained"]["analysis"]):
             return recommendations(analysis)
-    return of_front(record["trained"]["analysis"])
+    return amounts_from_front(record["trained"]["analysis"])
 
 
 def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
@@ -43,7 +43,7 @@ def _same(found: dict[str, Any], recorded: dict[str, Any]) -> bool:
     )
 
 
-def of_front(analysis: dict[str, Any]) -> dict[str, float]:
+def amounts_from_front(analysis: dict[str, Any]) -> dict[str, float]:
     """Return the amounts of the rules that need only a front on a grid."""
     amount, cosine = (np.array(analysis["front"][name]) for name in ("amount", "cosine"))
     return {
@@ -55,7 +55,7 @@ def of_front(analysis: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def compared(
+def compare_rules(
     sweeps: Iterable[pd.DataFrame],
     parents: Iterable[dict[str, Any]],
     folder: str | Path,
@@ -71,7 +71,7 @@ def compared(
     for sweep in sweeps:
         for sha, part in sweep.loc[sweep["method"] == "l1"].groupby("parent_sha256"):
             most, untuned = (accuracy_cost.largest_amount(part, cost, y) for y in ("accuracy", "accuracy_pruned"))
-            for rule, amount in recommended(known[str(sha)], folder).items():
+            for rule, amount in recommended_amounts(known[str(sha)], folder).items():
                 lost = [accuracy_cost.cost_at(part, [amount], y)[0] for y in ("accuracy", "accuracy_pruned")]
                 rows.append(
                     (sweep_display_name(sweep), sha, int(part["seed"].iloc[0]), rule, amount, most, untuned, *lost)
