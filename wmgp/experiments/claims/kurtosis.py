@@ -103,7 +103,8 @@ def kurtosis_correlations(of: Recorded) -> Iterator[Row]:
     yield of.row(
         "C5", "C5.between", f"{claim}, among networks", (f"{len(files)} networks", "their data"),
         correlation_estimate(kurtoses, amounts), "+.2f", "08_optimal_amount",
-        "papermill notebooks/08_optimal_amount.ipynb out.ipynb", tuple(dict.fromkeys(files)), missing=f"it takes {MIN_SEEDS} networks to tell an order.",
+        "papermill notebooks/08_optimal_amount.ipynb out.ipynb", tuple(dict.fromkeys(files)),
+        missing=f"it takes {MIN_SEEDS} networks to tell an order.",
         note="Each network counts as one seed: the mean over its parents.",
     )  # fmt: skip
 
