@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from ._histogram.magnitudes import Magnitudes
 from .pareto import CAREFUL_COSINE, Front, largest_amount
@@ -70,7 +71,7 @@ def pq_index(inputs: RuleInput) -> float:
 
 def knee(inputs: RuleInput) -> float:
     """The front's point farthest from the line between its ends (Satopaa et al. 2011, 10.1109/ICDCSW.2011.20)."""
-    return float(inputs.front.amount[np.argmax(inputs.front.amount + inputs.front.cosine)])
+    return knee_amount(inputs.front.amount, inputs.front.cosine)
 
 
 def otsu(inputs: RuleInput) -> float:
@@ -120,6 +121,11 @@ def recommendations(analysis: "Analysis") -> dict[str, float]:
     safe = analysis.safe.amount if analysis.safe else None
     inputs = RuleInput(analysis.magnitudes, analysis.front, safe, analysis.unprunable_energy)
     return {name: rule(inputs) for name, rule in RULES.items()}
+
+
+def knee_amount(amount: Float[np.ndarray, " grid"], cosine: Float[np.ndarray, " grid"]) -> float:
+    """The amount farthest from the line between a front's ends, (0, 1) and (1, 0)."""
+    return float(amount[np.argmax(amount + cosine)])
 
 
 def effective_number(levels: Magnitudes, power: float) -> float:

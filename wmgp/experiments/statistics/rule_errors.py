@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...analysis import analyze
 from ...pareto import CAREFUL_COSINE
-from ...rules import CONSTANT_AMOUNT, RULES, recommendations
+from ...rules import CONSTANT_AMOUNT, RULES, knee_amount, recommendations
 from ..display_names import sweep_display_name
 from . import accuracy_cost
 
@@ -50,7 +50,7 @@ def amounts_from_front(analysis: dict[str, Any]) -> dict[str, float]:
         "utopia": analysis["optimal"]["amount"],
         "safe": analysis["safe"]["amount"] if analysis["safe"] else np.nan,
         "cosine 0.99": float(np.interp(-CAREFUL_COSINE, -cosine, amount)),
-        "knee": float(amount[np.argmax(amount + cosine)]),
+        "knee": knee_amount(amount, cosine),
         "constant": CONSTANT_AMOUNT,
     }
 
