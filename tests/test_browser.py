@@ -142,7 +142,7 @@ def same_as_the_package(page, analysis: wmgp.Analysis, **differing: str) -> None
     assert [tuple(row) for row in rows(page, "#facts")] == report._facts(analysis)
     assert [tuple(row) for row in rows(page, "#tensors")] == list(report._tensor_rows(analysis))
     shown = page.eval_on_selector_all("#warnings li", "items => items.map(i => i.textContent)")
-    assert shown == [f"Warning: {warning}" for warning in report._short_warnings(analysis)]
+    assert shown == [f"Warning: {warning}" for warning in report.short_warnings(analysis.warnings)]
 
 
 @pytest.mark.parametrize("pool", POOLS)

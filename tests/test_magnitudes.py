@@ -245,8 +245,10 @@ def test_nan_and_infinity_are_rejected_by_name(bad, size, dtype, rng):
     wrong[size // 2] = bad
     with pytest.raises(wmgp.InputError, match=r"^layer\.weight: .*NaN or infinity$"):
         wmgp.analyze({"first.weight": good, "layer.weight": wrong})
-    with pytest.raises(wmgp.InputError, match=r"^token: "):  # also in an unprunable tensor
-        wmgp.analyze({"first.weight": good, "token": wrong})
+    with pytest.raises(wmgp.InputError, match=r"^token: "):
+        wmgp.analyze({"first.weight": good, "token": wrong}, pool="all")
+    outside = wmgp.analyze({"first.weight": good, "token": wrong})  # outside the pool: left out, with a warning
+    assert outside.n_parameters == size and "left out for NaN or infinity" in outside.warnings[0]
 
 
 @pytest.mark.parametrize("size", [10, 200_000])

@@ -185,7 +185,7 @@ def analyze(
     return Analysis(
         source=source_name(source),
         pool=_pool_name(pool),
-        n_parameters=sum(p.n for p in parameters),
+        n_parameters=sum(p.n for p in measurement.parameters),
         n_prunable=n,
         kurtosis=float(measurement.pool_moments.kurtosis[0]),
         kurtosis_of_kurtoses=k2,

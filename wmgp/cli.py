@@ -163,11 +163,12 @@ def prune(
 ) -> None:
     """Write SOURCE to OUT with the smallest weights set to zero; names, dtypes, shapes and metadata stay."""
     from .amounts import parse_amount
+    from .diagnostics import warnings_for_prune
     from .io.checkpoints import open_checkpoint
     from .io.writing import check_out, save_pruned
     from .parameters import collect
     from .pruning_methods import iter_masks
-    from .report import format_number
+    from .report import format_number, short_warnings
     from .similarity import cosine_similarity
 
     point_of = parse_amount(amount, method)
@@ -177,17 +178,23 @@ def prune(
     check_out(checkpoint, out, force)
     analysis = _analyze(source, 101, pool, key)
     point = point_of(analysis)
-    counts: list[int] = []
+    counts: dict[str, int] = {}
     with _progress("pruning") as update:
         masks = iter_masks(parameters, point.amount, method, seed)
         save_pruned(checkpoint, out, _count_pruned(masks, analysis.n_prunable, counts, update), force)
     if method == "l1":
         result = f"cosine {point.cosine:.4f}, threshold {format_number(point.threshold, '.4g')}"
     else:  # the analysis knows the cosine of L1 only: measure the written file
-        cosine = cosine_similarity(checkpoint.tensors, open_checkpoint(out, key).tensors)
+        measured = {row["name"] for row in analysis.to_dict()["tensors"]}  # without tensors with NaN or infinity
+        before, after = ([p for p in collect(each.tensors, pool) if p.name in measured]
+                         for each in (checkpoint, open_checkpoint(out, key)))  # fmt: skip
+        cosine = cosine_similarity(before, after)
         result = f"cosine {0 if isnan(cosine) else cosine:.4f}"  # nan if nothing is kept; the front has 0 there
-    n = sum(counts)
+    n = sum(counts.values())
     print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {result}")
+    fully_pruned = [p.name for p in parameters if p.n and counts.get(p.name) == p.n]
+    for warning in short_warnings(warnings_for_prune(analysis.warnings, fully_pruned)):
+        print(f"warning: {warning}")
     note = ": the shards and their index only, copy the other files yourself" if out.is_dir() else ""
     print(f"wrote {printable(str(out))}{note}")
 
@@ -265,11 +272,13 @@ def _progress(description: str) -> Generator[Callable[[int, int], None], None, N
             bar.stop()
 
 
-def _count_pruned(masks: "FlatMasks", total: int, counts: list[int], update: Callable[[int, int], None]) -> "FlatMasks":
-    """Yield the masks, append the number of values that each prunes to `counts`, and report progress."""
+def _count_pruned(
+    masks: "FlatMasks", total: int, counts: dict[str, int], update: Callable[[int, int], None]
+) -> "FlatMasks":
+    """Yield the masks, set `counts` to the number of values that each tensor loses, and report progress."""
     done = 0
     for name, kept in masks:
         yield name, kept
-        counts.append(int(kept.size - kept.sum()))
+        counts[name] = int(kept.size - kept.sum())
         done += kept.size
         update(done, total)

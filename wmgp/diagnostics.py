@@ -1,7 +1,7 @@
 """Warnings of an analysis: undefined values, a small pool, many zeros, and tensors that are pruned completely."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ._histogram.measurement import Measurement
 from .pareto import Point
 
 MIN_ZERO_SHARE = 0.05  # of the pool; fewer zeros (new biases, half precision) hardly change the optimal amount
+PRUNES_ALL = "amount prunes all of"  # tensors
 NARROW_POOLS = ("weight_bias", "weights")  # the pool "all" may hold more than these
 
 
@@ -19,12 +20,24 @@ def warnings_for(
 ) -> list[str]:
     """The warnings, one sentence each. `rows`: the analysis's tensor table by columns; `pool`: the pool's name."""
     return [
+        *_not_finite(measurement.not_finite),
         *_small_pool(levels.n, sum(rows["n"]), pool),
         *_many_zeros(levels),
         *_undefined_kurtoses(measurement, k2, safe),
         *_fully_pruned_tensors(measurement, rows, "optimal"),
         *_fully_pruned_tensors(measurement, rows, "safe"),
     ]
+
+
+def warnings_for_prune(warnings: Sequence[str], fully_pruned: Sequence[str]) -> list[str]:
+    """The warnings of an analysis that hold at any amount, and the tensors that a prune set to zero."""
+    kept = [warning for warning in warnings if PRUNES_ALL not in warning]
+    return [*kept, f"this {PRUNES_ALL} {', '.join(fully_pruned)}"] if fully_pruned else kept
+
+
+def _not_finite(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield f"left out for NaN or infinity outside the pool: {', '.join(names)}"
 
 
 def _small_pool(n: int, n_parameters: int, pool: str) -> Iterator[str]:
@@ -56,7 +69,7 @@ def _fully_pruned_tensors(measurement: Measurement, rows: dict[str, list[Any]], 
     n, counts = rows["n"], rows[f"pruned_at_{which}"]
     names = [rows["name"][i] for i in measurement.pool if n[i] and counts[i] == n[i]]
     if names:
-        yield f"the {which} amount prunes all of {', '.join(names)}"
+        yield f"the {which} {PRUNES_ALL} {', '.join(names)}"
 
 
 def _count_tensors(n: int) -> str:

@@ -147,6 +147,9 @@ def _floating_parameters(tensors: Mapping[str, Any], source: str) -> Iterator[Pa
     for name, values in tensors.items():
         if is_torch(values) and type(values).__name__ == "UninitializedParameter":
             raise InputError(f"{name}: expected values, found a lazy parameter that is not initialised yet")
+        if is_torch(values) and (kind := _tensor_subclass(values)):
+            gather = "; gather it with its full_tensor()" if hasattr(values, "full_tensor") else ""
+            raise InputError(f"{name}: expected a plain tensor, found {kind}{gather}")
         if is_torch(values) and values.is_nested:
             raise InputError(f"{name}: expected a tensor of a single shape, found a nested one")
         if not _is_array(values):
@@ -169,14 +172,22 @@ def _floating_parameters(tensors: Mapping[str, Any], source: str) -> Iterator[Pa
         raise InputError(f"{source}: no floating-point parameters, expected some of {', '.join(FLOAT_DTYPES)}")
 
 
+def _tensor_subclass(values: Any) -> str | None:
+    """The name of a tensor's class if that class overrides torch's operations (DTensor, FakeTensor); else None."""
+    torch = sys.modules["torch"]
+    overriding = type(values).__mro__[: type(values).__mro__.index(torch.Tensor)]
+    return type(values).__name__ if any("__torch_dispatch__" in vars(cls) for cls in overriding) else None
+
+
 def _masked_parameter(name: str, values: Any, mask: Any) -> Parameter:
     """The parameter of a weight and its mask, as `torch.nn.utils.prune` stores them."""
+    requires_grad = is_torch(values) and values.requires_grad
     values, mask = (Parameter("", x).tensor() for x in (values, mask))
     if mask.shape != values.shape:
         raise InputError(
             f"{name}_mask: expected the shape {tuple(values.shape)} of its weight, found {tuple(mask.shape)}"
         )
-    return Parameter(name, values, mask=mask)
+    return Parameter(name, values.requires_grad_(requires_grad), mask=mask)
 
 
 def _is_array(values: Any) -> bool:
@@ -223,9 +234,16 @@ def _extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     return sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
 
 
+def _pool_argument(p: Parameter) -> Any:
+    """The tensor that a pool function receives: the source's own, or a masked copy; both with its requires_grad."""
+    if not is_torch(p.values) or p.mask is None:
+        return p.values if is_torch(p.values) else p.tensor()
+    return p.tensor().requires_grad_(p.values.requires_grad)
+
+
 def _is_prunable(p: Parameter, pool: Pool) -> bool:
     if callable(pool):
-        return bool(pool(p.name, p.tensor()))
+        return bool(pool(p.name, _pool_argument(p)))
     if pool == "weight_bias":
         return p.name.rpartition(".")[2] in ("weight", "bias")
     return pool == "all" or len(p.shape) >= 2

@@ -64,9 +64,10 @@ def apply_masks(model: "nn.Module", masks: Masks) -> None:
         11
     """
     parameters = match_parameters(model, masks)
-    with torch.no_grad():
-        for name, mask in masks.items():
-            parameters[name].masked_fill_(~mask.to(parameters[name].device), 0)
+    for name, mask in masks.items():
+        p = parameters[name]
+        with torch.inference_mode() if p.is_inference() else torch.no_grad():  # inference tensors change only there
+            p.masked_fill_(~mask.to(p.device), 0)
 
 
 def prune(

@@ -53,7 +53,7 @@ def text(analysis: "Analysis") -> str:
     """The report as about 15 aligned lines."""
     facts = _align(_facts(analysis), "<><")
     points = _align([HEADINGS, *_point_rows(analysis)], "<>>>>")
-    warnings = [f"warning: {warning}" for warning in _short_warnings(analysis)]
+    warnings = [f"warning: {warning}" for warning in short_warnings(analysis.warnings)]
     return "\n".join([printable(analysis.source), *facts, "", *points, "", *warnings, *notes()])
 
 
@@ -61,7 +61,7 @@ def html(analysis: "Analysis") -> str:
     """The report as HTML without colours, for light and dark themes."""
     facts = _html_table(_facts(analysis), "<><")
     points = _html_table([HEADINGS, *_point_rows(analysis)], "<>>>>")
-    lines = [f"Warning: {warning}" for warning in _short_warnings(analysis)] + list(notes())
+    lines = [f"Warning: {warning}" for warning in short_warnings(analysis.warnings)] + list(notes())
     return "\n".join(
         [
             f"<p><strong>{markup.escape(printable(analysis.source))}</strong></p>",
@@ -79,7 +79,7 @@ def summary(analysis: "Analysis") -> "Group":
 
     facts = _rich_table(_facts(analysis), "<><")
     points = _rich_table(_point_rows(analysis), "<>>>>", HEADINGS)
-    warnings = [Text(f"warning: {warning}", style="yellow") for warning in _short_warnings(analysis)]
+    warnings = [Text(f"warning: {warning}", style="yellow") for warning in short_warnings(analysis.warnings)]
     dim = [Text(line, style="dim") for line in notes()]
     return Group(Text(printable(analysis.source), style="bold"), facts, Text(), points, Text(), *warnings, *dim)
 
@@ -143,9 +143,9 @@ def _tensor_rows(analysis: "Analysis") -> Iterator[tuple[str, ...]]:
         yield printable(row["name"]), shape, row["dtype"], f"{row['n']:,}", kurtosis, energy, *pruned
 
 
-def _short_warnings(analysis: "Analysis") -> list[str]:
-    """The warnings with at most 3 names each; `analysis.warnings` has all names."""
-    names_of_warnings = [printable(warning).split(", ") for warning in analysis.warnings]
+def short_warnings(warnings: Sequence[str]) -> list[str]:
+    """The warnings with at most 3 names each, printable; `Analysis.warnings` has all names."""
+    names_of_warnings = [printable(warning).split(", ") for warning in warnings]
     return [
         ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
         for names in names_of_warnings

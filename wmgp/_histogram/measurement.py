@@ -37,6 +37,7 @@ class Measurement:
     histogram: Histogram | None  # of the pool; None if the values are sorted instead
     # Of half-precision blocks, by (index of the tensor, first value):
     block_counts: Mapping[tuple[int, int], half_precision.Counts] = field(default_factory=dict)
+    not_finite: Sequence[str] = ()  # names of the tensors outside the pool that were left out
 
     @cached_property
     def pool(self) -> np.ndarray:
@@ -103,8 +104,9 @@ class Measurement:
 
 
 def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -> Measurement:
-    """Make the first pass. Raises `InputError` that names the first tensor with NaN or infinity.
+    """Make the first pass. Raises `InputError` that names the pool's first tensor with NaN or infinity.
 
+    A tensor outside the pool with NaN or infinity, such as a causal mask, is left out.
     `progress` is called with (number of values done, number of values), possibly from several threads.
     """
     n = sum(p.n for p in parameters)
@@ -133,12 +135,14 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
 
     thread_histograms = run_in_threads(count, blocks, parameters)
     first_blocks = np.flatnonzero([block.start == 0 for block in blocks])  # of each tensor
-    _require_finite(parameters, to_float64(np.maximum.reduceat(largest_bits, first_blocks).view(np.float32)))
+    largest = to_float64(np.maximum.reduceat(largest_bits, first_blocks).view(np.float32))
     histogram = Histogram.merged([part.histogram() for part in thread_histograms])
     block_counts = {
         key: counts for part in thread_histograms for key, counts in part.half_precision.block_counts.items()
     }
-    return Measurement(parameters, Moments.from_powers(rows).merged(first_blocks), histogram, block_counts)
+    with np.errstate(invalid="ignore"):  # infinite values outside the pool
+        tensor_moments = Moments.from_powers(rows).merged(first_blocks)
+    return _finite(Measurement(parameters, tensor_moments, histogram, block_counts), largest)
 
 
 def _measure_by_sorting(parameters: Sequence[Parameter]) -> Measurement:
@@ -147,14 +151,15 @@ def _measure_by_sorting(parameters: Sequence[Parameter]) -> Measurement:
     for i, p in enumerate(parameters):
         values = _read_float64(p)
         largest[i] = np.abs(values).max(initial=0)
-        _require_finite([p], largest[i : i + 1])
         with np.errstate(over="ignore", invalid="ignore"):  # magnitudes out of range are rejected below
             entries.append(moments(values))
+    fields = [np.concatenate([getattr(m, f) for m in entries] or [np.zeros(0)]) for f in Moments.__annotations__]
+    measurement = _finite(Measurement(parameters, Moments(*fields), None), largest)
+    largest = np.where(np.isfinite(largest), largest, 0)
     if largest.any() and not MIN_LARGEST < largest.max() < MAX_LARGEST:
         name, limits = parameters[int(largest.argmax())].name, f"{MIN_LARGEST} and {MAX_LARGEST}"
         raise InputError(f"{name}: expected a largest magnitude between {limits}, found {largest.max():.3g}")
-    fields = [np.concatenate([getattr(m, f) for m in entries] or [np.zeros(0)]) for f in Moments.__annotations__]
-    return Measurement(parameters, Moments(*fields), None)
+    return measurement
 
 
 def _count_slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refined slots"]:
@@ -206,8 +211,22 @@ def _to_float64(values: Any) -> Any:
     return to_float64(values) if isinstance(values, np.ndarray) else values.double()
 
 
-def _require_finite(parameters: Sequence[Parameter], largest: np.ndarray) -> None:
-    """Raise InputError for the first tensor whose largest magnitude is not finite."""
-    for p, magnitude in zip(parameters, largest, strict=True):
-        if not np.isfinite(magnitude):
+def _finite(measurement: Measurement, largest: Float[np.ndarray, " tensors"]) -> Measurement:
+    """Leave out the tensors outside the pool whose largest magnitude is not finite; raise InputError for the pool's."""
+    parameters = measurement.parameters
+    is_finite = np.isfinite(largest)
+    if is_finite.all():
+        return measurement
+    left_out = [parameters[i] for i in np.flatnonzero(~is_finite)]
+    for p in left_out:
+        if p.prunable:
             raise InputError(f"{p.name}: expected finite values, found NaN or infinity")
+    kept = np.flatnonzero(is_finite)
+    index = {old: new for new, old in enumerate(kept.tolist())}
+    return Measurement(
+        [parameters[i] for i in kept],
+        measurement.tensor_moments.take(kept),
+        measurement.histogram,
+        {(index[i], start): counts for (i, start), counts in measurement.block_counts.items() if i in index},
+        [p.name for p in left_out],
+    )

@@ -1,0 +1,150 @@
+"""Situations in which a wrong answer or a raw error would be easy: each has an answer, or one line that says why not.
+
+| situation | expected | test |
+|---|---|---|
+| NaN or infinity outside the pool (a causal mask) | left out, with a warning | `test_infinity_outside_the_pool...` |
+| NaN or infinity in the pool | refused, the tensor is named | `test_infinity_in_the_pool...` |
+| DTensor, FakeTensor | refused, the class is named | `test_tensor_subclasses...` |
+| parameters made under `torch.inference_mode` | pruned in place | `test_inference_tensors...` |
+| a pool function that reads `requires_grad` | receives the module's own parameter | `test_a_pool_function...` |
+| `wmgp prune` empties a tensor, or the source is pruned already | a warning | `test_prune_prints...` |
+"""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import wmgp
+from wmgp.cli import main
+
+SIZES = [40, 400]  # the pool is sorted, or counted by a histogram
+
+
+def network(width: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+def with_mask(width: int, value: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    mask = torch.full((64, 64), value, dtype=dtype).triu(1)
+    return {"decoder.mask": mask, **{name: p.to(dtype) for name, p in network(width).state_dict().items()}}
+
+
+@pytest.mark.parametrize("value", [-torch.inf, torch.nan])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("width", SIZES)
+def test_infinity_outside_the_pool_is_left_out_and_named(width, value, dtype):
+    tensors = with_mask(width, value, dtype)
+    analysis = wmgp.analyze(tensors)
+    del tensors["decoder.mask"]
+    expected = wmgp.analyze(tensors)
+    assert analysis.warnings[0] == "left out for NaN or infinity outside the pool: decoder.mask"
+    assert analysis.to_dict() == expected.to_dict() | {"warnings": analysis.warnings}
+    assert analysis.warnings[1:] == expected.warnings
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_infinity_in_the_pool_is_refused_and_named(width):
+    with pytest.raises(wmgp.InputError, match=r"^decoder\.mask: expected finite values, found NaN or infinity$"):
+        wmgp.analyze(with_mask(width, -torch.inf), pool="all")
+
+
+@pytest.mark.parametrize("method", ["l1", "random", "lamp"])
+def test_a_file_with_an_infinite_mask_is_pruned_and_keeps_the_mask(tmp_path, capsys, method):
+    tensors = with_mask(40, -torch.inf)
+    save_file(tensors, tmp_path / "a.safetensors")
+    out = tmp_path / "b.safetensors"
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["prune", str(tmp_path / "a.safetensors"), str(out), "--amount", "0.5", "--method", method])
+    printed = capsys.readouterr().out
+    assert "warning: left out for NaN or infinity outside the pool: decoder.mask\n" in printed
+    pruned = wmgp.io.checkpoints.open_checkpoint(out).tensors
+    assert torch.equal(pruned["decoder.mask"].tensor(), tensors["decoder.mask"])
+    pool = [name for name in tensors if name != "decoder.mask"]
+    before = {name: tensors[name] for name in pool}
+    after = {name: pruned[name].tensor() for name in pool}
+    assert f"cosine {wmgp.cosine_similarity(before, after):.4f}" in printed
+
+
+# -- torch's own errors ---------------------------------------------------------------------------------------------
+
+
+def test_tensor_subclasses_without_plain_values_are_refused_by_name():
+    fake = pytest.importorskip("torch._subclasses.fake_tensor")
+    with fake.FakeTensorMode():
+        model = nn.Linear(4, 3)
+    for use in (wmgp.analyze, lambda m: wmgp.global_masks(m, 0.5), lambda m: wmgp.prune(m, 0.5)):
+        with pytest.raises(wmgp.InputError, match="^weight: expected a plain tensor, found FakeTensor$"):
+            use(model)
+
+
+def test_distributed_tensors_are_refused_with_the_remedy():
+    class DTensor(torch.Tensor):  # a class that overrides torch's operations, as torch.distributed.tensor's does
+        @classmethod
+        def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+            raise NotImplementedError
+
+        def full_tensor(self):
+            raise NotImplementedError
+
+    values = torch.Tensor._make_wrapper_subclass(DTensor, (4, 3))  # pyright: ignore[reportAttributeAccessIssue]
+    message = r"^a\.weight: expected a plain tensor, found DTensor; gather it with its full_tensor\(\)$"
+    with pytest.raises(wmgp.InputError, match=message):
+        wmgp.analyze({"a.weight": values})
+
+
+def test_other_subclasses_of_tensors_are_analyzed():
+    class Named(torch.Tensor):
+        pass
+
+    values = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
+    named = {"a.weight": values.as_subclass(Named)}
+    assert wmgp.analyze(named).optimal == wmgp.analyze({"a.weight": values}).optimal
+
+
+def test_inference_tensors_are_pruned_in_place():
+    with torch.inference_mode():
+        model = network(40)
+    masks = wmgp.prune(model, 0.5)
+    assert all(p.is_inference() for p in model.parameters())
+    assert all(bool((p[~masks[name]] == 0).all()) for name, p in model.named_parameters())
+    assert sum(int((p == 0).sum()) for p in model.parameters()) == round(0.5 * wmgp.analyze(model).n_prunable)
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["plain", "pruned by torch"])
+def test_a_pool_function_receives_requires_grad(pruned):
+    model = network(40)
+    model[0].requires_grad_(False)
+    if pruned:
+        nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
+    assert wmgp.analyze(model, pool=lambda name, p: p.requires_grad).n_prunable == 410
+    assert wmgp.analyze(model, pool=lambda name, p: not p.requires_grad).n_prunable == 1640
+
+
+# -- the command prune ----------------------------------------------------------------------------------------------
+
+
+def prune(source, out, *options: str) -> None:
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["prune", str(source), str(out), *options])
+
+
+def test_prune_prints_a_warning_for_a_tensor_that_loses_everything(tmp_path, capsys, rng):
+    arrays = {name: rng.normal(size=(50, 50)).astype(np.float32) for name in "abc"}
+    arrays["b"] *= 1e-3
+    save_file({f"{name}.weight": torch.from_numpy(a) for name, a in arrays.items()}, tmp_path / "x.safetensors")
+    prune(tmp_path / "x.safetensors", tmp_path / "y.safetensors", "--amount", "0.5")
+    assert "warning: this amount prunes all of b.weight\n" in capsys.readouterr().out
+    prune(tmp_path / "x.safetensors", tmp_path / "z.safetensors", "--amount", "0.2")
+    assert "warning: this" not in capsys.readouterr().out  # the optimal amount would, but it was not used
+
+
+def test_prune_prints_a_warning_for_zeros_of_an_earlier_prune(tmp_path, capsys):
+    save_file(network(40).state_dict(), tmp_path / "x.safetensors")
+    options = ("--method", "random", "--amount")
+    prune(tmp_path / "x.safetensors", tmp_path / "y.safetensors", *options, "0.5")
+    assert "zero already" not in capsys.readouterr().out
+    prune(tmp_path / "y.safetensors", tmp_path / "z.safetensors", *options, "0.6")
+    assert "warning: 1,025 of the pool's 2,050 values (50%) are zero already" in capsys.readouterr().out
