@@ -66,7 +66,7 @@ def one_core() -> Generator[None, None, None]:
 
 @contextmanager
 def chromium() -> Generator[Any, None, None]:
-    """Yield headless Chromium: playwright's or the system's. InputError if there is none."""
+    """Yield headless Chromium: playwright's or the system's. Raises InputError if neither is installed."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:

@@ -113,12 +113,14 @@ def test_inference_tensors_are_pruned_in_place():
     assert sum(int((p == 0).sum()) for p in model.parameters()) == round(0.5 * wmgp.analyze(model).n_prunable)
 
 
+@pytest.mark.parametrize("inference", [False, True], ids=["normal", "inference mode"])
 @pytest.mark.parametrize("pruned", [False, True], ids=["plain", "pruned by torch"])
-def test_a_pool_function_receives_requires_grad(pruned):
-    model = network(40)
-    model[0].requires_grad_(False)
-    if pruned:
-        nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
+def test_a_pool_function_receives_requires_grad(pruned, inference):
+    with torch.inference_mode(inference):
+        model = network(40)
+        model[0].requires_grad_(False)
+        if pruned:
+            nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
     assert wmgp.analyze(model, pool=lambda name, p: p.requires_grad).n_prunable == 410
     assert wmgp.analyze(model, pool=lambda name, p: not p.requires_grad).n_prunable == 1640
 

@@ -191,7 +191,7 @@ def wait_until(there, seconds):
 
 
 def alive(group):
-    """Whether a process of the group still exists."""
+    """Return True if a process of the group still exists."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -187,7 +187,7 @@ def _masked_parameter(name: str, values: Any, mask: Any) -> Parameter:
         raise InputError(
             f"{name}_mask: expected the shape {tuple(values.shape)} of its weight, found {tuple(mask.shape)}"
         )
-    return Parameter(name, values.requires_grad_(requires_grad), mask=mask)
+    return Parameter(name, _with_requires_grad(values, requires_grad), mask=mask)
 
 
 def _is_array(values: Any) -> bool:
@@ -238,7 +238,13 @@ def _pool_argument(p: Parameter) -> Any:
     """The tensor that a pool function receives: the source's own, or a masked copy; both with its requires_grad."""
     if not is_torch(p.values) or p.mask is None:
         return p.values if is_torch(p.values) else p.tensor()
-    return p.tensor().requires_grad_(p.values.requires_grad)
+    return _with_requires_grad(p.tensor(), p.values.requires_grad)
+
+
+def _with_requires_grad(values: Any, requires_grad: bool) -> Any:
+    """The torch tensor with this requires_grad; torch changes that of an inference tensor only in inference mode."""
+    with sys.modules["torch"].inference_mode(values.is_inference()):
+        return values.requires_grad_(requires_grad)
 
 
 def _is_prunable(p: Parameter, pool: Pool) -> bool:

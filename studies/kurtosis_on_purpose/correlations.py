@@ -151,7 +151,7 @@ def bootstrap_variants(
 
 
 def _percentile_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of the finite values; nan if there are none."""
+    """Return the 2.5th and 97.5th percentile of the finite values; nan without finite values."""
     known = np.asarray(values)[np.isfinite(values)]
     low, high = np.quantile(known, [0.025, 0.975]).tolist() if known.size else (float("nan"), float("nan"))
     return low, high

@@ -69,7 +69,7 @@ class Limits:
         return bool(np.isfinite([self.low, self.high]).any())
 
     def words(self, form: str) -> str:
-        """Return the limits as text, such as "0.81 to 0.85" or "at least 0.9"; empty if there is none."""
+        """Return the limits as text, such as "0.81 to 0.85" or "at least 0.9"; empty without limits."""
         low, high = f"{self.low:{form}}", f"{self.high:{form}}"
         if np.isfinite(self.low) and np.isfinite(self.high):
             return f"{low} to {high}" if self.low < self.high else low

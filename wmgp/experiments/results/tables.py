@@ -29,7 +29,7 @@ Cell = str | int | float
 def locate(name: str) -> Path:
     """Return the path of results/`name` in the working directory or the nearest folder above that has it.
 
-    Raises InputError if there is none.
+    Raises InputError if no folder has it.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
