@@ -5,8 +5,9 @@ and a file is read, only when needed.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,12 @@ from typing import Any
 import numpy as np
 
 from .arrays import dtype_name, is_torch, native_byte_order, torch_to_numpy
+from .buffers import find_buffers, is_state, may_be_buffer
 from .errors import InputError
 from .io.unsupported import reject_quantized
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
-# Buffers that state dicts list beside the parameters: state, not weights.
-BUFFER_NAMES = frozenset(
-    "running_mean running_var num_batches_tracked inv_freq freqs_cis cos_cached sin_cached masked_bias "
-    "attn_mask relative_position_index position_ids".split()
-)
 Pool = str | Callable[[str, Any], bool]
 
 
@@ -102,17 +99,95 @@ class Parameter:
             self.values.release()
 
 
-def collect(source: Any, pool: Pool = "weight_bias", key: str | None = None) -> list[Parameter]:
+@dataclass(frozen=True)
+class Collection:
+    """The parameters of a source, and warnings about the tensors that were left out or may be no parameters."""
+
+    parameters: list[Parameter]
+    warnings: list[str]
+
+
+def collect(
+    source: Any,
+    pool: Pool = "weight_bias",
+    key: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> list[Parameter]:
     """The floating-point parameters of a source, in its order. Buffers are left out; tied tensors count once.
 
-    Raises `InputError` for a source without parameters, an unsupported dtype or layout, and an unknown pool.
+    `include` and `exclude` are globs of names. A tensor that matches `include` is a prunable parameter even if the pool
+    has no place for it or it looks like a buffer; one that matches `exclude` is not prunable.
+
+    Raises `InputError` for a source without parameters, an unsupported dtype or layout, an unknown pool, and a glob that
+    matches no name.
     """
+    return collect_with_warnings(source, pool, key, include, exclude).parameters
+
+
+def collect_with_warnings(
+    source: Any,
+    pool: Pool = "weight_bias",
+    key: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Collection:
+    """The parameters as `collect` returns them, and the warnings."""
     if not callable(pool) and pool not in POOLS:
         raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
     if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
-        return source
-    parameters = _floating_parameters(_named_tensors(source, key), source_name(source))
-    return [Parameter(p.name, p.values, _is_prunable(p, pool), p.mask) for p in _without_tied(parameters)]
+        return Collection(source, [])
+    tensors = _named_tensors(source, key)
+    include, exclude = (_globs(option, globs) for option, globs in (("include", include), ("exclude", exclude)))
+    parameters = list(_without_tied(_floating_parameters(tensors, source_name(source), include)))
+    _require_matches(include, exclude, [*tensors, *(p.name for p in parameters)])
+    buffers = {} if _is_module(source) else find_buffers([p for p in parameters if not _matches(p.name, include)])
+    parameters = [p for p in parameters if p.name not in buffers]
+    parameters = [replace(p, prunable=_in_pool(p, pool, include, exclude)) for p in parameters]
+    doubtful = [] if _is_module(source) or pool != "all" else [p.name for p in parameters if _is_doubtful(p, include)]
+    return Collection(parameters, [*_buffer_warnings(buffers), *_doubtful_warnings(doubtful)])
+
+
+def _in_pool(p: Parameter, pool: Pool, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    return not _matches(p.name, exclude) and (_matches(p.name, include) or _is_prunable(p, pool))
+
+
+def _is_doubtful(p: Parameter, include: Sequence[str]) -> bool:
+    return p.prunable and may_be_buffer(p.name) and not _matches(p.name, include)
+
+
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def _globs(option: str, globs: Sequence[str]) -> Sequence[str]:
+    """The globs as a sequence; a single glob is one."""
+    globs = (globs,) if isinstance(globs, str) else tuple(globs)
+    for glob in globs:
+        if not isinstance(glob, str):
+            raise InputError(f"{option} {glob!r}: expected a glob of names, such as encoder.*")
+    return globs
+
+
+def _require_matches(include: Sequence[str], exclude: Sequence[str], names: Sequence[str]) -> None:
+    for option, globs in (("include", include), ("exclude", exclude)):
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in names):
+                raise InputError(f"{option} {glob!r}: matches no tensor's name, expected a glob such as encoder.*")
+
+
+def _buffer_warnings(buffers: Mapping[str, str]) -> Iterator[str]:
+    if buffers:
+        yield f"left out as buffers (--include GLOB prunes them): {', '.join(buffers)}"
+
+
+def _doubtful_warnings(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield f"a file does not tell whether these are weights or buffers (--exclude GLOB keeps them): {', '.join(names)}"
+
+
+def _is_module(source: Any) -> bool:
+    return hasattr(source, "named_parameters") and not isinstance(source, type | Mapping)
 
 
 def source_name(source: Any) -> str:
@@ -130,7 +205,7 @@ def _named_tensors(source: Any, key: str | None) -> Mapping[str, Any]:
         raise InputError(f"key {key!r}: expected a torch file as the source, found {source_name(source)}")
     if isinstance(source, Mapping):
         tensors = {str(name): np.asarray(v) if isinstance(v, np.generic) else v for name, v in source.items()}
-    elif hasattr(source, "named_parameters") and not isinstance(source, type):
+    elif _is_module(source):
         parameters = dict(source.named_parameters())
         masks = {name.removesuffix("_orig") + "_mask" for name in parameters if name.endswith("_orig")}
         tensors = {**parameters, **{name: values for name, values in source.named_buffers() if name in masks}}
@@ -141,7 +216,7 @@ def _named_tensors(source: Any, key: str | None) -> Mapping[str, Any]:
     return tensors
 
 
-def _floating_parameters(tensors: Mapping[str, Any], source: str) -> Iterator[Parameter]:
+def _floating_parameters(tensors: Mapping[str, Any], source: str, include: Sequence[str]) -> Iterator[Parameter]:
     """The floating-point parameters; torch.nn.utils.prune's NAME_orig and NAME_mask become one masked NAME."""
     is_empty = True
     for name, values in tensors.items():
@@ -158,7 +233,7 @@ def _floating_parameters(tensors: Mapping[str, Any], source: str) -> Iterator[Pa
             nested = "; pass that itself if it is the state dict" if isinstance(values, Mapping) else ""
             raise InputError(f"{name}: expected a tensor, found {type(values).__name__}{nested}")
         stem = name.removesuffix("_orig")
-        if _is_buffer(name, values, tensors):
+        if is_state(name, values, tensors) and not _matches(name, include):
             continue
         if not dtype_name(values).startswith(("float", "bfloat", "complex")):
             continue
@@ -192,15 +267,6 @@ def _masked_parameter(name: str, values: Any, mask: Any) -> Parameter:
 
 def _is_array(values: Any) -> bool:
     return is_torch(values) or (hasattr(values, "dtype") and hasattr(values, "shape"))
-
-
-def _is_buffer(name: str, values: Any, tensors: Mapping[str, Any]) -> bool:
-    """Return True for a buffer's name, a pruning mask, a GPT-2 causal mask, or a spectral norm's vector."""
-    shape = tuple(values.shape)
-    causal = name.endswith("attn.bias") and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
-    vector = name.endswith(("_u", "_v")) and (f"{name[:-2]}_orig" in tensors or "parametrizations." in name)
-    mask = name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in tensors
-    return name.rpartition(".")[2] in BUFFER_NAMES or causal or vector or mask
 
 
 def _check_supported(name: str, values: Any) -> None:
