@@ -82,14 +82,15 @@ def test_json_has_the_documented_names(net):
     report = json.loads(wmgp.analyze(net).to_json())
     assert list(report) == [
         "source", "pool", "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses",
-        "front", "optimal", "safe", "at_cosine_0.99", "tensors", "warnings",
+        "front", "careful", "safe", "at_cosine_0.99", "optimal", "outside", "tensors", "warnings",
     ]  # fmt: skip
     assert (report["source"], report["pool"]) == ("Sequential", "weight_bias")
     assert report["at_cosine_0.99"] == asdict(wmgp.analyze(net).at_cosine(0.99))
     assert list(report["front"]) == ["amount", "cosine"] and len(report["front"]["amount"]) == 101
-    assert list(report["optimal"]) == ["amount", "cosine", "threshold", "n_pruned", "distance"]
+    assert list(report["optimal"]) == ["amount", "cosine", "pool_cosine", "threshold", "n_pruned", "distance"]
     assert list(report["tensors"][0]) == [
-        "name", "shape", "dtype", "n", "kurtosis", "energy", "pruned_at_optimal", "pruned_at_safe",
+        "name", "shape", "dtype", "n", "zeros", "kurtosis", "energy",
+        "pruned_at_careful", "pruned_at_safe", "pruned_at_optimal",
     ]  # fmt: skip
 
 
@@ -102,7 +103,9 @@ def test_tensor_table(net):
         assert row.n == p.numel() and tuple(row.shape) == tuple(p.shape) and row.dtype == "float32"
         assert row.energy == pytest.approx(float((p**2).sum()), rel=1e-12)
         assert row.kurtosis == pytest.approx(wmgp.kurtosis(p), rel=1e-9, nan_ok=True)
+        assert row.zeros == int((p == 0).sum())
         assert row.pruned_at_optimal == int((p.abs() <= a.optimal.threshold).sum())
+        assert row.pruned_at_careful == int((p.abs() <= a.careful.threshold).sum())
     assert a.kurtosis == pytest.approx(wmgp.kurtosis(torch.cat([p.flatten() for p in net.parameters()])), rel=1e-12)
 
 
@@ -110,7 +113,7 @@ def test_fresh_batch_norm_is_left_out_and_counted(net):
     a = wmgp.analyze(net)
     assert any(w.startswith("2 tensors constant or of a single element") for w in a.warnings)
     assert math.isfinite(a.kurtosis_of_kurtoses)
-    assert any(w.startswith("the optimal amount prunes all of 1.bias") for w in a.warnings)
+    assert a.optimal.threshold > 0 and not any("prunes all of" in w for w in a.warnings)  # only the zero 1.bias
 
 
 def test_undefined_values_are_none_in_json():
@@ -134,11 +137,11 @@ def test_a_pool_below_half_of_the_parameters_gives_a_warning():
     lstm = nn.Sequential(nn.LSTM(8, 34), nn.Linear(34, 2))  # torch calls an LSTM's weights weight_ih_l0 and the like
     a = wmgp.analyze(lstm)
     assert a.warnings[0] == (
-        f'the pool weight_bias holds 70 of {a.n_parameters:,} values; --pool all (pool="all" in Python) prunes the '
-        "others too"
+        f"the pool weight_bias holds 70 of {a.n_parameters:,} values; --include GLOB adds tensors to it from: "
+        "0.weight_hh_l0, 0.weight_ih_l0, 0.bias_ih_l0, 0.bias_hh_l0"
     )
     for pool in ("all", "weights", lambda name, tensor: name.endswith("1.bias")):  # a custom pool is deliberate
-        assert not any("the pool" in warning for warning in wmgp.analyze(lstm, pool=pool).warnings)
+        assert not any(warning.startswith("the pool") for warning in wmgp.analyze(lstm, pool=pool).warnings)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ LAYERS = (
     ("wmgp.pareto",),
     ("wmgp._histogram",),
     ("wmgp.parameters", "wmgp.moments", "wmgp.amounts"),
-    ("wmgp.io",),
+    ("wmgp.buffers", "wmgp.io"),
     ("wmgp.errors", "wmgp.arrays"),
 )
 FOLDERS = {"wmgp", "wmgp.experiments"}  # their modules are listed separately

@@ -24,11 +24,12 @@ from safetensors.torch import load_file, save_file
 import wmgp
 from wmgp import cli
 
-POINT = {"amount", "cosine", "threshold", "n_pruned", "distance"}
-TENSOR = {"name", "shape", "dtype", "n", "kurtosis", "energy", "pruned_at_optimal", "pruned_at_safe"}
+POINT = {"amount", "cosine", "pool_cosine", "threshold", "n_pruned", "distance"}
+TENSOR = {"name", "shape", "dtype", "n", "zeros", "kurtosis", "energy"}
+TENSOR |= {"pruned_at_careful", "pruned_at_safe", "pruned_at_optimal"}
 ANALYSIS = {
     *("source", "pool", "n_parameters", "n_prunable", "kurtosis", "kurtosis_of_kurtoses"),
-    *("front", "optimal", "safe", "at_cosine_0.99", "tensors"),
+    *("front", "careful", "safe", "at_cosine_0.99", "optimal", "outside", "tensors"),
 }
 PROGRAM = "import sys; from wmgp.cli import main; main(sys.argv[1:])"
 
@@ -105,7 +106,7 @@ def test_json_has_exactly_the_documented_names(run, tmp_path, name):
     assert (code, err) == (0, "")
     found, wanted = strict(out), wmgp.analyze(path, amounts=11, pool="weights")
     assert set(found) == ANALYSIS | {"warnings"} and set(found["front"]) == {"amount", "cosine"}
-    assert set(found["optimal"]) == set(found["safe"]) == set(found["at_cosine_0.99"]) == POINT
+    assert all(set(found[name]) == POINT for name in ("careful", "safe", "at_cosine_0.99", "optimal"))
     assert (found["source"], found["pool"]) == (name, "weights")
     assert all(set(row) == TENSOR for row in found["tensors"])
     assert found == wanted.to_dict() and len(found["front"]["amount"]) == 11

@@ -27,7 +27,7 @@ def labels(drawn, place=0):
 
 
 def point(amount, cosine):
-    return Point(amount, cosine, float("nan"), 0, float(np.hypot(1 - amount, 1 - cosine)))
+    return Point(amount, cosine, cosine, float("nan"), 0, float(np.hypot(1 - amount, 1 - cosine)))
 
 
 def test_every_mask_is_a_dot_and_l1_a_line_through_its_counts():

@@ -151,7 +151,7 @@ def test_optimal_is_the_smallest_of_equally_near_amounts():
     """On this mirrored front, 0.6 and 0.8 are equally far from utopia."""
     amount, cosine = np.array([0.0, 0.6, 0.8, 1.0]), np.array([1.0, 0.8, 0.6, 0.0])
     n = np.array([0, 6, 8, 10])
-    even = wmgp.Front(amount, cosine, amount, n, np.array([1.0, 0.5, 0.5, 1.0]))
+    even = wmgp.Front(amount, cosine, cosine, amount, n, np.array([1.0, 0.5, 0.5, 1.0]))
     assert even.optimal.amount == 0.6 and even.optimal.n_pruned == 6 and len(even) == 4
 
 

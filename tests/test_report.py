@@ -25,7 +25,7 @@ def analysis(rng) -> wmgp.Analysis:
 def shown_values(analysis: wmgp.Analysis) -> list[str]:
     """Every value in the summary, as formatted there."""
     assert analysis.safe is not None
-    points = [analysis.optimal, analysis.safe, analysis.at_cosine(0.99)]
+    points = [analysis.careful, analysis.safe, analysis.at_cosine(0.99), analysis.optimal]
     return [
         f"{analysis.n_parameters:,}",
         f"{analysis.n_prunable:,}",
@@ -58,15 +58,15 @@ def test_every_form_has_every_value(analysis, form):
 def test_text_is_a_few_aligned_lines(analysis):
     lines = str(analysis).splitlines()
     assert 14 <= len(lines) <= 20 and all(line == line.rstrip() for line in lines)
-    rows = [line for line in lines if re.match(r"(optimal|safe|cosine 0\.99) ", line)]
-    assert len(rows) == 3 and len({len(row) for row in rows}) == 1
+    rows = [line for line in lines if re.match(r"(careful|safe|cosine 0\.99|optimal \(paper\)) ", line)]
+    assert len(rows) == 4 and len({len(row) for row in rows}) == 1
     assert lines[lines.index(rows[0]) - 1].split() == ["amount", "cosine", "threshold", "pruned"]
 
 
 def test_html_sets_no_colours_and_loads_nothing(analysis):
     shown = analysis._repr_html_()
     assert not re.search(r"color|background|#[0-9a-f]{3}|https?:|src=|<script|<link", shown)
-    assert shown.count("<tr>") == shown.count("</tr>") == 8 and shown.count("<table>") == 2
+    assert shown.count("<tr>") == shown.count("</tr>") == 9 and shown.count("<table>") == 2
 
 
 def test_undefined_values_are_not_shown_as_nan(rng):
@@ -109,23 +109,24 @@ def test_tensor_table_has_one_row_per_tensor(analysis):
     lines = report.tensors_text(analysis).splitlines()
     assert len(lines) == 1 + len(analysis.tensors) and len({len(line) for line in lines}) == 1
     for line, row in zip(lines[1:], analysis.tensors.to_dict("records"), strict=True):
-        name, shape, dtype, n, kurtosis, energy, optimal, safe = line.split()
-        assert (name, dtype, n) == (row["name"], row["dtype"], f"{row['n']:,}")
+        name, shape, dtype, n, zeros, kurtosis, energy, *pruned = line.split()
+        assert (name, dtype, n, zeros) == (row["name"], row["dtype"], f"{row['n']:,}", str(row["zeros"]))
         assert shape == "x".join(map(str, row["shape"]))
         assert float(kurtosis) == pytest.approx(row["kurtosis"], abs=0.005)
         assert float(energy) == pytest.approx(row["energy"], rel=1e-3)
-        assert float(optimal) == pytest.approx(row["pruned_at_optimal"] / row["n"], abs=5e-5)
-        assert float(safe) == pytest.approx(row["pruned_at_safe"] / row["n"], abs=5e-5)
+        for share, point in zip(pruned, ("careful", "safe", "optimal"), strict=True):
+            assert float(share) == pytest.approx(row[f"pruned_at_{point}"] / row["n"], abs=5e-5)
     table = rendered(report.tensors(analysis, 120))
     assert [line.split() for line in table.splitlines()] == [line.split() for line in lines]
 
 
 OMITTED = {
-    125: "",
-    116: "energy",
-    105: "energy, dtype",
-    95: "energy, dtype, kurtosis",
-    60: "energy, dtype, kurtosis, shape",
+    140: "",
+    132: "energy",
+    122: "energy, dtype",
+    112: "energy, dtype, kurtosis",
+    104: "energy, dtype, kurtosis, zeros",
+    70: "energy, dtype, kurtosis, zeros, shape",
 }
 
 
@@ -139,7 +140,7 @@ def test_narrow_terminals_omit_columns_and_name_them(rng, width):
     headings = re.split(r"\s{2,}", table.splitlines()[0].strip())
     assert headings == [heading for heading in report.TENSOR_HEADINGS if heading not in OMITTED[width].split(", ")]
     parts = [line.split()[0] for line in table.splitlines()[1:] if not line.startswith("b.weight")]
-    assert "".join(parts) == name and len(parts) == (2 if width == 60 else 1)
+    assert "".join(parts) == name and len(parts) == (2 if width == 70 else 1)
 
 
 def test_smallest_optimum_solves_its_cubic_and_is_in_the_report():

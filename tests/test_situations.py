@@ -2,7 +2,7 @@
 
 | situation | expected | test |
 |---|---|---|
-| NaN or infinity outside the pool (a causal mask) | left out, with a warning | `test_infinity_outside_the_pool...` |
+| NaN or infinity outside the pool | left out, with a warning | `test_infinity_outside_the_pool...` |
 | NaN or infinity in the pool | refused, the tensor is named | `test_infinity_in_the_pool...` |
 | DTensor, FakeTensor | refused, the class is named | `test_tensor_subclasses...` |
 | parameters made under `torch.inference_mode` | pruned in place | `test_inference_tensors...` |
@@ -27,42 +27,44 @@ def network(width: int) -> nn.Module:
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
 
 
-def with_mask(width: int, value: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
-    mask = torch.full((64, 64), value, dtype=dtype).triu(1)
-    return {"decoder.mask": mask, **{name: p.to(dtype) for name, p in network(width).state_dict().items()}}
+def with_offsets(width: int, value: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    offsets = torch.randn(64, 64).to(dtype)
+    offsets[3, 5] = value
+    return {"decoder.offsets": offsets, **{name: p.to(dtype) for name, p in network(width).state_dict().items()}}
 
 
 @pytest.mark.parametrize("value", [-torch.inf, torch.nan])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 @pytest.mark.parametrize("width", SIZES)
 def test_infinity_outside_the_pool_is_left_out_and_named(width, value, dtype):
-    tensors = with_mask(width, value, dtype)
+    tensors = with_offsets(width, value, dtype)
     analysis = wmgp.analyze(tensors)
-    del tensors["decoder.mask"]
+    del tensors["decoder.offsets"]
     expected = wmgp.analyze(tensors)
-    assert analysis.warnings[0] == "left out for NaN or infinity outside the pool: decoder.mask"
+    assert analysis.warnings[0] == "left out for NaN or infinity outside the pool: decoder.offsets"
     assert analysis.to_dict() == expected.to_dict() | {"warnings": analysis.warnings}
     assert analysis.warnings[1:] == expected.warnings
 
 
 @pytest.mark.parametrize("width", SIZES)
 def test_infinity_in_the_pool_is_refused_and_named(width):
-    with pytest.raises(wmgp.InputError, match=r"^decoder\.mask: expected finite values, found NaN or infinity$"):
-        wmgp.analyze(with_mask(width, -torch.inf), pool="all")
+    with pytest.raises(wmgp.InputError, match=r"^decoder\.offsets: expected finite values, found NaN or infinity$"):
+        wmgp.analyze(with_offsets(width, -torch.inf), pool="all")
 
 
 @pytest.mark.parametrize("method", ["l1", "random", "lamp"])
-def test_a_file_with_an_infinite_mask_is_pruned_and_keeps_the_mask(tmp_path, capsys, method):
-    tensors = with_mask(40, -torch.inf)
+def test_a_file_with_infinity_outside_the_pool_is_pruned_and_keeps_it(tmp_path, capsys, method):
+    tensors = with_offsets(40, -torch.inf)
     save_file(tensors, tmp_path / "a.safetensors")
     out = tmp_path / "b.safetensors"
     with pytest.raises(SystemExit, match="^0$"):
         main(["prune", str(tmp_path / "a.safetensors"), str(out), "--amount", "0.5", "--method", method])
     printed = capsys.readouterr().out
-    assert "warning: left out for NaN or infinity outside the pool: decoder.mask\n" in printed
+    assert "warning: left out for NaN or infinity outside the pool: decoder.offsets\n" in printed
     pruned = wmgp.io.checkpoints.open_checkpoint(out).tensors
-    assert torch.equal(pruned["decoder.mask"].tensor(), tensors["decoder.mask"])
-    pool = [name for name in tensors if name != "decoder.mask"]
+    assert torch.equal(pruned["decoder.offsets"].tensor(), tensors["decoder.offsets"])
+    pool = [name for name in tensors if name != "decoder.offsets"]
     before = {name: tensors[name] for name in pool}
     after = {name: pruned[name].tensor() for name in pool}
     assert f"cosine {wmgp.cosine_similarity(before, after):.4f}" in printed

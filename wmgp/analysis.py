@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,13 @@ from ._histogram.measurement import Measurement, measure
 from .diagnostics import warnings_for
 from .errors import InputError
 from .moments import kurtosis_of_tensor_kurtoses
-from .parameters import Pool, collect, source_name
+from .parameters import Pool, collect, collect_with_warnings, source_name
 from .pareto import (
     CAREFUL_COSINE,
     Front,
     Point,
     amount_grid,
+    careful_amount,
     check_amount,
     compute_front,
     largest_amount,
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The result of `analyze`. Counts are numbers of values; kurtoses are Pearson's (normal = 3), nan if undefined."""
+    """The result of `analyze`. Counts are numbers of values; kurtoses are Pearson's (normal = 3), nan if undefined.
+
+    `careful` is the point to begin with: the smaller of the safe amount and the amount of cosine 0.99, both by the
+    cosine over the pool alone (cosine 0.99 if the safe amount is undefined). `safe` is None if undefined.
+    `outside` is the share of the energy (sum of squares) outside the pool, in [0, 1]. It raises `Point.cosine`, but
+    says nothing about the pruned weights.
+    """
 
     source: str
     pool: str
@@ -45,6 +52,8 @@ class Analysis:
     front: Front
     optimal: Point
     safe: Point | None
+    careful: Point
+    outside: float
     warnings: list[str]
     _rows: dict[str, list[Any]] = field(repr=False)
     magnitudes: Magnitudes = field(repr=False)  # this and the next are internal, and not in the report
@@ -58,7 +67,7 @@ class Analysis:
         Example:
             >>> import numpy as np, wmgp
             >>> wmgp.analyze({"a.weight": np.array([3.0, -4.0])}).at_amount(0.5)
-            Point(amount=0.5, cosine=0.8, threshold=3.0, n_pruned=1, distance=0.5385164807134504)
+            Point(amount=0.5, cosine=0.8, pool_cosine=0.8, threshold=3.0, n_pruned=1, distance=0.5385164807134504)
         """
         amounts = np.array([check_amount(amount)])
         return compute_front(self.magnitudes, amounts, self.unprunable_energy).point(0)
@@ -75,15 +84,11 @@ class Analysis:
         """
         return self.at_amount(largest_amount(self.magnitudes, cosine, self.unprunable_energy))
 
-    @property
-    def careful(self) -> Point:
-        """The point to start with: the smaller amount of `safe` and cosine 0.99; cosine 0.99 if `safe` is undefined."""
-        at_cosine = self.at_cosine(CAREFUL_COSINE)
-        return self.safe if self.safe and self.safe.amount < at_cosine.amount else at_cosine
-
     @cached_property
     def tensors(self) -> "DataFrame":
-        """One row per tensor: name, shape, dtype, n, kurtosis, energy (sum of squares), pruned at optimal and safe."""
+        """One row per tensor: name, shape, dtype, n, zeros, kurtosis, energy (sum of squares), and the numbers of
+        values pruned at the careful, safe and optimal amounts.
+        """
         from pandas import DataFrame
 
         return DataFrame(self._rows)
@@ -109,9 +114,11 @@ class Analysis:
                 "amount": _nan_to_none(self.front.amount.tolist()),
                 "cosine": _nan_to_none(self.front.cosine.tolist()),
             },
-            "optimal": _nan_to_none(asdict(self.optimal)),
+            "careful": _nan_to_none(asdict(self.careful)),
             "safe": _nan_to_none(asdict(self.safe)) if self.safe else None,
             f"at_cosine_{CAREFUL_COSINE}": _nan_to_none(asdict(self.at_cosine(CAREFUL_COSINE))),
+            "optimal": _nan_to_none(asdict(self.optimal)),
+            "outside": self.outside,
             "tensors": _nan_to_none(rows),
             "warnings": self.warnings,
         }
@@ -141,6 +148,8 @@ def analyze(
     source: Any,
     amounts: int | Iterable[float] = 101,
     pool: Pool = "weight_bias",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     key: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
@@ -151,6 +160,8 @@ def analyze(
     `amounts`: a number of grid points on [0, 1], or the amounts themselves.
     `pool`: the prunable tensors: "weight_bias" (every tensor named weight or bias, as in the paper), "weights" (tensors
     with 2 or more dimensions), "all", or a function of (name, tensor) that returns a bool.
+    `include`, `exclude`: globs of names, such as "encoder.*". `include` adds tensors to the pool, also those that look
+    like buffers; `exclude` takes tensors out of it. If both match, `exclude` decides.
     `key`: the key of the state dict in a torch file that holds several.
     `progress`: called during the first pass with (number of values done, number of values).
 
@@ -164,24 +175,22 @@ def analyze(
         (0.75, 0.76, 1.8)
     """
     amounts = amount_grid(amounts)
-    parameters = collect(source, pool, key)
-    n = sum(p.n for p in parameters if p.prunable)
+    collection = collect_with_warnings(source, pool, key, include, exclude)
+    n = sum(p.n for p in collection.parameters if p.prunable)
     if n == 0:
         raise InputError(f"{source_name(source)}: no prunable tensor in pool {_pool_name(pool)!r}")
-    measurement = measure(parameters, progress)
+    measurement = measure(collection.parameters, progress)
     k2 = kurtosis_of_tensor_kurtoses(measurement.tensor_moments.take(measurement.pool))
-    # The optimal amount is known only after the second pass, so that pass also makes every possible safe amount exact.
     modifier = safe_amount(1.0, k2)
-    magnitudes = measurement.levels(
-        np.concatenate([n_to_prune(amounts, n), n_to_prune(amounts * (modifier or 0.0), n)])
-    )
+    magnitudes = measurement.levels(_exact_boundaries(measurement.coarse, amounts, modifier))
     _require_nonzero(magnitudes, measurement, source_name(source))
     front = compute_front(magnitudes, amounts, measurement.unprunable_energy)
     optimal = front.optimal
-    safe = None
-    if modifier is not None:
-        safe = compute_front(magnitudes, np.array([optimal.amount * modifier]), measurement.unprunable_energy).point(0)
-    rows = _tensor_columns(measurement, magnitudes, optimal, safe)
+    named = [careful_amount(magnitudes, front, modifier), optimal.amount * (modifier or 0.0)]
+    points = compute_front(magnitudes, np.array(named), measurement.unprunable_energy)
+    careful, safe = points.point(0), points.point(1) if modifier is not None else None
+    rows = _tensor_columns(measurement, magnitudes, {"careful": careful, "safe": safe, "optimal": optimal})
+    warnings = warnings_for(measurement, magnitudes, _pool_name(pool), k2, rows, safe, optimal)
     return Analysis(
         source=source_name(source),
         pool=_pool_name(pool),
@@ -192,29 +201,42 @@ def analyze(
         front=front,
         optimal=optimal,
         safe=safe,
-        warnings=warnings_for(measurement, magnitudes, _pool_name(pool), k2, rows, safe),
+        careful=careful,
+        outside=measurement.outside,
+        warnings=[*collection.warnings, *warnings],
         _rows=rows,
         magnitudes=magnitudes,
         unprunable_energy=measurement.unprunable_energy,
     )
 
 
+def _exact_boundaries(coarse: Magnitudes, amounts: np.ndarray, modifier: float | None) -> np.ndarray:
+    """The numbers of pruned values that the second pass makes exact.
+
+    The optimal amount is known only after that pass, which therefore includes every possible safe amount.
+    """
+    at_cosine = coarse.max_pruned(CAREFUL_COSINE**2 * float(coarse.energy_above[0]))
+    grids = [n_to_prune(amounts, coarse.n), n_to_prune(amounts * (modifier or 0.0), coarse.n)]
+    return np.concatenate([*grids, [at_cosine, at_cosine + 1]])
+
+
 def _tensor_columns(
-    measurement: Measurement, magnitudes: Magnitudes, optimal: Point, safe: Point | None
+    measurement: Measurement, magnitudes: Magnitudes, points: dict[str, Point | None]
 ) -> dict[str, list[Any]]:
     """The tensor table by columns."""
     parameters = measurement.parameters
-    n_pruned = np.array([point.n_pruned for point in (optimal, safe) if point])
-    pruned = measurement.count_pruned(magnitudes, n_pruned).tolist()
+    n_pruned = np.array([point.n_pruned for point in points.values() if point])
+    pruned, zeros = measurement.count_pruned(magnitudes, n_pruned)
+    counts = iter(pruned.tolist())
     return {
         "name": [p.name for p in parameters],
         "shape": [list(p.shape) for p in parameters],
         "dtype": [p.dtype for p in parameters],
         "n": [p.n for p in parameters],
+        "zeros": zeros.tolist(),
         "kurtosis": measurement.tensor_moments.kurtosis.tolist(),
         "energy": measurement.tensor_moments.energy.tolist(),
-        "pruned_at_optimal": pruned[0],
-        "pruned_at_safe": pruned[1] if safe else [None] * len(parameters),
+        **{f"pruned_at_{name}": next(counts) if point else [None] * len(parameters) for name, point in points.items()},
     }
 
 
@@ -236,10 +258,12 @@ def _nan_to_none(x: Any) -> Any:
     return None if isinstance(x, float) and math.isnan(x) else x
 
 
-def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
+def kurtosis_of_kurtoses(
+    source: Any, pool: Pool = "weight_bias", include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> float:
     """Pearson kurtosis of the list of the pool's tensors' Pearson kurtoses.
 
-    `source` and `pool` are those of `wmgp.analyze`. Constant and single-element tensors are left out; the result is nan
+    The arguments are those of `wmgp.analyze`. Constant and single-element tensors are left out; the result is nan
     if fewer than 3 tensors remain. Raises `InputError` like `wmgp.analyze`.
 
     Example:
@@ -248,5 +272,5 @@ def kurtosis_of_kurtoses(source: Any, pool: Pool = "weight_bias") -> float:
         >>> round(wmgp.kurtosis_of_kurtoses(weights), 6)
         1.5
     """
-    parameters = [p for p in collect(source, pool) if p.prunable]
+    parameters = [p for p in collect(source, pool, None, include, exclude) if p.prunable]
     return kurtosis_of_tensor_kurtoses(measure(parameters).tensor_moments)

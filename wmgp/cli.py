@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 PLOT_ENDINGS = (".png", ".pdf", ".svg", ".jpg", ".webp")
 POOL_HELP = "The prunable tensors: weight_bias (named weight or bias), weights (2 or more dimensions), or all."
+INCLUDE_HELP = "Prune the tensors with these names too, also if they look like buffers; repeatable."
+EXCLUDE_HELP = "Do not prune the tensors with these names; repeatable."
 KEY_HELP = "The key of the state dict in a torch file; needed only if it holds several."
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A .safetensors or torch file, an index of shards, or their folder.")
 ]
 PoolOption = Annotated[str, typer.Option(help=POOL_HELP)]
+IncludeOption = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=INCLUDE_HELP)]
+ExcludeOption = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=EXCLUDE_HELP)]
 KeyOption = Annotated[str | None, typer.Option(help=KEY_HELP)]
 
 app = typer.Typer(add_completion=False)
@@ -128,6 +132,8 @@ def _wmgp(
 def analyze(
     source: Source,
     pool: PoolOption = "weight_bias",
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
     amounts: Annotated[int, typer.Option(min=2, max=1_000_001, help="Grid points on [0, 1].")] = 101,
     key: KeyOption = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Also print the table of tensors.")] = False,
@@ -139,7 +145,7 @@ def analyze(
     """Show how much of SOURCE can be pruned, and at which cosine similarity to the unpruned network."""
     if plot is not None and plot.suffix.lower() not in PLOT_ENDINGS:
         raise InputError(f"{plot}: expected an ending in {', '.join(PLOT_ENDINGS)}")
-    analysis = _analyze(source, amounts, pool, key)
+    analysis = _analyze(source, amounts, pool, include or (), exclude or (), key)
     if plot is not None:
         _save_plot(analysis, plot)
     if json:
@@ -157,27 +163,30 @@ def prune(
     amount: Annotated[str, typer.Option(help="optimal, safe, careful, a share such as 0.7, or cosine=0.99.")],
     method: Annotated[str, typer.Option(help="l1, l1_local (per tensor), l1_normalized, lamp, or random.")] = "l1",
     pool: PoolOption = "weight_bias",
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
     key: KeyOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of random pruning.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write SOURCE to OUT with the smallest weights set to zero; names, dtypes, shapes and metadata stay."""
     from .amounts import parse_amount
-    from .diagnostics import warnings_for_prune
+    from .diagnostics import fully_pruned_warnings, warnings_at_any_amount
     from .io.checkpoints import open_checkpoint
     from .io.writing import check_out, save_pruned
-    from .parameters import collect
+    from .parameters import collect, collect_with_warnings
     from .pruning_methods import iter_masks
-    from .report import format_number, short_warnings
+    from .report import format_number
     from .similarity import cosine_similarity
 
     point_of = parse_amount(amount, method)
     with _prefix_errors_with(source):
         checkpoint = open_checkpoint(source, key)
-        parameters = collect(checkpoint.tensors, pool)
+        parameters = collect(checkpoint.tensors, pool, None, include or (), exclude or ())
     check_out(checkpoint, out, force)
-    analysis = _analyze(source, 101, pool, key)
+    analysis = _analyze(source, 101, pool, include or (), exclude or (), key)
     point = point_of(analysis)
+    _print_warnings(warnings_at_any_amount(analysis.warnings))
     counts: dict[str, int] = {}
     with _progress("pruning") as update:
         masks = iter_masks(parameters, point.amount, method, seed)
@@ -186,15 +195,15 @@ def prune(
         result = f"cosine {point.cosine:.4f}, threshold {format_number(point.threshold, '.4g')}"
     else:  # the analysis knows the cosine of L1 only: measure the written file
         measured = {row["name"] for row in analysis.to_dict()["tensors"]}  # without tensors with NaN or infinity
-        before, after = ([p for p in collect(each.tensors, pool) if p.name in measured]
-                         for each in (checkpoint, open_checkpoint(out, key)))  # fmt: skip
+        written = collect_with_warnings(open_checkpoint(out, key).tensors)  # a pruned tensor can look like a buffer
+        before, after = ([p for p in each if p.name in measured] for each in
+                         (parameters, written.parameters + written.buffers))  # fmt: skip
         cosine = cosine_similarity(before, after)
         result = f"cosine {0 if isnan(cosine) else cosine:.4f}"  # nan if nothing is kept; the front has 0 there
     n = sum(counts.values())
     print(f"pruned {n:,} of {analysis.n_prunable:,} values ({n / analysis.n_prunable:.4f}) by {method}: {result}")
     fully_pruned = [p.name for p in parameters if p.n and counts.get(p.name) == p.n]
-    for warning in short_warnings(warnings_for_prune(analysis.warnings, fully_pruned)):
-        print(f"warning: {warning}")
+    _print_warnings(fully_pruned_warnings("this", fully_pruned))
     note = ": the shards and their index only, copy the other files yourself" if out.is_dir() else ""
     print(f"wrote {printable(str(out))}{note}")
 
@@ -203,11 +212,20 @@ app.command(cls=sweep_cli.Command)(sweep_cli.sweep)
 app.command()(claims_cli.claims)
 
 
-def _analyze(source: str, amounts: int, pool: str, key: str | None) -> "Analysis":
+def _analyze(
+    source: str, amounts: int, pool: str, include: Sequence[str], exclude: Sequence[str], key: str | None
+) -> "Analysis":
     from .analysis import analyze
 
     with _prefix_errors_with(source), _progress("analyzing") as update:
-        return analyze(source, amounts, pool, key, progress=update)
+        return analyze(source, amounts, pool, include, exclude, key, progress=update)
+
+
+def _print_warnings(warnings: Iterable[str]) -> None:
+    from .report import short_warnings
+
+    for warning in short_warnings(list(warnings)):
+        print(f"warning: {warning}")
 
 
 @contextmanager

@@ -64,7 +64,8 @@ class Distribution:
             return float(threshold(p) ** 2 * (1 / self.cosine(p) - 1) / 2 - (1 - p))
 
         amount = float(root_scalar(slope, bracket=(0, MAX_SEARCHED_AMOUNT), xtol=1e-14).root)
-        return Point(amount, float(self.cosine(amount)), threshold(amount), 0, float(self.distance(amount)))
+        cosine = float(self.cosine(amount))
+        return Point(amount, cosine, cosine, threshold(amount), 0, float(self.distance(amount)))
 
     def amount_at(self, cosine: float) -> float:
         """The largest amount in [0, 1] with at least this cosine, in [0, 1]."""
@@ -223,4 +224,4 @@ def smallest_optimum() -> Point:
     """
     root = math.sqrt(1 / 16 + 1 / 216)
     x = math.cbrt(1 / 4 + root) + math.cbrt(1 / 4 - root)
-    return Point(1 - x**2, x, 1.0, 0, math.hypot(x**2, 1 - x))
+    return Point(1 - x**2, x, x, 1.0, 0, math.hypot(x**2, 1 - x))

@@ -13,26 +13,39 @@ from .pareto import Point
 MIN_ZERO_SHARE = 0.05  # of the pool; fewer zeros (new biases, half precision) hardly change the optimal amount
 PRUNES_ALL = "amount prunes all of"  # tensors
 NARROW_POOLS = ("weight_bias", "weights")  # the pool "all" may hold more than these
+MIN_OUTSIDE = 0.01  # share of the energy outside the pool
 
 
 def warnings_for(
-    measurement: Measurement, levels: Magnitudes, pool: str, k2: float, rows: dict[str, list[Any]], safe: Point | None
+    measurement: Measurement,
+    levels: Magnitudes,
+    pool: str,
+    k2: float,
+    rows: dict[str, list[Any]],
+    safe: Point | None,
+    optimal: Point,
 ) -> list[str]:
     """The warnings, one sentence each. `rows`: the analysis's tensor table by columns; `pool`: the pool's name."""
     return [
         *_not_finite(measurement.not_finite),
-        *_small_pool(levels.n, sum(rows["n"]), pool),
+        *_small_pool(levels.n, measurement, pool),
+        *_energy_outside(measurement, optimal),
         *_many_zeros(levels),
         *_undefined_kurtoses(measurement, k2, safe),
-        *_fully_pruned_tensors(measurement, rows, "optimal"),
-        *_fully_pruned_tensors(measurement, rows, "safe"),
+        *(w for which in ("careful", "safe", "optimal") for w in _fully_pruned_tensors(measurement, rows, which)),
     ]
 
 
-def warnings_for_prune(warnings: Sequence[str], fully_pruned: Sequence[str]) -> list[str]:
-    """The warnings of an analysis that hold at any amount, and the tensors that a prune set to zero."""
-    kept = [warning for warning in warnings if PRUNES_ALL not in warning]
-    return [*kept, f"this {PRUNES_ALL} {', '.join(fully_pruned)}"] if fully_pruned else kept
+def warnings_at_any_amount(warnings: Sequence[str]) -> list[str]:
+    """The warnings of an analysis that do not depend on the amount."""
+    return [warning for warning in warnings if PRUNES_ALL not in warning]
+
+
+def fully_pruned_warnings(which: str, names: Sequence[str]) -> Iterator[str]:
+    """Name the tensors that an amount prunes completely, except biases: a layer works without its bias."""
+    names = [name for name in names if name.rpartition(".")[2] != "bias"]
+    if names:
+        yield f"{which} {PRUNES_ALL} {', '.join(names)}"
 
 
 def _not_finite(names: Sequence[str]) -> Iterator[str]:
@@ -40,10 +53,24 @@ def _not_finite(names: Sequence[str]) -> Iterator[str]:
         yield f"left out for NaN or infinity outside the pool: {', '.join(names)}"
 
 
-def _small_pool(n: int, n_parameters: int, pool: str) -> Iterator[str]:
+def _small_pool(n: int, measurement: Measurement, pool: str) -> Iterator[str]:
+    n_parameters = sum(p.n for p in measurement.parameters)
     if pool in NARROW_POOLS and 2 * n < n_parameters:
+        outside = sorted((measurement.parameters[int(i)] for i in measurement.outside_tensors), key=lambda p: -p.n)
         size = f"the pool {pool} holds {n:,} of {n_parameters:,} values"
-        yield f'{size}; --pool all (pool="all" in Python) prunes the others too'
+        yield f"{size}; --include GLOB adds tensors to it from: {', '.join(p.name for p in outside)}"
+
+
+def _energy_outside(measurement: Measurement, optimal: Point) -> Iterator[str]:
+    """Name the tensors outside the pool from the largest energy down, until the rest hold less than 1 % of it."""
+    if not measurement.outside >= MIN_OUTSIDE:
+        return
+    order = sorted(measurement.outside_tensors, key=lambda i: -measurement.tensor_moments.energy[i])
+    share = np.cumsum(measurement.tensor_moments.energy[order]) / measurement.unprunable_energy
+    names = [measurement.parameters[int(i)].name for i in order[: int(np.searchsorted(share, 1 - MIN_OUTSIDE)) + 1]]
+    cosines = f"the cosine is {optimal.cosine:.4f} and over the pool alone {optimal.pool_cosine:.4f}"
+    share = f"{100 * measurement.outside:.3g}% of the energy lies outside the pool"
+    yield f"{share}: at the optimal amount {cosines}; outside are {', '.join(names)}"
 
 
 def _many_zeros(levels: Magnitudes) -> Iterator[str]:
@@ -68,8 +95,7 @@ def _undefined_kurtoses(measurement: Measurement, k2: float, safe: Point | None)
 def _fully_pruned_tensors(measurement: Measurement, rows: dict[str, list[Any]], which: str) -> Iterator[str]:
     n, counts = rows["n"], rows[f"pruned_at_{which}"]
     names = [rows["name"][i] for i in measurement.pool if n[i] and counts[i] == n[i]]
-    if names:
-        yield f"the {which} {PRUNES_ALL} {', '.join(names)}"
+    yield from fully_pruned_warnings(f"the {which}", names)
 
 
 def _count_tensors(n: int) -> str:

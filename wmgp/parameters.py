@@ -6,7 +6,7 @@ and a file is read, only when needed.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -101,10 +101,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Collection:
-    """The parameters of a source, and warnings about the tensors that were left out or may be no parameters."""
+    """The parameters of a source, the buffers that were left out, and warnings about both."""
 
     parameters: list[Parameter]
-    warnings: list[str]
+    buffers: list[Parameter] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def collect(
@@ -119,8 +120,8 @@ def collect(
     `include` and `exclude` are globs of names. A tensor that matches `include` is a prunable parameter even if the pool
     has no place for it or it looks like a buffer; one that matches `exclude` is not prunable.
 
-    Raises `InputError` for a source without parameters, an unsupported dtype or layout, an unknown pool, and a glob that
-    matches no name.
+    Raises `InputError` for a source without parameters, an unsupported dtype or layout, an unknown pool, and a glob
+    that matches no name.
     """
     return collect_with_warnings(source, pool, key, include, exclude).parameters
 
@@ -136,16 +137,16 @@ def collect_with_warnings(
     if not callable(pool) and pool not in POOLS:
         raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
     if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
-        return Collection(source, [])
+        return Collection(source)
     tensors = _named_tensors(source, key)
     include, exclude = (_globs(option, globs) for option, globs in (("include", include), ("exclude", exclude)))
-    parameters = list(_without_tied(_floating_parameters(tensors, source_name(source), include)))
-    _require_matches(include, exclude, [*tensors, *(p.name for p in parameters)])
-    buffers = {} if _is_module(source) else find_buffers([p for p in parameters if not _matches(p.name, include)])
-    parameters = [p for p in parameters if p.name not in buffers]
-    parameters = [replace(p, prunable=_in_pool(p, pool, include, exclude)) for p in parameters]
+    floating = list(_without_tied(_floating_parameters(tensors, source_name(source), include)))
+    _require_matches(include, exclude, [*tensors, *(p.name for p in floating)])
+    reasons = {} if _is_module(source) else find_buffers([p for p in floating if not _matches(p.name, include)])
+    buffers = [p for p in floating if p.name in reasons]
+    parameters = [replace(p, prunable=_in_pool(p, pool, include, exclude)) for p in floating if p.name not in reasons]
     doubtful = [] if _is_module(source) or pool != "all" else [p.name for p in parameters if _is_doubtful(p, include)]
-    return Collection(parameters, [*_buffer_warnings(buffers), *_doubtful_warnings(doubtful)])
+    return Collection(parameters, buffers, [*_buffer_warnings(reasons), *_doubtful_warnings(doubtful)])
 
 
 def _in_pool(p: Parameter, pool: Pool, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -164,7 +165,7 @@ def _globs(option: str, globs: Sequence[str]) -> Sequence[str]:
     """The globs as a sequence; a single glob is one."""
     globs = (globs,) if isinstance(globs, str) else tuple(globs)
     for glob in globs:
-        if not isinstance(glob, str):
+        if not hasattr(glob, "casefold"):
             raise InputError(f"{option} {glob!r}: expected a glob of names, such as encoder.*")
     return globs
 
@@ -183,7 +184,7 @@ def _buffer_warnings(buffers: Mapping[str, str]) -> Iterator[str]:
 
 def _doubtful_warnings(names: Sequence[str]) -> Iterator[str]:
     if names:
-        yield f"a file does not tell whether these are weights or buffers (--exclude GLOB keeps them): {', '.join(names)}"
+        yield f"these may be buffers instead of weights (--exclude GLOB keeps them): {', '.join(names)}"
 
 
 def _is_module(source: Any) -> bool:

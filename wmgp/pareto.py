@@ -5,7 +5,7 @@ parameters. The sorted magnitudes therefore determine the whole front.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,14 @@ MAX_UNDEFINED_K2 = 1 + 1e-12  # at and below this kurtosis of kurtoses, log(k2) 
 
 @dataclass(frozen=True)
 class Point:
-    """One prune: amount and cosine in [0, 1], largest pruned magnitude (nan if none), count, distance to utopia."""
+    """One prune: amount and cosine in [0, 1], largest pruned magnitude (nan if none), count, distance to utopia.
+
+    `cosine` counts all parameters; `pool_cosine` counts the pool alone, and is nan if the pool is all zero.
+    """
 
     amount: float
     cosine: float
+    pool_cosine: float
     threshold: float
     n_pruned: int
     distance: float
@@ -38,6 +42,7 @@ class Front:
 
     amount: Float[np.ndarray, " grid"]
     cosine: Float[np.ndarray, " grid"]
+    pool_cosine: Float[np.ndarray, " grid"]
     threshold: Float[np.ndarray, " grid"]
     n_pruned: Int[np.ndarray, " grid"]
     distance: Float[np.ndarray, " grid"]
@@ -50,6 +55,7 @@ class Front:
         return Point(
             float(self.amount[i]),
             float(self.cosine[i]),
+            float(self.pool_cosine[i]),
             float(self.threshold[i]),
             int(self.n_pruned[i]),
             float(self.distance[i]),
@@ -98,13 +104,12 @@ def n_to_prune(amount: Float[np.ndarray, "*k"] | float, n: int) -> Int[np.ndarra
 def compute_front(magnitudes: Magnitudes, amounts: Float[np.ndarray, " grid"], unprunable_energy: float = 0.0) -> Front:
     """Return the front of a pool; `unprunable_energy` lies outside the pool. nan if all weights are zero."""
     n_pruned = n_to_prune(amounts, magnitudes.n)
+    kept, energy = magnitudes.kept_energy(n_pruned), magnitudes.energy_above[0]
     with np.errstate(invalid="ignore"):
-        cosine = np.sqrt(
-            (magnitudes.kept_energy(n_pruned) + unprunable_energy) / (magnitudes.energy_above[0] + unprunable_energy)
-        )
-    cosine = np.minimum(cosine, 1.0)
+        cosine = np.minimum(np.sqrt((kept + unprunable_energy) / (energy + unprunable_energy)), 1.0)
+        pool_cosine = np.minimum(np.sqrt(kept / energy), 1.0)
     distance = np.hypot(1 - amounts, 1 - cosine)
-    return Front(amounts, cosine, magnitudes.threshold(n_pruned), n_pruned, distance)
+    return Front(amounts, cosine, pool_cosine, magnitudes.threshold(n_pruned), n_pruned, distance)
 
 
 def largest_amount(magnitudes: Magnitudes, cosine: float, unprunable_energy: float = 0.0) -> float:
@@ -117,10 +122,28 @@ def largest_amount(magnitudes: Magnitudes, cosine: float, unprunable_energy: flo
     return magnitudes.max_pruned(min_kept) / magnitudes.n
 
 
-def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool = "weight_bias") -> Front:
+def careful_amount(magnitudes: Magnitudes, front: Front, modifier: float | None) -> float:
+    """The smaller of the safe amount and the amount of cosine 0.99, both by the cosine over the pool alone.
+
+    `modifier`: the safe amount's factor on the optimal amount; None if undefined.
+    """
+    at_cosine = largest_amount(magnitudes, CAREFUL_COSINE)
+    if modifier is None or magnitudes.energy_above[0] == 0:
+        return at_cosine
+    nearest = int(np.argmin(np.hypot(1 - front.amount, 1 - front.pool_cosine)))
+    return min(at_cosine, float(front.amount[nearest]) * modifier)
+
+
+def pareto_front(
+    source: Any,
+    amounts: int | Iterable[float] = 101,
+    pool: Pool = "weight_bias",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Front:
     """The Pareto front of L1 pruning on a grid of amounts; cosines are exact to 1e-9.
 
-    `source`, `amounts` and `pool` are those of `wmgp.analyze`. The result's arrays are float64 (`n_pruned` int64), one
+    The arguments are those of `wmgp.analyze`. The result's arrays are float64 (`n_pruned` int64), one
     entry per amount. The paper (section 3) prunes the network once per amount instead, with the same result.
 
     Example:
@@ -130,7 +153,7 @@ def pareto_front(source: Any, amounts: int | Iterable[float] = 101, pool: Pool =
         [1.0, 0.8, 0.0]
     """
     amounts = amount_grid(amounts)
-    measurement = measure(collect(source, pool))
+    measurement = measure(collect(source, pool, None, include, exclude))
     if measurement.pool_moments.n.size == 0:
         raise InputError(f"pool {pool!r}: no prunable tensor")
     levels = measurement.levels(n_to_prune(amounts, int(measurement.pool_moments.n[0])))

@@ -4,7 +4,7 @@ Masks are a dict from parameter names to bool tensors of the parameters' shapes 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,21 +24,27 @@ USE_APPLY_MASKS = "use wmgp.apply_masks after each step instead"
 
 
 def global_masks(
-    source: Any, amount: float, method: str = "l1", pool: Pool = "weight_bias", generator: Any = None
+    source: Any,
+    amount: float,
+    method: str = "l1",
+    pool: Pool = "weight_bias",
+    generator: Any = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> Masks:
     """Masks that prune a share of a source's pool: a dict of bool tensors of the parameters' shapes, True = kept.
 
     `amount` in [0, 1]: exactly round(amount * n_prunable) values are pruned ("l1_local": round(amount * n) of each
     tensor). `method`: "l1", "l1_local", "l1_normalized", "lamp" or "random". `generator`: a `torch.Generator`, a numpy
-    Generator or a seed, for reproducible random masks. `source` and `pool` are those of `wmgp.analyze`. The source is
-    not changed.
+    Generator or a seed, for reproducible random masks. `source`, `pool`, `include` and `exclude` are those of
+    `wmgp.analyze`. The source is not changed.
 
     Example:
         >>> import torch, wmgp
         >>> wmgp.global_masks({"a.weight": torch.tensor([3.0, -4.0, 1.0, 2.0])}, amount=0.5)
         {'a.weight': tensor([ True,  True, False, False])}
     """
-    parameters = collect(source, pool)
+    parameters = collect(source, pool, None, include, exclude)
     by_name = {p.name: p for p in parameters}
     masks = {}
     for name, kept in iter_masks(parameters, amount, method, generator):
@@ -76,11 +82,13 @@ def prune(
     method: str = "l1",
     pool: Pool = "weight_bias",
     generator: Any = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> Masks:
     """Prune a module in place and return the masks (see `wmgp.global_masks`).
 
-    `amount`: a share in [0, 1], "optimal", "safe", "cosine=0.99", or "careful" (the smaller of the safe amount and the
-    amount of cosine 0.99; the latter if the safe amount is undefined). "cosine=..." and "careful" require method "l1".
+    `amount`: a share in [0, 1], "optimal", "safe", "cosine=0.99", or "careful" (see
+    `wmgp.Analysis`). "cosine=..." and "careful" require method "l1".
     Raises `InputError` for an invalid amount, method or model.
 
     Example:
@@ -94,8 +102,8 @@ def prune(
     if isinstance(amount, str):
         from .analysis import analyze
 
-        amount = parse_amount(amount, method)(analyze(model, pool=pool)).amount
-    masks = global_masks(model, amount, method, pool, generator)
+        amount = parse_amount(amount, method)(analyze(model, pool=pool, include=include, exclude=exclude)).amount
+    masks = global_masks(model, amount, method, pool, generator, include, exclude)
     apply_masks(model, masks)
     return masks
 

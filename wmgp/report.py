@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 OUTCOMES = Path(__file__).with_name("outcomes.json")  # written by studies/rules_compared/cost_ranges.py
 CAREFUL = f"cosine {CAREFUL_COSINE}"
 HEADINGS = ("", "amount", "cosine", "threshold", "pruned")
-TENSOR_HEADINGS = ("tensor", "shape", "dtype", "values", "kurtosis", "energy", "at optimal", "at safe")
-OPTIONAL_HEADINGS = ("energy", "dtype", "kurtosis", "shape")  # a narrow terminal leaves them out, in this order
+POINTS = ("careful", "safe", "optimal")  # columns of shares in the tensor table
+TENSOR_HEADINGS = ("tensor", "shape", "dtype", "values", "zeros", "kurtosis", "energy", *(f"at {p}" for p in POINTS))
+OPTIONAL_HEADINGS = (
+    "energy",
+    "dtype",
+    "kurtosis",
+    "zeros",
+    "shape",
+)  # a narrow terminal leaves them out, in this order
 
 
 def notes() -> tuple[str, ...]:
@@ -41,7 +48,7 @@ def notes() -> tuple[str, ...]:
         f"up to {tuned} ({untuned}) networks, {architectures} architectures:",
         f"  {', '.join(lost[:2])},",
         f"  {', '.join(lost[2:])}.",
-        f"Begin at the smaller of safe and {CAREFUL}, measure, and go up, to optimal at most, while accuracy holds.",
+        "Begin at careful, measure, and go up, to optimal at most, while accuracy holds.",
     )
 
 
@@ -93,7 +100,7 @@ def tensors(analysis: "Analysis", width: int) -> "Group":
     from rich.text import Text
 
     columns = dict(zip(TENSOR_HEADINGS, zip(TENSOR_HEADINGS, *_tensor_rows(analysis), strict=True), strict=True))
-    alignments, omitted = dict(zip(TENSOR_HEADINGS, "<<<>>>>>", strict=True)), []
+    alignments, omitted = dict(zip(TENSOR_HEADINGS, "<<<>>>>>>>", strict=True)), []
     for heading in OPTIONAL_HEADINGS:
         if sum(max(map(len, column)) + 2 for column in columns.values()) > width:
             del columns[heading]
@@ -106,7 +113,7 @@ def tensors(analysis: "Analysis", width: int) -> "Group":
 
 def tensors_text(analysis: "Analysis") -> str:
     """The tensor table as aligned lines, one per tensor."""
-    return "\n".join(_align([TENSOR_HEADINGS, *_tensor_rows(analysis)], "<<<>>>>>"))
+    return "\n".join(_align([TENSOR_HEADINGS, *_tensor_rows(analysis)], "<<<>>>>>>>"))
 
 
 def _facts(analysis: "Analysis") -> list[tuple[str, str, str]]:
@@ -122,9 +129,10 @@ def _facts(analysis: "Analysis") -> list[tuple[str, str, str]]:
 def _point_rows(analysis: "Analysis") -> list[tuple[str, ...]]:
     """The recommended prunes, one row each, in the order of `HEADINGS`."""
     return [
-        _point_row("optimal", analysis.optimal),
+        _point_row("careful", analysis.careful),
         _point_row("safe", analysis.safe),
         _point_row(CAREFUL, analysis.at_cosine(CAREFUL_COSINE)),
+        _point_row("optimal (paper)", analysis.optimal),
     ]
 
 
@@ -137,10 +145,11 @@ def _point_row(name: str, point: "Point | None") -> tuple[str, ...]:
 
 def _tensor_rows(analysis: "Analysis") -> Iterator[tuple[str, ...]]:
     for row in analysis.to_dict()["tensors"]:
-        pruned = (_format_share(row[f"pruned_at_{which}"], row["n"]) for which in ("optimal", "safe"))
+        pruned = (_format_share(row[f"pruned_at_{which}"], row["n"]) for which in POINTS)
         shape = "x".join(map(str, row["shape"])) or "scalar"
         kurtosis, energy = format_number(row["kurtosis"], ".2f"), format_number(row["energy"], ".4g")
-        yield printable(row["name"]), shape, row["dtype"], f"{row['n']:,}", kurtosis, energy, *pruned
+        counts = (f"{row[column]:,}" for column in ("n", "zeros"))
+        yield printable(row["name"]), shape, row["dtype"], *counts, kurtosis, energy, *pruned
 
 
 def short_warnings(warnings: Sequence[str]) -> list[str]:

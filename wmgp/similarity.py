@@ -8,7 +8,7 @@ from jaxtyping import Float
 from ._histogram.blocks import CHUNK
 from .arrays import is_torch, to_float64
 from .errors import InputError
-from .parameters import Parameter, collect, source_name
+from .parameters import Parameter, collect_with_warnings, source_name
 
 
 def cosine_similarity(a: Any, b: Any) -> float:
@@ -23,8 +23,7 @@ def cosine_similarity(a: Any, b: Any) -> float:
         >>> wmgp.cosine_similarity(parent, pruned)
         0.8
     """
-    left = {p.name: p for p in collect(a, "all")}
-    right = {p.name: p for p in collect(b, "all")}
+    left, right = _comparable(a, b)
     for name in left.keys() ^ right.keys():
         source = source_name(b) if name in left else source_name(a)
         raise InputError(f"{name}: {source} has no such parameter, expected the same names in both")
@@ -35,6 +34,17 @@ def cosine_similarity(a: Any, b: Any) -> float:
         dots += _dot_products(p, right[name])
     with np.errstate(invalid="ignore"):
         return float(np.clip(dots[0] / np.sqrt(dots[1]) / np.sqrt(dots[2]), -1, 1))
+
+
+def _comparable(a: Any, b: Any) -> tuple[dict[str, Parameter], dict[str, Parameter]]:
+    """The parameters of two sources by name, without buffers: tensors that neither source holds as a parameter.
+
+    Pruning can leave values that look like a buffer's, and a module lists no buffers, so one source alone cannot tell.
+    """
+    both = [collect_with_warnings(source, "all") for source in (a, b)]
+    names = {p.name for collection in both for p in collection.parameters}
+    left, right = ({p.name: p for p in [*c.parameters, *c.buffers] if p.name in names} for c in both)
+    return left, right
 
 
 def _dot_products(a: Parameter, b: Parameter) -> np.ndarray:

@@ -53,8 +53,23 @@ class Measurement:
     @cached_property
     def unprunable_energy(self) -> float:
         """Sum of squares of the parameters outside the pool."""
-        unprunable = np.setdiff1d(np.arange(len(self.parameters)), self.pool)
-        return float(self.tensor_moments.energy[unprunable].sum())
+        return float(self.tensor_moments.energy[self.outside_tensors].sum())
+
+    @property
+    def outside(self) -> float:
+        """The share of the energy outside the pool, in [0, 1]; nan if all values are zero."""
+        with np.errstate(invalid="ignore"):
+            return float(np.float64(self.unprunable_energy) / self.tensor_moments.energy.sum())
+
+    @cached_property
+    def outside_tensors(self) -> np.ndarray:
+        """Indices of the parameters outside the pool."""
+        return np.flatnonzero([not p.prunable for p in self.parameters])
+
+    @property
+    def coarse(self) -> Magnitudes:
+        """The pool's magnitudes, one level per bin of the histogram; sorted values have a level each."""
+        return self._sorted if self.histogram is None else self.histogram.coarse
 
     @cached_property
     def _sorted(self) -> Magnitudes:
@@ -70,20 +85,25 @@ class Measurement:
         pool = [self.parameters[i] for i in self.pool]
         return self.histogram.levels(n_pruned, lambda bins: _count_slots(pool, bins))
 
-    def count_pruned(self, magnitudes: Magnitudes, n_pruned: Int[np.ndarray, " k"]) -> Int[np.ndarray, "k tensors"]:
-        """The number of pruned values of each tensor, for each total `n_pruned`.
+    def count_pruned(
+        self, magnitudes: Magnitudes, n_pruned: Int[np.ndarray, " k"]
+    ) -> tuple[Int[np.ndarray, "k tensors"], Int[np.ndarray, " tensors"]]:
+        """The number of pruned values of each tensor, for each total `n_pruned`, and the number of its zeros.
 
         Values equal to the threshold are pruned in the order of the tensors.
         """
         thresholds = np.nan_to_num(magnitudes.threshold(n_pruned), nan=0.0)  # nan: nothing is pruned
-        below, equal = self._count_below(thresholds)
+        below, equal = self._count_below(np.append(thresholds, 0.0), self.pool)
+        _, zeros_outside = self._count_below(np.zeros(1), self.outside_tensors)
+        zeros = equal[-1] + zeros_outside[0]
+        below, equal = below[:-1], equal[:-1]
         ties = np.array([magnitudes.ties_pruned(int(n)) for n in n_pruned])[:, None]
         ties_before = np.cumsum(equal, axis=1) - equal
-        return below + np.clip(ties - ties_before, 0, equal)
+        return below + np.clip(ties - ties_before, 0, equal), zeros
 
-    def _count_below(self, thresholds: Float[np.ndarray, " k"]) -> Int[np.ndarray, "2 k tensors"]:
-        """The number of each tensor's magnitudes below and equal to each threshold."""
-        blocks = list(split(self.parameters, self.pool.tolist()))
+    def _count_below(self, thresholds: Float[np.ndarray, " k"], tensors: np.ndarray) -> Int[np.ndarray, "2 k tensors"]:
+        """The number of the magnitudes of these tensors below and equal to each threshold; 0 for other tensors."""
+        blocks = list(split(self.parameters, tensors.tolist()))
         by_tensor = np.zeros((2, thresholds.size, len(self.parameters)), dtype=np.int64)
         by_block = np.zeros((len(blocks), 2, thresholds.size), dtype=np.int64)
 
