@@ -63,12 +63,29 @@ def state_dicts() -> dict[str, dict[str, torch.Tensor]]:
     }  # fmt: skip
 
 
+def with_buffers() -> dict[str, torch.Tensor]:
+    """Return a transformer with buffers of every kind, which a file lists among the parameters."""
+    state, steps = state_dicts()["small"], torch.arange(40.0)
+    angles = steps[:, None] * torch.logspace(0, -3, 16)
+    lower = torch.ones(12, 12).tril()
+    averages = {f"model_ema.{name.replace('.', '')}": x * 0.99 for name, x in list(state.items())[:4]}
+    return {
+        **state, **averages, "encoder.causal": lower, "encoder.future": torch.full((12, 12), -torch.inf).triu(1),
+        "heads.weight": lower.clone(), "positions": torch.cat([angles.sin(), angles.cos()], 1),
+        "decay": torch.randn(12, 12).abs().tril(), "ramp": steps * 0.5,
+        "rows": torch.randn(20, 1).expand(20, 6).clone(),
+        "diagonals": (steps[:12, None] - steps[:12]).abs().sqrt() + 1, "wave": (0.3 * steps).sin(),
+        "criterion.weight": torch.rand(10), "stft.window": torch.rand(400), "table": torch.randn(30, 5) * 9,
+        "broken": torch.tensor([1.0, torch.nan]), "normalize.mean": torch.rand(1, 3, 1, 1), "few": torch.eye(20) * 2.5,
+    }  # fmt: skip
+
+
 def reports(folder: Path) -> list[dict[str, Any]]:
     results = []
-    for name, tensors in state_dicts().items():
+    for name, tensors in (state_dicts() | {"buffers": with_buffers()}).items():
         path = folder / f"{name}.safetensors"
         save_file(tensors, path)
-        for pool in POOLS:
+        for pool in POOLS if name != "buffers" else POOLS[:2]:  # "broken" cannot be pruned
             analysis = wmgp.analyze(path, pool=pool)
             results.append({"file": str(path), "pool": pool, "report": analysis.to_dict()})
     return results

@@ -135,10 +135,14 @@ def _read(p: "Parameter", size: int, shape: tuple[int, ...]) -> Float[np.ndarray
 
 
 def _kind(rows: Float[np.ndarray, "rows columns"], shape: tuple[int, ...], dtype: str, is_weight: bool) -> str | None:
-    """The kind of the values; a weight can only be a causal mask."""
-    if np.isnan(rows).any():
+    """The kind of the values; a weight can only be a causal mask.
+
+    A tensor pruned to its last few values must not look like a buffer: all kinds need values other than zero.
+    """
+    if np.isnan(rows).any() or not rows.any():
         return None
-    two_valued = ((rows == rows.min()) | (rows == rows.max())).all() and rows.min() < rows.max()
+    n_smallest, n_largest = (int((rows == end).sum()) for end in (rows.min(), rows.max()))
+    two_valued = min(n_smallest, n_largest) > 1 and n_smallest + n_largest == rows.size
     if is_weight:
         return "causal mask" if two_valued and _is_triangular(rows, shape) else None
     if two_valued:
@@ -151,7 +155,7 @@ def _kind(rows: Float[np.ndarray, "rows columns"], shape: tuple[int, ...], dtype
 
 def _kind_of_vector(values: Float[np.ndarray, " n"], dtype: str) -> str | None:
     steps = np.diff(values)
-    if (steps.min() >= 0 or steps.max() <= 0) and steps.any():
+    if (steps.min() >= 0 or steps.max() <= 0) and 2 * np.count_nonzero(steps) > steps.size:
         return "sorted values"
     return "sinusoid" if _follows_recurrence(steps[:, None], dtype) else None
 
@@ -173,19 +177,19 @@ def _row_of(rows: np.ndarray, shape: tuple[int, ...]) -> Int[np.ndarray, " rows"
 
 
 def _is_triangular(rows: Float[np.ndarray, "rows columns"], shape: tuple[int, ...]) -> bool:
-    """Return True if the values strictly above the diagonal, or those below it, equal the corner and others do not."""
+    """Return True if the values strictly above or below the diagonal equal the corner, and most others do not."""
     if shape[-1] != shape[-2] or shape[-1] < MIN_STEPS:
         return False
     row, column = _row_of(rows, shape)[:, None], np.arange(shape[-1])
     for side, corner in ((column > row, rows[0, -1]), (column < row, rows[1, 0])):
-        if (rows[side] == corner).all() and not (rows == corner).all():
+        if (rows[side] == corner).all() and 2 * int((rows[~side] == corner).sum()) < np.count_nonzero(~side):
             return True
     return False
 
 
 def _is_toeplitz(rows: Float[np.ndarray, "rows columns"], shape: tuple[int, ...]) -> bool:
     """Return True if each diagonal is constant, as in relative position biases and banded masks."""
-    if min(shape[-2:]) < MIN_STEPS:
+    if min(shape[-2:]) < MIN_STEPS or 2 * np.count_nonzero(rows) < rows.size:
         return False
     inside = _row_of(rows, shape)[1:] > 0
     return bool((rows[1:, 1:] == rows[:-1, :-1])[inside].all())

@@ -37,7 +37,7 @@ test("a whole report, by hand: warnings, counts, undefined safe amount", async (
   assert.deepEqual(report.warnings, [
     "1 tensor constant or of a single element: left out of the kurtosis of kurtoses",
     "no safe amount: the kurtosis of kurtoses is undefined (only 2 tensors left)",
-    "the optimal amount prunes all of a.weight, a.bias", // 16 alone holds three quarters of the energy
+    "the optimal amount prunes all of a.weight", // 16 alone holds three quarters of the energy
   ]);
 });
 
@@ -46,7 +46,7 @@ test("warnings for a small pool, many zeros and equal kurtoses", async () => {
   const twice = some.map((x) => 2 * x);
   const tensors = { "a.weight": some, "b.weight": twice, "c.weight": some, token: none };
   assert.deepEqual((await wmgp.analyze([checkpoint("m", tensors)])).warnings.slice(0, 3), [
-    'the pool weight_bias holds 12 of 102 values; --pool all (pool="all" in Python) prunes the others too',
+    "the pool weight_bias holds 12 of 102 values; --include GLOB adds tensors to it from: token",
     "3 of the pool's 12 values (25%) are zero already, as after a prune: every amount counts these first, " +
       "and the answers are about them too",
     "no safe amount: the kurtosis of kurtoses is undefined (all kurtoses are equal)",

@@ -61,13 +61,16 @@ wmgp.defineModule((wmgp) => {
     pointBelow(threshold) {
       const [amount, kept] = [this.shares(threshold)[0], this.energies(threshold)[1]];
       const cosine = Math.sqrt(kept);
-      return { amount, cosine, threshold, n_pruned: null, distance: wmgp.distance(amount, cosine) };
+      const distance = wmgp.distance(amount, cosine);
+      return { amount, cosine, pool_cosine: cosine, threshold, n_pruned: null, distance };
     }
 
     // The point of an amount in [0, 1].
     pointAt(amount) {
       if (amount === 0) return { ...this.pointBelow(0), threshold: NaN };
-      if (amount === 1) return { amount, cosine: 0, threshold: Infinity, n_pruned: null, distance: 1 };
+      if (amount === 1) {
+        return { amount, cosine: 0, pool_cosine: 0, threshold: Infinity, n_pruned: null, distance: 1 };
+      }
       // Use the smaller of the two shares, which has more correct digits.
       const more = (t) => (amount < 0.5 ? amount - this.shares(t)[0] : this.shares(t)[1] - (1 - amount));
       return { ...this.pointBelow(wmgp.findRoot(more)), amount };
@@ -96,6 +99,7 @@ wmgp.defineModule((wmgp) => {
     return {
       source: distribution.name, pool: null, n_parameters: null, n_prunable: null, kurtosis: distribution.kurtosis,
       kurtosis_of_kurtoses: NaN, front, optimal: distribution.optimal, safe: null, tensors: [], distribution,
+      careful: distribution.atCosine(0.99), outside: 0,
       warnings: ["no safe amount: a distribution is one tensor, and has no kurtosis of kurtoses"],
     };
   }

@@ -33,12 +33,13 @@
 
   // The report in the form of the package's to_dict; undefined values are null.
   wmgp.asJson = (report) => {
-    const { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, optimal, safe, warnings } = report;
+    const { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses, warnings } = report;
     const { amount, cosine } = report.front;
     const tensors = report.tensors.map(({ prunable, ...row }) => row);
     const numbers = { source, pool, n_parameters, n_prunable, kurtosis, kurtosis_of_kurtoses };
-    const points = { optimal, safe, "at_cosine_0.99": wmgp.pointAtCosine(report, 0.99) };
-    const whole = { ...numbers, front: { amount, cosine }, ...points, tensors, warnings };
+    const { careful, safe, optimal, outside } = report;
+    const points = { careful, safe, "at_cosine_0.99": wmgp.pointAtCosine(report, 0.99), optimal };
+    const whole = { ...numbers, front: { amount, cosine }, ...points, outside, tensors, warnings };
     return JSON.stringify(whole, (_, value) => nullIfNotFinite(value));
   };
 

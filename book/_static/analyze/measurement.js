@@ -14,16 +14,21 @@ wmgp.defineModule((wmgp) => {
     const n = parameters.reduce((total, p) => total + p.n, 0);
     const sorted = n < sortedBelow || parameters.some((p) => p.dtype === "float64");
     const found = sorted ? await sortedPass(parameters, n, progress) : await firstPass(parameters, progress);
-    const measurement = { ...found, parameters };
+    const measurement = withoutNonFinite({ ...found, parameters });
     const levels = async (ranks) => (found.bins ? refinedLevels(measurement, ranks, progress) : found.coarse);
     const pruned = (magnitudes, ranks) => countPrunedPerTensor(measurement, magnitudes, ranks, progress);
     return { ...measurement, levels, pruned };
   }
 
-  function rejectNonFinite(parameters, finite) {
-    const place = finite.indexOf(false);
-    if (place < 0) return;
-    throw new wmgp.InputError(`${parameters[place].name}: expected finite values, found NaN or infinity`);
+  // Leave out the tensors outside the pool with NaN or infinity, and reject those in the pool.
+  function withoutNonFinite({ finite, ...measurement }) {
+    const { parameters, tensors, patternCounts } = measurement;
+    const wrong = parameters.filter((_, i) => !finite[i]);
+    const inPool = wrong.find((p) => p.prunable);
+    if (inPool) throw new wmgp.InputError(`${inPool.name}: expected finite values, found NaN or infinity`);
+    const keep = (list) => list.filter((_, i) => finite[i]);
+    const kept = { parameters: keep(parameters), tensors: keep(tensors), patternCounts: keep(patternCounts) };
+    return { ...measurement, ...kept, notFinite: wrong.map((p) => p.name) };
   }
 
   async function firstPass(parameters, progress) {
@@ -38,9 +43,8 @@ wmgp.defineModule((wmgp) => {
       if (found.counted) patternCounts[place].push(found.counted);
     };
     await wmgp.forEachBlock(parameters, work, progress);
-    rejectNonFinite(parameters, finite);
     const bins = histogram.histogram();
-    return { tensors, patternCounts, bins, coarse: wmgp.coarseLevels(bins) };
+    return { finite, tensors, patternCounts, bins, coarse: wmgp.coarseLevels(bins) };
   }
 
   async function sortedPass(parameters, n, progress) {
@@ -56,8 +60,8 @@ wmgp.defineModule((wmgp) => {
       filled[place] += block.length;
     }, progress);
     const maxima = all.map((values) => values.reduce((maximum, x) => Math.max(maximum, Math.abs(x)), 0));
-    rejectNonFinite(parameters, maxima.map(Number.isFinite));
-    checkRange(parameters, maxima);
+    const finite = maxima.map(Number.isFinite);
+    checkRange(parameters, maxima.map((maximum, i) => (finite[i] ? maximum : 0)));
     const tensors = all.map(wmgp.moments);
     const pool = new Float64Array(parameters.reduce((total, p) => total + (p.prunable ? p.n : 0), 0));
     let end = 0;
@@ -66,7 +70,8 @@ wmgp.defineModule((wmgp) => {
       pool.set(values.map(Math.abs), end);
       end += values.length;
     }
-    return { tensors, patternCounts: parameters.map(() => []), bins: null, coarse: wmgp.sortedLevels(pool.sort()) };
+    const coarse = wmgp.sortedLevels(pool.sort());
+    return { finite, tensors, patternCounts: parameters.map(() => []), bins: null, coarse };
   }
 
   function checkRange(parameters, maxima) {
@@ -76,10 +81,11 @@ wmgp.defineModule((wmgp) => {
     throw new wmgp.InputError(`${parameters[maxima.indexOf(maximum)].name}: ${reason}`);
   }
 
-  // Indices of the pool's parameters that must be read again, and of those with complete pattern counts.
-  function splitPool({ parameters, patternCounts }) {
-    const pool = [...parameters.keys()].filter((i) => parameters[i].prunable);
-    return { toRead: pool.filter((i) => !patternCounts[i].length), known: pool.filter((i) => patternCounts[i].length) };
+  // Of these parameters' indices, those that must be read again, and those with complete pattern counts.
+  function splitByCounts(places, { patternCounts }) {
+    return {
+      toRead: places.filter((i) => !patternCounts[i].length), known: places.filter((i) => patternCounts[i].length),
+    };
   }
 
   // The second pass: levels in which the bins that contain a rank have one level per value.
@@ -90,7 +96,8 @@ wmgp.defineModule((wmgp) => {
     const rows = new Int32Array(wmgp.BINS).fill(-1);
     refined.forEach((place, row) => (rows[bins[place].bin] = row));
     const slots = new Float64Array(refined.length * wmgp.SLOTS);
-    const { toRead, known } = splitPool(measurement);
+    const pool = [...parameters.keys()].filter((i) => parameters[i].prunable);
+    const { toRead, known } = splitByCounts(pool, measurement);
     for (const i of known) {
       for (const counted of patternCounts[i]) addPatternSlots(counted, parameters[i].dtype, rows, slots);
     }
@@ -115,19 +122,22 @@ wmgp.defineModule((wmgp) => {
     }
   }
 
-  // The third pass: for each n of `ranks`, the number of values of each tensor among the n smallest of the pool. Equal
-  // values are pruned in the order of the tensors.
+  // The third pass: {pruned, zeros}. For each n of `ranks`, the number of values of each tensor among the n smallest of
+  // the pool (equal values are pruned in the order of the tensors), and the number of zeros of each tensor.
   async function countPrunedPerTensor(measurement, magnitudes, ranks, progress) {
     const { parameters, patternCounts } = measurement;
     const found = ranks.map(() => parameters.map(() => [0, 0])); // below each threshold, and equal to it
+    const zeros = parameters.map(() => 0);
     const count = (place, dtype, counted) => {
+      zeros[place] += counted(dtype, 0)[1];
+      if (!parameters[place].prunable) return;
       for (const [t, rank] of ranks.entries()) {
         const [below, equal] = counted(dtype, rank ? magnitudes.threshold(rank) : 0);
         found[t][place][0] += below;
         found[t][place][1] += equal;
       }
     };
-    const { toRead, known } = splitPool(measurement);
+    const { toRead, known } = splitByCounts([...parameters.keys()], measurement);
     for (const i of known) {
       for (const counted of patternCounts[i]) {
         count(i, parameters[i].dtype, (...at) => wmgp.countPatternsBelow(counted, ...at));
@@ -136,7 +146,7 @@ wmgp.defineModule((wmgp) => {
     const again = toRead.map((i) => parameters[i]);
     const work = (place, block, { dtype }) => count(toRead[place], dtype, (...at) => wmgp.countBelow(block, ...at));
     await wmgp.forEachBlock(again, work, progress);
-    return ranks.map((rank, t) => addTies(found[t], magnitudes.tiesPruned(rank)));
+    return { pruned: ranks.map((rank, t) => addTies(found[t], magnitudes.tiesPruned(rank))), zeros };
   }
 
   function addTies(found, ties) {

@@ -4,7 +4,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const { FILES } = wmgp;
-  const state = { source: "normal", tail: null, amount: null, pool: "weight_bias" }; // amount null: the optimal amount
+  const state = { source: "normal", tail: null, amount: null, pool: "weight_bias" }; // amount null: careful
   let files = []; // the files chosen last
   let report = null;
   let running = null;
@@ -101,7 +101,9 @@
     $("front-table").lastElementChild.replaceChildren(wmgp.frontTable(report));
     showTensorsAtRisk();
     const at99 = wmgp.pointAtCosine(report, 0.99);
-    report.named = [["optimal", report.optimal], ["safe", report.safe], ["cosine 0.99", at99]];
+    report.named = [
+      ["careful", report.careful], ["safe", report.safe], ["cosine 0.99", at99], ["optimal (paper)", report.optimal],
+    ];
     report.bins = wmgp.magnitudeBins(report);
     report.random = wmgp.randomCurve(report);
     $("result").hidden = false;
@@ -128,7 +130,7 @@
 
   // Show everything that depends on the amount: the sentence, the charts' markers, a row of the table.
   function showAmount() {
-    const point = state.amount === null ? report.optimal : wmgp.pointAtAmount(report, state.amount);
+    const point = state.amount === null ? report.careful : wmgp.pointAtAmount(report, state.amount);
     $("amount").value = point.amount;
     $("amount-value").textContent = wmgp.percent(point.amount);
     $("amount").setAttribute("aria-valuetext", wmgp.percent(point.amount));
@@ -136,11 +138,13 @@
     const rows = [...report.named, ["your amount", point]];
     $("points").replaceChildren(wmgp.pointsTable(report, rows));
     const summary = wmgp.summarySentence(point);
-    const markers = { optimal: ["circle", "red"], safe: ["square", "yellow"], "cosine 0.99": ["diamond", "green"] };
-    const shown = state.amount === null ? report.named : rows; // the optimum already has a marker
-    const marks = shown.filter(([, at]) => at).map(([name, { amount, cosine }]) => {
+    const markers = {
+      "optimal (paper)": ["circle", "red"], safe: ["square", "yellow"], "cosine 0.99": ["diamond", "green"],
+    };
+    const shown = rows.filter(([name, at]) => at && name !== "careful"); // careful equals another point, or is chosen
+    const marks = shown.map(([name, { amount, cosine }]) => {
       const [kind, colour] = markers[name] ?? ["triangle", "black"];
-      return { name: name === "optimal" ? "nearest to utopia" : name, kind, colour, amount, cosine };
+      return { name: name === "optimal (paper)" ? "nearest to utopia" : name, kind, colour, amount, cosine };
     });
     const description = `${describeFront()} ${summary}`;
     $("front").replaceChildren(wmgp.frontChart(report.front, marks, point, report.random, description));

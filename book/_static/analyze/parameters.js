@@ -3,35 +3,37 @@
 
 wmgp.defineModule((wmgp) => {
   const POOLS = ["weight_bias", "weights", "all"];
-  // Buffers that checkpoints store among their parameters.
-  const BUFFERS = new Set(
-    ("running_mean running_var num_batches_tracked inv_freq freqs_cis cos_cached sin_cached masked_bias " +
-      "attn_mask relative_position_index position_ids").split(" "),
-  );
 
   const last = (name) => name.slice(name.lastIndexOf(".") + 1);
   const stem = (name, ending) => (name.endsWith(ending) ? name.slice(0, -ending.length) : name);
-
-  // True for known names of buffers, and for the causal mask of older GPT checkpoints.
-  function isBuffer({ name, shape }) {
-    const causal = shape.length === 4 && shape[0] === 1 && shape[1] === 1 && shape[2] === shape[3];
-    return BUFFERS.has(last(name)) || (name.endsWith("attn.bias") && causal);
-  }
 
   function isPrunable({ name, shape }, pool) {
     if (pool === "weight_bias") return ["weight", "bias"].includes(last(name));
     return pool === "all" || shape.length >= 2;
   }
 
-  // The floating-point parameters in the order of the tensors, without buffers. NAME_orig with NAME_mask, as written by
-  // torch.nn.utils.prune, is one masked NAME.
-  function collect({ label, tensors }, pool) {
+  // {parameters, warnings}: the floating-point parameters in the order of the tensors, without buffers, which the
+  // warnings name. NAME_orig with NAME_mask, as written by torch.nn.utils.prune, is one masked NAME.
+  async function collect(checkpoint, pool) {
+    const found = floatingTensors(checkpoint, pool);
+    const buffers = await wmgp.findBuffers(found);
+    const parameters = found.filter((p) => !buffers.includes(p.name));
+    const doubtful = pool === "all" ? parameters.map((p) => p.name).filter(wmgp.mayBeBuffer) : [];
+    const warnings = [];
+    if (buffers.length) warnings.push(`left out as buffers (--include GLOB prunes them): ${buffers.join(", ")}`);
+    if (doubtful.length) {
+      const why = "these may be buffers instead of weights (--exclude GLOB keeps them)";
+      warnings.push(`${why}: ${doubtful.join(", ")}`);
+    }
+    return { parameters, warnings };
+  }
+
+  function floatingTensors({ label, tensors }, pool) {
     if (!POOLS.includes(pool)) throw new wmgp.InputError(`pool '${pool}': expected one of ${POOLS.join(", ")}`);
     const named = new Map(tensors.map((t) => [t.name, t]));
     const found = [];
     for (const t of tensors) {
-      if (t.name.endsWith("_mask") && named.has(stem(t.name, "_mask") + "_orig")) continue;
-      if (isBuffer(t) || !/^(float|bfloat|complex)/.test(t.dtype)) continue;
+      if (wmgp.isState(t, named) || !/^(float|bfloat|complex)/.test(t.dtype)) continue;
       check(t);
       const base = stem(t.name, "_orig");
       const mask = base === t.name ? undefined : named.get(base + "_mask");
@@ -54,5 +56,5 @@ wmgp.defineModule((wmgp) => {
     throw new wmgp.InputError(`${mask.name}: expected a mask of ${n} values, found ${mask.n}`);
   }
 
-  Object.assign(wmgp, { POOLS, collect, isBuffer, isPrunable });
+  Object.assign(wmgp, { POOLS, collect, isPrunable });
 });

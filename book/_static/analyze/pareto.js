@@ -22,8 +22,9 @@ wmgp.defineModule((wmgp) => {
     const pruned = nToPrune(amount, magnitudes.n);
     const kept = (magnitudes.keptEnergy(pruned) + unprunableEnergy) / (magnitudes.above[0] + unprunableEnergy);
     const cosine = Math.min(Math.sqrt(kept), 1);
+    const poolCosine = Math.min(Math.sqrt(magnitudes.keptEnergy(pruned) / magnitudes.above[0]), 1);
     const threshold = magnitudes.threshold(pruned);
-    return { amount, cosine, threshold, n_pruned: pruned, distance: distance(amount, cosine) };
+    return { amount, cosine, pool_cosine: poolCosine, threshold, n_pruned: pruned, distance: distance(amount, cosine) };
   }
 
   // The point nearest to utopia; among equals the smallest amount.
@@ -41,6 +42,19 @@ wmgp.defineModule((wmgp) => {
     return Math.min(1, 1 / (k2 >= Math.E ? Math.log(k2) : Math.log2(k2)));
   }
 
+  const CAREFUL_COSINE = 0.99;
+
+  // The number of pruned values at which the cosine over the pool alone is 0.99.
+  const carefulRank = (magnitudes) => magnitudes.mostPruned(CAREFUL_COSINE ** 2 * magnitudes.above[0]);
+
+  // The smaller of the safe amount and the amount of cosine 0.99, both by the cosine over the pool alone.
+  function carefulAmount(magnitudes, points, modifier) {
+    const atCosine = carefulRank(magnitudes) / magnitudes.n;
+    if (modifier === null || magnitudes.above[0] === 0) return atCosine;
+    const inPool = points.map((point) => ({ ...point, distance: distance(point.amount, point.pool_cosine) }));
+    return Math.min(atCosine, optimalPoint(inPool).amount * modifier);
+  }
+
   // The smallest optimal amount of any weights: 1 - x^2 with 2x^3 + x - 1 = 0 (book/theorem.md).
   function smallestOptimum() {
     const root = Math.sqrt(1 / 16 + 1 / 216);
@@ -48,6 +62,7 @@ wmgp.defineModule((wmgp) => {
   }
 
   Object.assign(wmgp, {
-    amountGrid, nToPrune, distance, pointAt, optimalPoint, largestAmount, safeModifier, smallestOptimum,
+    amountGrid, nToPrune, distance, pointAt, optimalPoint, largestAmount, safeModifier, smallestOptimum, carefulRank,
+    carefulAmount,
   });
 });

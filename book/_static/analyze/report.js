@@ -56,10 +56,11 @@
 
   wmgp.tensorsTable = (rows) => table(
     "Pruned share of each tensor",
-    ["tensor", "shape", "dtype", "values", "kurtosis", "energy", "at optimal", "at safe"],
+    ["tensor", "shape", "dtype", "values", "zeros", "kurtosis", "energy", "at careful", "at safe", "at optimal"],
     rows.map((row) => [
-      wmgp.printable(row.name), wmgp.shape(row.shape), row.dtype, wmgp.count(row.n), wmgp.fixed(row.kurtosis, 2),
-      wmgp.general(row.energy, 4), wmgp.share(row.pruned_at_optimal, row.n), wmgp.share(row.pruned_at_safe, row.n),
+      wmgp.printable(row.name), wmgp.shape(row.shape), row.dtype, wmgp.count(row.n), wmgp.count(row.zeros),
+      wmgp.fixed(row.kurtosis, 2), wmgp.general(row.energy, 4),
+      ...["careful", "safe", "optimal"].map((point) => wmgp.share(row[`pruned_at_${point}`], row.n)),
     ]),
     [0, 1, 2],
   );
