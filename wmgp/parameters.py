@@ -17,7 +17,8 @@ import numpy as np
 from .arrays import dtype_name, is_torch, native_byte_order, torch_to_numpy
 from .buffers import find_buffers, is_state, may_be_buffer
 from .errors import InputError
-from .io.unsupported import reject_quantized
+from .io.quantized import quantized_attributes, reject_packed_params, reject_quantized
+from .io.unsupported import reject_partitioned
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
@@ -138,7 +139,7 @@ def collect_with_warnings(
         raise InputError(f"pool {pool!r}: expected one of {', '.join(POOLS)}, or a function of (name, tensor)")
     if isinstance(source, list) and all(isinstance(p, Parameter) for p in source):
         return Collection(source)
-    tensors = _named_tensors(source, key)
+    tensors, warnings = _named_tensors(source, key)
     include, exclude = (_globs(option, globs) for option, globs in (("include", include), ("exclude", exclude)))
     floating = list(_without_tied(_floating_parameters(tensors, source_name(source), include)))
     _require_matches(include, exclude, [*tensors, *(p.name for p in floating)])
@@ -146,7 +147,7 @@ def collect_with_warnings(
     buffers = [p for p in floating if p.name in reasons]
     parameters = [replace(p, prunable=_in_pool(p, pool, include, exclude)) for p in floating if p.name not in reasons]
     doubtful = [] if _is_module(source) or pool != "all" else [p.name for p in parameters if _is_doubtful(p, include)]
-    return Collection(parameters, buffers, [*_buffer_warnings(reasons), *_doubtful_warnings(doubtful)])
+    return Collection(parameters, buffers, [*warnings, *_buffer_warnings(reasons), *_doubtful_warnings(doubtful)])
 
 
 def _in_pool(p: Parameter, pool: Pool, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -196,25 +197,36 @@ def source_name(source: Any) -> str:
     return Path(source).name if isinstance(source, str | Path) else type(source).__name__
 
 
-def _named_tensors(source: Any, key: str | None) -> Mapping[str, Any]:
-    """Map names to tensors, in the source's order; a module pruned by torch also gives its masks."""
+def _named_tensors(source: Any, key: str | None) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Map names to tensors, in the source's order, and warnings; a module pruned by torch also gives its masks."""
     if isinstance(source, str | Path):
         from .io.checkpoints import open_checkpoint
 
-        return open_checkpoint(source, key).tensors
+        checkpoint = open_checkpoint(source, key)
+        return checkpoint.tensors, checkpoint.warnings
     if key is not None:
         raise InputError(f"key {key!r}: expected a torch file as the source, found {source_name(source)}")
     if isinstance(source, Mapping):
         tensors = {str(name): np.asarray(v) if isinstance(v, np.generic) else v for name, v in source.items()}
+        others = {name: values for name, values in tensors.items() if not _is_array(values)}
+        stored = {name: values for name, values in tensors.items() if name not in others}
     elif _is_module(source):
-        parameters = dict(source.named_parameters())
+        parameters, buffers = dict(source.named_parameters()), dict(source.named_buffers())
         masks = {name.removesuffix("_orig") + "_mask" for name in parameters if name.endswith("_orig")}
-        tensors = {**parameters, **{name: values for name, values in source.named_buffers() if name in masks}}
+        tensors = {**parameters, **{name: values for name, values in buffers.items() if name in masks}}
+        others, stored = quantized_attributes(source), parameters | buffers
     else:
         kind = source.__name__ if isinstance(source, type) else type(source).__name__
         raise InputError(f"source {kind}: expected a module, a mapping of names to tensors, or a checkpoint's path")
-    reject_quantized(source_name(source), {name: values for name, values in tensors.items() if _is_array(values)})
-    return tensors
+    stored = {name: values for name, values in stored.items() if _has_shape(values)}
+    reject_packed_params(source_name(source), others)
+    reject_partitioned(source_name(source), stored)
+    return tensors, reject_quantized(source_name(source), stored)
+
+
+def _has_shape(values: Any) -> bool:
+    """Return False for a nested tensor and a lazy parameter; the analysis rejects these by name."""
+    return not is_torch(values) or not (values.is_nested or type(values).__name__.startswith("Uninitialized"))
 
 
 def _floating_parameters(tensors: Mapping[str, Any], source: str, include: Sequence[str]) -> Iterator[Parameter]:

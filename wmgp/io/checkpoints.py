@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .quantized import reject_quantized
 from .safetensors_files import MappedTensor, dict_without_duplicates, file_identity, read_safetensors
+from .state_dicts import find_network, get_tensors
 from .torch_archive import check_expansion
-from .torch_files import MAX_IN_MEMORY, find_state_dict, get_tensors, load_torch
-from .unsupported import HEAD_BYTES, describe, reject_quantized
+from .torch_files import MAX_IN_MEMORY, load_torch
+from .unsupported import HEAD_BYTES, describe, describe_folder, reject_partitioned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,7 @@ class Checkpoint:
 
     ``format`` is "safetensors", "torch", "sharded safetensors" or "sharded torch". ``key`` is the key of the state dict
     in a torch file (None at its top level). ``files`` are the files of the tensors, ``index`` is the shards' index.
+    ``warnings`` name what else the files hold.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class Checkpoint:
     key: str | None = None
     files: tuple[Path, ...] = ()
     index: Path | None = None
+    warnings: tuple[str, ...] = ()
     identities: tuple[tuple[int, ...], ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -48,14 +52,16 @@ class Checkpoint:
 def open_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     """Open a safetensors file, a file that torch.save wrote, an index of shards of either, or a folder of shards.
 
-    ``key`` selects the state dict in a torch file. Torch files are read with ``weights_only=True`` and cannot run code.
+    ``key`` selects the state dict in a torch file; by default it is the largest. Torch files are read with
+    ``weights_only=True`` and cannot run code.
     Raises InputError (one line that names the file) for any other file, and for damaged or quantised checkpoints.
     """
     path = Path(path)
     try:
         checkpoint = _open(path, key)
-        reject_quantized(path, checkpoint.tensors)
-        return checkpoint
+        reject_partitioned(path, checkpoint.tensors)
+        warnings = reject_quantized(path, checkpoint.tensors)
+        return replace(checkpoint, warnings=(*checkpoint.warnings, *warnings)) if warnings else checkpoint
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -65,8 +71,8 @@ def _open(path: Path, key: str | None) -> Checkpoint:
         raise InputError(f"{path}: no such file or folder")
     kind = "folder" if path.is_dir() else _detect_format(path)
     if kind == "torch":
-        tensors, key = _read_torch(path, key)
-        return Checkpoint(path, "torch", tensors, key, (path,))
+        tensors, key, warnings = _read_torch(path, key)
+        return Checkpoint(path, "torch", tensors, key, (path,), warnings=warnings)
     if key is not None:
         raise InputError(f"{path}: not a torch file; a key selects a state dict in a torch file")
     if kind == "safetensors":
@@ -143,14 +149,14 @@ def _read_shard(shard: Path) -> "dict[str, MappedTensor | Tensor]":
 
 def _read_torch(
     path: Path, key: str | None, max_in_memory: int = MAX_IN_MEMORY
-) -> "tuple[dict[str, Tensor], str | None]":
-    """The tensors of the state dict in a torch file, and its key."""
-    state, key = find_state_dict(path, load_torch(path, max_in_memory), key)
-    tensors = get_tensors(state)
+) -> "tuple[dict[str, Tensor], str | None, tuple[str, ...]]":
+    """The tensors of the state dict in a torch file, its key, and warnings about the rest of the file."""
+    network = find_network(path, load_torch(path, max_in_memory), key)
+    tensors = get_tensors(network.mapping)
     if nested := [name for name, tensor in tensors.items() if tensor.is_nested]:
         raise InputError(f"{path}: the tensor {nested[0]!r} is nested: expected a tensor of a single shape")
     check_expansion(path, tensors)
-    return tensors, key
+    return tensors, network.key, network.warnings
 
 
 def _read_folder(folder: Path) -> Checkpoint:
@@ -161,6 +167,8 @@ def _read_folder(folder: Path) -> Checkpoint:
     if indices:
         return _read_index(indices[0], folder)
     files = sorted(folder.glob("*.safetensors"))
+    if not files and (description := describe_folder(folder)):
+        raise InputError(f"{folder}: {description}")
     if not files:
         raise InputError(f"{folder}: no *.index.json and no *.safetensors in the folder; name a torch file itself")
     tensors: dict[str, MappedTensor] = {}

@@ -1,4 +1,4 @@
-"""Recognise files and tensors that cannot be analysed, and name the steps that make a checkpoint from them."""
+"""Recognise files and folders that cannot be analysed, and name the steps that make a checkpoint from them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,14 +31,20 @@ PROTOBUF = (
     f"read its weights with the library that wrote it and {SAVE_ARRAYS}, or {SAVE_ORIGINAL}"
 )
 
-DEQUANTIZE = (
-    "analyse the model it was quantised from, or dequantize it (transformers: model.dequantize()) and save that"
+DISTRIBUTED = (
+    "torch.distributed.checkpoint; make one file of it with "
+    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} model.pt and name that file"
 )
-RESCALE = "multiply it by its scales in bfloat16 or float32 and save that"
+ZERO_TO_FP32 = (
+    "a part of a DeepSpeed checkpoint (ZeRO); run the script zero_to_fp32.py in the checkpoint's folder and name the "
+    "file that it writes"
+)
 
 
 def describe(path: Path, head: bytes) -> str | None:
     """The format of an unsupported file by its first HEAD_BYTES bytes, and how to convert it; None if unknown."""
+    if path.suffix == ".distcp" or (path.name == ".metadata" and b"torch.distributed.checkpoint" in head):
+        return f"a part of {DISTRIBUTED.format(folder=path.parent)}"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for (offset, magic), description in MAGIC.items():
         if head.startswith(magic, offset) or (offset == 0 and text.startswith(magic)):
@@ -56,9 +62,33 @@ def describe_archive(names: list[str]) -> str:
         return f"a NumPy .npz archive; np.load it and {SAVE_ARRAYS}"
     if "model.weights.h5" in names:
         return f"a Keras archive; read its model.weights.h5 with h5py and {SAVE_ARRAYS}"
+    if any(name.rpartition("/")[2] == "archive_format" for name in names):
+        return (
+            "a program of torch.export (.pt2); load it with torch.export.load and save its state_dict: "
+            "torch.save(program.state_dict, NEW)"
+        )
     if any(name.endswith((".safetensors", ".pt", ".pth", ".bin")) for name in names):
         return "a zip archive with a checkpoint in it; unpack it first"
     return "a zip archive without a checkpoint"
+
+
+def describe_folder(folder: Path) -> str | None:
+    """What a folder without safetensors files and indices is, and what to open instead; None if unknown."""
+    if (folder / ".metadata").is_file() and any(folder.glob("*.distcp")):
+        return f"a folder of {DISTRIBUTED.format(folder=folder)}"
+    return None
+
+
+def reject_partitioned(source: Path | str, tensors: Mapping[str, Any]) -> None:
+    """Raise InputError if most weights are empty: ZeRO-3 leaves tensors of shape [0] in place of the partitioned ones.
+
+    Small tensors stay whole there. A tensor with two or more dimensions and values is rarely among them.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    empty = [name for name, shape in shapes.items() if shape == (0,)]
+    n_matrices = sum(len(shape) >= 2 for shape in shapes.values())
+    if empty and len(empty) >= n_matrices:
+        raise InputError(f"{source}: {len(empty):,} tensors are empty, {empty[0]} the first: it is {ZERO_TO_FP32}")
 
 
 def _is_msgpack(head: bytes) -> bool:
@@ -72,35 +102,3 @@ def _is_msgpack(head: bytes) -> bool:
     length, start = (head[key] & 0x1F, key + 1) if fixed_length else (head[key + 1], key + 2)
     name = head[start : start + length]
     return bool(name) and name.isascii() and name.decode("ascii").isprintable()
-
-
-def reject_quantized(source: Path | str, tensors: Mapping[str, Any]) -> None:
-    """Raise InputError for packed or quantised weights: the floating-point tensors beside them are not the network."""
-    for name, tensor in tensors.items():
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        if dtype.startswith(("float8", "float4", "F4", "F6", "F8")):
-            raise InputError(f"{source}: the tensor {name!r} is {dtype}, which cannot be analysed; {RESCALE}")
-        if dtype.startswith(("q", "int", "uint", "bits")) and _is_packed_weight(name, dtype, len(tensor.shape)):
-            scheme = _quantization_scheme(name, dtype, tensors)
-            raise InputError(f"{source}: the tensor {name!r} holds {scheme}; {DEQUANTIZE}")
-
-
-def _is_packed_weight(name: str, dtype: str, n_dimensions: int) -> bool:
-    """Return True if an integer tensor of this name holds weights; False for an index, mask or counter."""
-    last = name.rpartition(".")[2]
-    if last.endswith("_mask"):
-        return False
-    is_weight_name = last.startswith("weight") or last.endswith(("weight", "_blocks")) or last in ("W_q", "qzeros")
-    return dtype.startswith("q") or (is_weight_name and n_dimensions >= 2)
-
-
-def _quantization_scheme(name: str, dtype: str, tensors: Mapping[str, Any]) -> str:
-    """The quantisation scheme of a packed tensor, by its name and the tensors beside it."""
-    stem, _, last = name.rpartition(".")
-    if last in ("qweight", "qzeros"):
-        return f"weights packed in {dtype} (GPTQ or AWQ)"
-    if f"{stem}.SCB" in tensors:
-        return f"weights in {dtype} (bitsandbytes' 8 bits)"
-    if f"{name}.absmax" in tensors:
-        return f"weights packed in {dtype} (bitsandbytes' 4 bits)"
-    return f"weights quantised or packed in {dtype}"

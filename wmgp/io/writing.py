@@ -12,8 +12,9 @@ from jaxtyping import Bool
 from ..errors import InputError
 from .atomic import BACKUP_NAME, staging_dir
 from .checkpoints import Checkpoint
-from .safetensors_files import MappedTensor
-from .torch_files import find_state_dict, get_tensors, is_zip, load_torch
+from .safetensors_files import CHANGED_WHILE_READ, MappedTensor
+from .state_dicts import all_tensors, get_tensors, mapping_at
+from .torch_files import is_zip, load_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +144,10 @@ def _write_torch(checkpoint: Checkpoint, new: Path, masks: FlatMasks) -> None:
     import torch
 
     saved = load_torch(checkpoint.path)
-    state, _ = find_state_dict(checkpoint.path, saved, checkpoint.key)
+    state = mapping_at(saved, checkpoint.key)
+    if state is None:
+        raise InputError(f"{checkpoint.path}: {CHANGED_WHILE_READ}")
+    _separate_memory(saved, state)
     for name, mask in masks:
         tensor = _with_own_memory(state, _name_in_file(name, state))
         _check_mask_size(name, mask, tensor.numel())
@@ -153,6 +157,34 @@ def _write_torch(checkpoint: Checkpoint, new: Path, masks: FlatMasks) -> None:
         torch.save(saved, new, _use_new_zipfile_serialization=is_zip(checkpoint.path))
     except RuntimeError as error:  # torch's error for a full disk does not name the reason
         raise OSError("it could not be written completely; the disk may be full") from error
+
+
+def _separate_memory(saved: Any, state: dict[str, Any]) -> None:
+    """Give the state dict its own copy of the memory that it shares with tensors elsewhere in the object.
+
+    Those are ignored and stay unchanged. Tensors that share memory within the state dict still share it.
+    """
+    import torch
+
+    def memory(tensor: "Tensor") -> int:
+        plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and str(tensor.layout) == "torch.strided"
+        return tensor.untyped_storage().data_ptr() if plain and not tensor.is_meta else 0
+
+    outside = {memory(tensor) for mapping, tensor in all_tensors(saved) if mapping is not state} - {0}
+    copies: dict[int, Any] = {}  # by the memory of a storage
+    moved: dict[int, Tensor] = {}  # by the identity of a tensor: an object under two names stays one
+    for name, tensor in get_tensors(state).items():
+        if memory(tensor) not in outside:
+            continue
+        if memory(tensor) not in copies:
+            copies[memory(tensor)] = tensor.untyped_storage().clone()
+        if id(tensor) not in moved:
+            values = torch.empty(0, dtype=tensor.dtype).set_(
+                copies[memory(tensor)], tensor.storage_offset(), tensor.shape, tensor.stride()
+            )
+            is_parameter = isinstance(tensor, torch.nn.Parameter)
+            moved[id(tensor)] = torch.nn.Parameter(values, tensor.requires_grad) if is_parameter else values
+        dict.__setitem__(state, name, moved[id(tensor)])
 
 
 def _with_own_memory(state: dict[str, Any], name: str) -> "Tensor":
