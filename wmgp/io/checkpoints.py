@@ -12,7 +12,14 @@ from .safetensors_files import MappedTensor, dict_without_duplicates, file_ident
 from .state_dicts import find_network, get_tensors
 from .torch_archive import check_expansion
 from .torch_files import MAX_IN_MEMORY, load_torch
-from .unsupported import HEAD_BYTES, describe, describe_folder, reject_partitioned
+from .unsupported import (
+    DISTRIBUTED,
+    DISTRIBUTED_SUFFIX,
+    HEAD_BYTES,
+    describe,
+    describe_folder,
+    reject_partitioned,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,6 +102,8 @@ def _detect_format(path: Path) -> str:
     is_header_length = int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES
     if head[8:9] == b"{" and (is_header_length or describe(path, head) is None):
         return "safetensors"
+    if path.suffix == DISTRIBUTED_SUFFIX:
+        raise InputError(f"{path}: it is a part of {DISTRIBUTED.format(folder=path.parent)}")
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "torch"
     description = describe(path, head)

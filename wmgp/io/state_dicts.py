@@ -146,7 +146,7 @@ def _parts(saved: Any, into_optimizers: bool = False) -> Iterator[Part]:
         searched.add(id(value))
         # dict.items: a file can replace the mapping's own methods.
         items = list(dict.items(value)) if isinstance(value, dict) else list(enumerate(value))
-        part = Part(key, items, value if isinstance(value, dict) else None, _is_optimizer(key, value))
+        part = Part(key, items, value if isinstance(value, dict) else None, is_optimizer(key, value))
         yield part
         if part.is_optimizer and not into_optimizers:
             continue
@@ -154,7 +154,8 @@ def _parts(saved: Any, into_optimizers: bool = False) -> Iterator[Part]:
         to_search += reversed(inside)
 
 
-def _is_optimizer(key: str, value: Any) -> bool:
+def is_optimizer(key: str, value: Any) -> bool:
+    """Return True for the state of an optimizer, by its key or by the names in it."""
     if OPTIMIZER_KEY.search(key.rpartition(".")[2]):
         return True
     return isinstance(value, dict) and bool(

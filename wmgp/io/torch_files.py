@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .pickled_objects import explain
 from .safetensors_files import CHANGED_WHILE_READ, file_identity
 from .torch_archive import DAMAGED, check_archive, check_protocol
 from .unsupported import HEAD_BYTES
 
 MAX_IN_MEMORY = 1 << 30  # bytes; larger files are mapped
 LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # torch.save wrote this first, before version 1.6
+MAGIC_END = 32  # the magic number lies before this byte, in all protocols
 
 
 def load_torch(path: Path, max_in_memory: int = MAX_IN_MEMORY) -> Any:
@@ -36,7 +38,7 @@ def load_torch(path: Path, max_in_memory: int = MAX_IN_MEMORY) -> Any:
             warnings.simplefilter("ignore")  # torch's advice to the author of the file
             loaded = torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: {_explain_unpickling_error(error)}") from error
+        raise InputError(f"{path}: {_explain_refusal(path, error)}") from error
     except OSError:
         raise
     except MemoryError as error:
@@ -52,7 +54,7 @@ def _check_legacy_protocol(path: Path) -> None:
     """Raise InputError if a file in torch's old format has a pickle protocol that torch does not read."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if LEGACY_MAGIC in head:
+    if LEGACY_MAGIC in head[:MAGIC_END]:
         check_protocol(path, head)
 
 
@@ -62,15 +64,12 @@ def is_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _explain_unpickling_error(error: pickle.UnpicklingError) -> str:
-    """The reason why torch did not unpickle a file, in one line."""
+def _explain_refusal(path: Path, error: pickle.UnpicklingError) -> str:
+    """The reason why torch did not unpickle a file, and what to save instead, in one line."""
     needed = re.search(r"GLOBAL (\S+)", str(error))
+    reason = f"refused: reading it would run code{f' ({needed[1]})' if needed else ''}"
+    if advice := explain(path):
+        return f"{reason}; {advice}"
     if needed:
-        return (
-            f"refused: reading it would run code ({needed[1]}); if you trust it, save only its tensors: "
-            'saved = torch.load(PATH, weights_only=False), then torch.save(saved["state_dict"], NEW), '
-            "or for a complete module torch.save(saved.state_dict(), NEW)"
-        )
-    return (
-        "refused: reading it would run code; expected a state_dict saved with torch.save's defaults (or it is damaged)"
-    )
+        return f"{reason}; if you trust it, load it with torch.load(PATH, weights_only=False) and save its state_dict"
+    return f"{reason}; expected a state_dict saved with torch.save's defaults (or it is damaged)"

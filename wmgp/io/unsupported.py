@@ -31,6 +31,7 @@ PROTOBUF = (
     f"read its weights with the library that wrote it and {SAVE_ARRAYS}, or {SAVE_ORIGINAL}"
 )
 
+DISTRIBUTED_SUFFIX = ".distcp"
 DISTRIBUTED = (
     "torch.distributed.checkpoint; make one file of it with "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} model.pt and name that file"
@@ -43,8 +44,6 @@ ZERO_TO_FP32 = (
 
 def describe(path: Path, head: bytes) -> str | None:
     """The format of an unsupported file by its first HEAD_BYTES bytes, and how to convert it; None if unknown."""
-    if path.suffix == ".distcp" or (path.name == ".metadata" and b"torch.distributed.checkpoint" in head):
-        return f"a part of {DISTRIBUTED.format(folder=path.parent)}"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for (offset, magic), description in MAGIC.items():
         if head.startswith(magic, offset) or (offset == 0 and text.startswith(magic)):
@@ -74,7 +73,7 @@ def describe_archive(names: list[str]) -> str:
 
 def describe_folder(folder: Path) -> str | None:
     """What a folder without safetensors files and indices is, and what to open instead; None if unknown."""
-    if (folder / ".metadata").is_file() and any(folder.glob("*.distcp")):
+    if (folder / ".metadata").is_file() and any(folder.glob(f"*{DISTRIBUTED_SUFFIX}")):
         return f"a folder of {DISTRIBUTED.format(folder=folder)}"
     return None
 
