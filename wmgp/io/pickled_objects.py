@@ -70,7 +70,8 @@ class InertUnpickler(pickle._Unpickler):  # pyright: ignore # the one in Python:
         return self.kinds.setdefault(path, type("Placeholder", (Placeholder,), {"path": path}))
 
     def persistent_load(self, pid: Any) -> Any:
-        return Placeholder()
+        is_class = isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module"  # in torch's old format
+        return pid[1] if is_class else Placeholder()
 
 
 @dataclass(frozen=True)
@@ -191,18 +192,19 @@ def _mapping_candidate(path: Path, expression: str, mapping: dict[Any, Any]) -> 
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, Placeholder) and value.path.endswith("multiarray._reconstruct")
+    return isinstance(value, Placeholder) and value.path.endswith(("multiarray._reconstruct", "numeric._frombuffer"))
 
 
 def _size(value: Any) -> int | None:
     """Number of values of a tensor or array; None for another object. The sizes stand in the arguments or the state."""
-    if _is_array(value):
-        state = value.state if isinstance(value.state, tuple) else ()
-        shape = state[1] if len(state) > 1 else ()
-    elif isinstance(value, Placeholder) and value.path.startswith("torch._utils._rebuild_parameter"):
+    if not isinstance(value, Placeholder):
+        return None
+    if value.path.startswith("torch._utils._rebuild_parameter"):
         return _size(value.arguments[0]) if value.arguments else None
-    elif isinstance(value, Placeholder) and value.path.startswith("torch._utils._rebuild"):
+    if value.path.startswith("torch._utils._rebuild") or value.path.endswith("numeric._frombuffer"):
         shape = value.arguments[2] if len(value.arguments) > 2 else ()
+    elif _is_array(value):
+        shape = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else ()
     else:
         return None
     is_shape = isinstance(shape, tuple) and all(isinstance(size, int) for size in shape)
