@@ -372,7 +372,7 @@ def advised(path) -> dict[str, Any]:
         "numpy": np,
         "PATH": path,
     }
-    saved = eval(load, names)
+    saved = eval(load, {**names, "PATH": path})
     exec(save, {**names, "saved": saved, "NEW": path.with_suffix(".new")})
     return dict(open_checkpoint(path.with_suffix(".new")).tensors)
 

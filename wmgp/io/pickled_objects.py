@@ -70,8 +70,11 @@ class InertUnpickler(pickle._Unpickler):  # pyright: ignore # the one in Python:
         return self.kinds.setdefault(path, type("Placeholder", (Placeholder,), {"path": path}))
 
     def persistent_load(self, pid: Any) -> Any:
-        is_class = isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module"  # in torch's old format
-        return pid[1] if is_class else Placeholder()
+        match pid:
+            case ("module", kind, *_):  # a class, in torch's old format
+                return kind
+            case _:
+                return Placeholder()
 
 
 @dataclass(frozen=True)
