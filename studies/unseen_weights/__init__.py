@@ -1,0 +1,1 @@
+"""Notebook 17: weights that see nothing."""
