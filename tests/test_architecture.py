@@ -29,10 +29,12 @@ LAYERS = (
     ),
     ("wmgp.experiments",),
     ("wmgp",),  # __init__.py alone: modules that no other line lists are an error
+    ("wmgp.unseen_weights",),
     ("wmgp.pruning",),
     ("wmgp.analysis",),
     ("wmgp.report", "wmgp.plotting"),
     ("wmgp.rules", "wmgp.closed_forms", "wmgp.similarity", "wmgp.pruning_methods", "wmgp.diagnostics"),
+    ("wmgp.structural_gradients",),
     ("wmgp.pareto",),
     ("wmgp._histogram",),
     ("wmgp.parameters", "wmgp.moments", "wmgp.amounts"),

@@ -28,6 +28,7 @@ _MODULES = {
     "global_masks": "pruning",
     "apply_masks": "pruning",
     "prune": "pruning",
+    "unseen": "unseen_weights",
     "InputError": "errors",
 }
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .pareto import Front, Point, optimal_amount, pareto_front, safe_amount
     from .pruning import apply_masks, global_masks, prune
     from .similarity import cosine_similarity
+    from .unseen_weights import unseen
 
 
 ensure_cache_dir()
