@@ -45,7 +45,7 @@ def build(network: str, seed: int) -> nn.Module:
 
 
 def trained(network: str, training: ImageData, seed: int, epochs: int, folder: str | Path) -> nn.Module:
-    """Return the network after `epochs` on the first `N_IMAGES` images: read from `folder`, or train and save it there."""
+    """Return the network after `epochs` on the first `N_IMAGES` images: read it from `folder`, or train and save it."""
     return load_or_train_parent(
         network,
         training.first(N_IMAGES),
