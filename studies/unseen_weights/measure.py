@@ -38,7 +38,7 @@ TRAINED = (("resnet18_w16", 15), ("resnet18_w16", 30), ("resnet18_w16", 60), ("r
 AMOUNTS = (*(round(0.05 * i, 2) for i in range(20)), 0.98)
 RANDOM_MASKS = 3  # for each amount
 TEST_IMAGES = 2000
-FACTORS = (1.0, 0.5, 0.2, 0.0)  # on the unseen weights of a trained network
+FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)  # on the unseen weights of a trained network
 
 
 def count(network: str, size: int) -> dict[str, Any]:
@@ -53,17 +53,13 @@ def count(network: str, size: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe(network: str, epochs: int, initial: nn.Module, model: nn.Module, masks: Unseen, test: ImageData) -> Any:
-    """Return a row: accuracy with and without the unseen weights, their decay, and amounts as they shrink.
-
-    `decay` is the ratio of their trained to their initial norm; `decay_predicted` is `decay_factor` of the recipe.
-    """
+def describe(initial: nn.Module, model: nn.Module, masks: Unseen, test: ImageData) -> dict[str, Any]:
+    """Return a row: accuracy with and without the unseen weights, their decay, and amounts as they shrink."""
     without = copy.deepcopy(model)
     apply_masks(without, {name: ~mask for name, mask in masks.items()})
     return {
-        "network": network, "epochs": epochs, "accuracy": evaluate(copy.deepcopy(model), test).accuracy,
+        "accuracy": evaluate(copy.deepcopy(model), test).accuracy,
         "accuracy_without": evaluate(without, test).accuracy, **energies(initial, model, masks),
-        "decay_predicted": decay_factor(RECIPE, steps_of(RECIPE, N_IMAGES, epochs)),
         **dict(zip((f"at_099_times_{f:g}" for f in FACTORS), amounts_when_shrunk(model, masks, FACTORS), strict=True)),
         **{f"{name}_all": value for name, value in statistics(dict(model.named_parameters())).items()},
         **{f"{name}_seen": value for name, value in statistics(seen_values(model, masks)).items()},
@@ -128,13 +124,25 @@ def kept_shares(model: nn.Module, kept: Unseen, masks: Unseen) -> dict[str, floa
 
 
 def measure_network(
-    network: str, epochs: int, training: ImageData, test: ImageData, seed: int, folder: Path, amounts: tuple[float, ...]
+    network: str,
+    epochs: int,
+    training: ImageData,
+    test: ImageData,
+    seed: int,
+    folder: Path | None,
+    amounts: tuple[float, ...] = AMOUNTS,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
-    """Train or read the network; return its row, the rows of its prunes, and the hash of its weights."""
+    """Train or read the network; return its row, the rows of its prunes, and the hash of its weights.
+
+    Columns `decay`: the ratio of the trained to the initial norm of the unseen weights; `decay_predicted`: the closed
+    form. Without a `folder` the network is not saved.
+    """
     initial, model = build(network, seed), trained(network, training, seed, epochs, folder)
     model.to(memory_format=torch.contiguous_format).eval()
     masks = unseen(model, torch.zeros(1, *training.images.shape[1:]))
-    row = describe(network, epochs, initial, model, masks, test)
+    predicted = decay_factor(RECIPE, steps_of(RECIPE, min(N_IMAGES, len(training)), epochs))
+    row = {"network": network, "epochs": epochs, "decay_predicted": predicted}
+    row |= describe(initial, model, masks, test)
     return row, list(prunes(network, epochs, model, masks, test, seed, amounts)), weights_hash(model.state_dict())
 
 
@@ -175,7 +183,7 @@ def write_networks(out: Path, parents: Path, seed: int) -> None:
     for network, epochs in TRAINED:
         (parents / f"{epochs}epochs").mkdir(parents=True, exist_ok=True)
         row, more, hashes[f"{network}, {epochs} epochs"] = measure_network(
-            network, epochs, training, test.first(TEST_IMAGES), seed, parents, AMOUNTS
+            network, epochs, training, test.first(TEST_IMAGES), seed, parents
         )
         rows.append(row)
         pruned += more

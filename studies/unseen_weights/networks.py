@@ -44,7 +44,7 @@ def build(network: str, seed: int) -> nn.Module:
         return model
 
 
-def trained(network: str, training: ImageData, seed: int, epochs: int, folder: str | Path) -> nn.Module:
+def trained(network: str, training: ImageData, seed: int, epochs: int, folder: Path | None) -> nn.Module:
     """Return the network after `epochs` on the first `N_IMAGES` images: read it from `folder`, or train and save it."""
     return load_or_train_parent(
         network,
@@ -52,6 +52,6 @@ def trained(network: str, training: ImageData, seed: int, epochs: int, folder: s
         seed,
         epochs,
         RECIPE,
-        Path(folder, f"{epochs}epochs"),
+        folder and folder / f"{epochs}epochs",
         initial=lambda seed: build(network, seed),
     )
