@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from studies.unseen_weights import decay, measure, networks
+from studies.unseen_weights import decay, measure, networks, recorded
+from wmgp.analysis import analyze
 from wmgp.experiments.data import load
+from wmgp.experiments.models import build
 from wmgp.experiments.training.loop import train
 from wmgp.experiments.training.sgd import Recipe, make_optimizer
 from wmgp.unseen_weights import unseen
@@ -110,3 +112,25 @@ def test_measured_rows_of_a_few_images(tmp_path, monkeypatch):
     assert [each["method"] for each in rows] == ["l1"] * 2 + ["random"] * 6
     assert rows[0]["cosine"] == rows[0]["cosine_seen"] == 1 and rows[0]["accuracy"] == row["accuracy"]
     assert {each["unseen_share"] for each in rows if each["amount"] == 0.5 and each["method"] == "random"} != {0.5}
+
+
+def test_a_front_gives_back_the_seen_and_the_unseen_weights():
+    """Two normal distributions in one pool, of which only the front and the narrow one are given."""
+    rng = np.random.default_rng(0)
+    wide, narrow = rng.normal(size=200_000), 0.3 * rng.normal(size=300_000)
+    both = analyze({"weight": np.concatenate([wide, narrow])})
+    every = recorded.from_front(both.front.amount, both.front.cosine, 500_000, float(wide @ wide + narrow @ narrow))
+    seen, inside = recorded.split(every, np.abs(narrow))
+    assert every.amount_at(0.99) == pytest.approx(both.at_cosine(0.99).amount, abs=2e-3)
+    assert seen.count.sum() == pytest.approx(200_000, rel=5e-3) and inside.sum() == 300_000
+    assert seen.amount_at(0.99) == pytest.approx(analyze({"weight": wide}).at_cosine(0.99).amount, abs=5e-3)
+    for factor in (1.0, 0.4):
+        exact = analyze({"weight": np.concatenate([wide, factor * narrow])}).at_cosine(0.99).amount
+        shrunk = seen.sorted_with(recorded.grouped(np.abs(narrow), factor)).amount_at(0.99)
+        assert shrunk == pytest.approx(exact, abs=5e-3)
+
+
+def test_recorded_initial_weights_are_drawn_again():
+    masks = {name: torch.zeros(p.shape, dtype=torch.bool) for name, p in build("resnet18", 0).named_parameters()}
+    masks["fc.bias"][:3] = True
+    assert recorded.unseen_magnitudes(0, masks).shape == (3,)

@@ -1,7 +1,7 @@
 """Figures of notebook 17: amounts as unseen weights shrink, their share of each prune, accuracy at equal cosine."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,7 +52,8 @@ def share_figure(networks: "Mapping[str, DataFrame]", share: float, title: str) 
 
 def mean_over_draws(rows: "DataFrame", cosine: str) -> "DataFrame":
     """Return the mean cosine (a column of `rows`) and accuracy of each amount, in order of the cosine."""
-    return rows.groupby("amount")[[cosine, "accuracy"]].mean().sort_values(by=cosine).reset_index()
+    means: Any = rows.groupby("amount")[[cosine, "accuracy"]].mean()
+    return means.sort_values(by=cosine).reset_index()
 
 
 def accuracy_at(rows: "DataFrame", cosine: str, value: float) -> float:
@@ -63,7 +64,7 @@ def accuracy_at(rows: "DataFrame", cosine: str, value: float) -> float:
 
 def gap(rows: "DataFrame", cosine: str, value: float = 0.9) -> float:
     """Return the accuracy of L1 minus that of random pruning at equal cosine."""
-    l1, random = (accuracy_at(rows[rows["method"] == method], cosine, value) for method in ("l1", "random"))
+    l1, random = (accuracy_at(rows.loc[rows["method"] == method], cosine, value) for method in ("l1", "random"))
     return l1 - random
 
 

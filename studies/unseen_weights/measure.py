@@ -1,7 +1,8 @@
 """Counts of unseen weights, and their part in pruning ResNet18: `python -m studies.unseen_weights.measure`.
 
 It trains four networks, a quarter as wide as ResNet18, on 10,000 images of CIFAR-10 (10 minutes of one CPU core), and
-writes results/unseen_counts.csv, unseen_networks.csv and unseen_prunes.csv.
+writes results/unseen_counts.csv, unseen_networks.csv, unseen_prunes.csv and, from the records of the full-size ResNet18
+parents, unseen_parents.csv.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from studies.unseen_weights.decay import amounts_when_shrunk, decay_factor, steps_of
 from studies.unseen_weights.networks import N_IMAGES, RECIPE, STEMS, build, trained
+from studies.unseen_weights.recorded import recorded_parent
 from wmgp.analysis import analyze
 from wmgp.errors import exit_on_input_error
 from wmgp.experiments import models
@@ -38,6 +40,7 @@ TRAINED = (("resnet18_w16", 15), ("resnet18_w16", 30), ("resnet18_w16", 60), ("r
 AMOUNTS = (*(round(0.05 * i, 2) for i in range(20)), 0.98)
 RANDOM_MASKS = 3  # for each amount
 TEST_IMAGES = 2000
+PARENT_SEEDS = (0, 1, 2)  # of the recorded full-size parents
 FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)  # on the unseen weights of a trained network
 
 
@@ -160,10 +163,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the trained networks (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder (default: %(default)s)")
     parser.add_argument("--parents", type=Path, default=Path("_build", "unseen"), help="(default: %(default)s)")
-    parser.add_argument("--only", choices=("counts", "networks"), help="a part of the tables (default: all)")
+    parser.add_argument("--only", choices=("counts", "networks", "parents"), help="a part of the tables (default: all)")
     chosen = parser.parse_args(arguments)
     with use_one_thread():
-        if chosen.only != "networks":
+        if chosen.only in (None, "counts"):
             rows = [count(network, size) for network, sizes in SIZES.items() for size in sizes]
             settings = {
                 "network": "several",
@@ -172,8 +175,18 @@ def main(arguments: list[str] | None = None) -> None:
                 "sizes": {n: [*s] for n, s in SIZES.items()},
             }
             write(chosen.out / "unseen_counts.csv", rows, settings)
-        if chosen.only != "counts":
+        if chosen.only in (None, "parents"):
+            write_parents(chosen.out)
+        if chosen.only in (None, "networks"):
             write_networks(chosen.out, chosen.parents, chosen.seed)
+
+
+def write_parents(out: Path) -> None:
+    """Write the table about the recorded full-size parents."""
+    masks = unseen(models.build("resnet18", 0), torch.zeros(1, 3, 32, 32))
+    rows = [recorded_parent(seed, masks, FACTORS) for seed in PARENT_SEEDS]
+    settings = {"network": "resnet18", "data": "cifar10-jpeg", "device": "cpu", "seeds": list(PARENT_SEEDS)}
+    write(out / "unseen_parents.csv", rows, settings)
 
 
 def write_networks(out: Path, parents: Path, seed: int) -> None:
