@@ -20,21 +20,20 @@ def shrinking_curve(row: "Series") -> tuple[np.ndarray, np.ndarray]:
     """Return norms of a network's unseen weights (relative to their initial norm) and its amounts at cosine 0.99."""
     columns = [name for name in row.index if str(name).startswith("at_099_times_")]
     factors = np.array([float(str(name).removeprefix("at_099_times_")) for name in columns])
-    return factors * row["decay"], row[columns].to_numpy(float)
+    return factors * row["decay"], np.array([row[name] for name in columns], dtype=float)
 
 
-def shrinking_figure(rows: "DataFrame", title: str) -> "Figure":
-    """Plot the amount at cosine 0.99 against the norm of unseen weights: a curve for the first row, a dot per row."""
+def shrinking_figure(curves: "Mapping[str, Series]", dots: "Mapping[str, tuple[float, float]]", title: str) -> "Figure":
+    """Plot the amount at cosine 0.99 against the norm of the unseen weights: `shrinking_curve` of each row, and dots."""
     drawn, axes = figure()
-    first = rows.iloc[0]
-    axes.plot(*shrinking_curve(first), color=PALETTE[0], label=f"{first['epochs']} epochs, only unseen weights shrunk")
-    for i, (_, row) in enumerate(rows.iterrows()):
-        axes.plot(row["decay"], row["at_099_all"], MARKERS[i], color=PALETTE[(i + 1) % len(PALETTE)], markersize=9,
-                  label=f"trained for {row['epochs']} epochs")  # fmt: skip
+    for i, (name, row) in enumerate(curves.items()):
+        axes.plot(*shrinking_curve(row), color=PALETTE[i], linestyle=DASHES[i], label=name)
+    for i, (name, point) in enumerate(dots.items()):
+        axes.plot(*point, MARKERS[i], color=PALETTE[-1 - i], markeredgecolor="black", markersize=9, label=name)
     axes.axhline(PAPER_AMOUNT, label=f"the paper's {PAPER_AMOUNT:.0%}", **GUIDE)
-    axes.set(xlim=(max(0.05 + rows["decay"].max(), 0.5), 0), ylim=(0, 1), title=title)
-    axes.set(xlabel="Norm of the unseen weights / initial norm", ylabel="Amount at cosine 0.99")
-    axes.legend(loc="lower right")
+    axes.set(xlim=(1, 0), ylim=(0, 1), title=title, ylabel="Amount at cosine 0.99")
+    axes.set_xlabel("Norm of the unseen weights, relative to their initial norm")
+    axes.legend(loc="lower left")
     return drawn
 
 
