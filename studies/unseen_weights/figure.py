@@ -24,7 +24,7 @@ def shrinking_curve(row: "Series") -> tuple[np.ndarray, np.ndarray]:
 
 
 def shrinking_figure(curves: "Mapping[str, Series]", dots: "Mapping[str, tuple[float, float]]", title: str) -> "Figure":
-    """Plot the amount at cosine 0.99 against the norm of the unseen weights: `shrinking_curve` of each row, and dots."""
+    """Plot the amount at cosine 0.99 against the norm of unseen weights: `shrinking_curve` of each row, and dots."""
     drawn, axes = figure()
     for i, (name, row) in enumerate(curves.items()):
         axes.plot(*shrinking_curve(row), color=PALETTE[i], linestyle=DASHES[i], label=name)
