@@ -77,7 +77,7 @@ middle = large[large["epochs"] <= 15].iloc[-1]
 
 # %% mystnb={"image": {"alt": "Amount at cosine 0.99 against the norm of the unseen weights: it rises as they shrink."}}
 shrinking_figure(
-    {"ResNet18, closed form": parent, f"narrow ResNet18, {middle['epochs']} epochs, closed form": middle},
+    {"ResNet18, closed form": parent, f"narrow, {middle['epochs']} epochs, closed form": middle},
     {
         "ResNet18 as recorded": (parent["decay"], parent["at_099_recorded"]),
         **{f"narrow, {row['epochs']} epochs": (row["decay"], row["at_099_all"]) for _, row in large.iterrows()},

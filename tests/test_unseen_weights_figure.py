@@ -20,18 +20,18 @@ def test_the_curve_of_shrinking_weights():
     [axes] = figure.shrinking_figure({"one": ROW}, {"dot": (0.3, 0.6)}, "Title").axes
     curve, dot, guide = axes.lines
     assert ys(curve) == [0.4, 0.7, 0.8] and (xs(dot), ys(dot)) == ([0.3], [0.6])
-    assert set(guide.get_ydata()) == {0.7} and axes.get_xlim() == (1, 0) and axes.get_title("left") == "Title"
+    assert set(ys(guide)) == {0.7} and axes.get_xlim() == (1, 0) and axes.get_title("left") == "Title"
 
 
 def test_shares_of_prunes():
     rows = pd.DataFrame({"amount": [0.1, 0.5], "unseen_share": [0.7, 0.65]})
     [axes] = figure.share_figure({"15 epochs": rows}, 0.62, "Title").axes
-    assert ys(axes.lines[0]) == [0.7, 0.65] and set(axes.lines[1].get_ydata()) == {0.62}
+    assert ys(axes.lines[0]) == [0.7, 0.65] and set(ys(axes.lines[1])) == {0.62}
 
 
 def test_the_gap_at_equal_cosine():
     # random: cosine 0.85 -> accuracy 0.2 (mean of two masks), 0.95 -> 0.4; so 0.3 at 0.9
-    assert figure.accuracy_at(ROWS[ROWS["method"] == "random"], "cosine", 0.9) == pytest.approx(0.3)
+    assert figure.accuracy_at(ROWS.loc[ROWS["method"] == "random"], "cosine", 0.9) == pytest.approx(0.3)
     assert figure.gap(ROWS, "cosine") == pytest.approx(0.9 - 0.3)
     assert figure.gap(ROWS, "cosine", 0.5) != figure.gap(ROWS, "cosine", 0.5)  # outside the measured range: nan
 

@@ -25,15 +25,16 @@ def shrinking_curve(row: "Series") -> tuple[np.ndarray, np.ndarray]:
 
 def shrinking_figure(curves: "Mapping[str, Series]", dots: "Mapping[str, tuple[float, float]]", title: str) -> "Figure":
     """Plot the amount at cosine 0.99 against the norm of unseen weights: `shrinking_curve` of each row, and dots."""
-    drawn, axes = figure()
+    drawn, axes = figure(size=(6.0, 5.2))
     for i, (name, row) in enumerate(curves.items()):
         axes.plot(*shrinking_curve(row), color=PALETTE[i], linestyle=DASHES[i], label=name)
     for i, (name, point) in enumerate(dots.items()):
         axes.plot(*point, MARKERS[i], color=PALETTE[-1 - i], markeredgecolor="black", markersize=9, label=name)
     axes.axhline(PAPER_AMOUNT, label=f"the paper's {PAPER_AMOUNT:.0%}", **GUIDE)
-    axes.set(xlim=(1, 0), ylim=(0, 1), title=title, ylabel="Amount at cosine 0.99")
+    axes.set(xlim=(1, 0), ylim=(0, 0.85), ylabel="Amount at cosine 0.99")
+    axes.set_title(title, loc="left")
     axes.set_xlabel("Norm of the unseen weights, relative to their initial norm")
-    axes.legend(loc="lower left")
+    drawn.legend(loc="outside lower center", ncols=2)
     return drawn
 
 
@@ -43,7 +44,8 @@ def share_figure(networks: "Mapping[str, DataFrame]", share: float, title: str) 
     for i, (name, rows) in enumerate(networks.items()):
         axes.plot(rows["amount"], rows["unseen_share"], color=PALETTE[i], linestyle=DASHES[i], label=name)
     axes.axhline(share, label="their share of all weights", **GUIDE)
-    axes.set(xlim=(0, 1), ylim=(0, 1), title=title)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set_title(title, loc="left")
     axes.set(xlabel="Amount: pruned share of all weights", ylabel="Unseen share of the pruned weights")
     axes.legend(loc="lower left")
     return drawn
@@ -76,7 +78,8 @@ def accuracies_figure(panels: "Mapping[str, tuple[DataFrame, str]]") -> "Figure"
             axes.plot(line[cosine], line["accuracy"], color=PALETTE[i], linestyle=DASHES[i], marker=MARKERS[i],
                       markersize=4, label=METHOD_LABELS[str(method)])  # fmt: skip
         axes.axvline(0.9, **GUIDE)
-        axes.set(xlim=(LOWEST_COSINE, 1.005), ylim=(0, None), title=title, ylabel="Accuracy")
+        axes.set(xlim=(LOWEST_COSINE, 1.005), ylim=(0, None), ylabel="Accuracy")
+        axes.set_title(title, loc="left")
         axes.set_xlabel("Cosine similarity just after pruning" if axes is found[-1, 0] else "")
     drawn.legend(*found[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawn
