@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Weights that see nothing
 #
-# On images of 32 by 32 pixels, 62% of ResNet18's weights multiply nothing but padding. They cannot change an output.
+# On images of 32 by 32 pixels, most of ResNet18's weights multiply nothing but padding. They cannot change an output.
 # Training only shrinks them, by weight decay, and L1 pruning removes many of them. The amount at cosine 0.99 therefore
 # depends on how long the network was trained with weight decay.
 
@@ -133,8 +133,8 @@ wmgp.unseen(convolution, torch.zeros(1, 1, 1, 1))["weight"].int()[0, 0]
 # - **The recorded ResNet18 parents**, without training: their trained weights were too large to keep, but an unseen
 #   weight is its initial value, which the seed gives, times the decay of the recipe. The recorded front gives the rest.
 # - **Narrow networks**: ResNet18 with a quarter of the width, one seed, 10,000 training images of CIFAR-10, accuracy on
-#   1,000 test images. A full-size run costs 40 minutes of a CPU core. They show the mechanism, not its size in the
-#   paper's networks.
+#   1,000 test images. A full-size run costs over half an hour of a CPU core. They show the mechanism, not its size in
+#   the paper's networks.
 #
 # ## How many, in which network?
 #
@@ -180,7 +180,7 @@ mine = l1[l1["network"] == LARGE_STEM]
 share_figure(
     {f"{epochs} epochs": part for epochs, part in mine.groupby("epochs")},
     longest["unseen"] / longest["n_all"],
-    "L1 prunes unseen weights first",
+    "Most of what L1 prunes sees nothing",
 )
 
 # %% tags=["hide-input"]

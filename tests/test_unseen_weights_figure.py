@@ -37,8 +37,9 @@ def test_the_gap_at_equal_cosine():
 
 
 def test_accuracies_against_cosines():
-    drawn = figure.accuracies_figure({"one": (ROWS, "cosine"), "two": (ROWS, "cosine")})
+    drawn = figure.accuracies_figure({"one": (ROWS, "cosine"), "two": (ROWS.assign(accuracy=0.99), "cosine")})
     one, two = drawn.axes
     assert xs(one.lines[1]) == pytest.approx([0.85, 0.95]) and ys(one.lines[1]) == pytest.approx([0.2, 0.4])
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["L1", "random"]
     assert two.get_xlabel() and not one.get_xlabel()
+    assert one.get_ylim()[0] == two.get_ylim()[0] == 0 and two.get_ylim()[1] > 0.99

@@ -78,8 +78,9 @@ def accuracies_figure(panels: "Mapping[str, tuple[DataFrame, str]]") -> "Figure"
             axes.plot(line[cosine], line["accuracy"], color=PALETTE[i], linestyle=DASHES[i], marker=MARKERS[i],
                       markersize=4, label=METHOD_LABELS[str(method)])  # fmt: skip
         axes.axvline(0.9, **GUIDE)
-        axes.set(xlim=(LOWEST_COSINE, 1.005), ylim=(0, None), ylabel="Accuracy")
+        axes.set(xlim=(LOWEST_COSINE, 1.005), ylabel="Accuracy")
         axes.set_title(title, loc="left")
         axes.set_xlabel("Cosine similarity just after pruning" if axes is found[-1, 0] else "")
+    found[0, 0].set_ylim(bottom=0)  # after all lines: the panels share this axis
     drawn.legend(*found[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawn
