@@ -39,6 +39,8 @@ LAYERS = (
     ("wmgp._histogram",),
     ("wmgp.parameters", "wmgp.moments", "wmgp.amounts"),
     ("wmgp.buffers", "wmgp.io"),
+    ("wmgp.reparametrized_modules",),
+    ("wmgp.reparametrizations",),
     ("wmgp.errors", "wmgp.arrays"),
 )
 FOLDERS = {"wmgp", "wmgp.experiments"}  # their modules are listed separately

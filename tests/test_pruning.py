@@ -202,7 +202,8 @@ def test_prune_in_place_prunes_the_exact_amount():
 def test_to_torch_prune_keeps_zeros_during_training():
     net, parent = small_net(), small_net()
     masks = wmgp.global_masks(net, 0.6)
-    to_torch_prune(net, masks)
+    with pytest.warns(UserWarning, match=r"call torch\.nn\.utils\.prune\.remove for each before saving"):
+        to_torch_prune(net, masks)
     # torch stores weight_orig and a mask; every function here analyses their product.
     assert {p for p, _ in net.named_buffers() if p.endswith("_mask")} == {f"{name}_mask" for name in masks}
     a = wmgp.analyze(net)
@@ -233,6 +234,7 @@ def test_invalid_masks_and_methods_are_errors_before_any_change():
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore:the state dict now holds")
 def test_to_torch_prune_rejects_parameters_that_hooks_cannot_mask():
     tied = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 20, bias=False))
     tied[1].weight = tied[0].weight
@@ -260,6 +262,7 @@ def test_to_torch_prune_rejects_parameters_that_hooks_cannot_mask():
         assert not getattr(attention.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2])[~mask].any(), name
 
 
+@pytest.mark.filterwarnings("ignore:the state dict now holds")
 def test_to_torch_prune_of_a_module_with_two_names():
     """Torch calls the hook under either name."""
     linear = nn.Linear(4, 4)

@@ -8,7 +8,21 @@
 | parameters made under `torch.inference_mode` | pruned in place | `test_inference_tensors...` |
 | a pool function that reads `requires_grad` | receives the module's own parameter | `test_a_pool_function...` |
 | `wmgp prune` empties a tensor, or the source is pruned already | a warning | `test_prune_prints...` |
+| random pruning of a pruned network | a warning with the share of zeros afterwards | `test_random_pruning_in_turn...` |
+
+In `test_reparametrizations.py`:
+
+| situation | expected | test |
+|---|---|---|
+| weight norm, old or new, in files and modules | the effective weight is analysed | `test_files_modules_and...` |
+| a prune under weight norm, also of whole rows | the masked effective weight, never NaN | `test_a_pruned_...` |
+| spectral norm, old or new | the effective weight is analysed | `test_spectral_norm...` |
+| a prune under spectral norm | refused | `test_pruning_under...` |
+| orthogonal and other parametrizations | a module computes them, a file is refused | `test_other_param...` |
+| `to_torch_prune` on any of these | refused | `test_torchs_hooks...` |
 """
+
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -151,4 +165,25 @@ def test_prune_prints_a_warning_for_zeros_of_an_earlier_prune(tmp_path, capsys):
     prune(tmp_path / "x.safetensors", tmp_path / "y.safetensors", *options, "0.5")
     assert "zero already" not in capsys.readouterr().out
     prune(tmp_path / "y.safetensors", tmp_path / "z.safetensors", *options, "0.6")
-    assert "warning: 1,025 of the pool's 2,050 values (50%) are zero already" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert (
+        "warning: 1,025 of the pool's 2,050 values (50%) are zero already, and random pruning draws from all of them: "
+        "after this prune about 80% are zero, not 60%\n"
+    ) in printed
+    assert "counts these first" not in printed  # so do the other methods
+    prune(tmp_path / "y.safetensors", tmp_path / "w.safetensors", "--amount", "0.6")
+    printed = capsys.readouterr().out
+    assert "counts these first" in printed and "random" not in printed
+
+
+@pytest.mark.parametrize("pool", ["weight_bias", "weights"])
+def test_random_pruning_in_turn_says_how_many_zeros_there_are(pool):
+    """A share of 1 - 0.5 * 0.4 * 0.3 = 0.94 after amounts of 0.5, 0.6 and 0.7."""
+    model, zeros = network(100), []
+    for amount, warning in ((0.5, None), (0.6, "about 80% are zero, not 60%"), (0.7, "about 94% are zero, not 70%")):
+        with pytest.warns(UserWarning, match=warning) if warning else nullcontext():
+            wmgp.prune(model, amount, "random", pool=pool, generator=int(10 * amount))
+        weights = [p for p in model.parameters() if p.dim() > 1 or pool != "weights"]
+        zeros.append(float(torch.cat([p.flatten() for p in weights]).eq(0).float().mean()))
+    assert zeros == pytest.approx([0.5, 0.8, 0.94], abs=0.01)
+    wmgp.prune(model, 0.97)  # no warning: the zeros are pruned first

@@ -42,6 +42,23 @@ def to_numpy(x: Any) -> np.ndarray:
     return x.astype(np.float32) if dtype_name(x) == "bfloat16" else x
 
 
+def to_bits(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Floating-point values rounded to a dtype (half to even), as unsigned integers of its width: 16, 32 or 64 bits."""
+    if dtype != "bfloat16":
+        rounded = np.ascontiguousarray(values, dtype=dtype)
+        return rounded.view(f"u{rounded.itemsize}")
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
+
+
+def from_bits(bits: np.ndarray, dtype: str) -> Any:
+    """The bits of `to_bits` as a torch tensor that shares their memory."""
+    import torch
+
+    return torch.from_numpy(bits.view(f"i{bits.itemsize}")).view(getattr(torch, dtype))
+
+
 def to_float64(values: np.ndarray) -> np.ndarray:
     """An exact copy in float64. A signalling NaN becomes a quiet NaN, without numpy's warning."""
     with np.errstate(invalid="ignore"):

@@ -171,11 +171,12 @@ def prune(
 ) -> None:
     """Write SOURCE to OUT with the smallest weights set to zero; names, dtypes, shapes and metadata stay."""
     from .amounts import parse_amount
-    from .diagnostics import fully_pruned_warnings, warnings_at_any_amount
+    from .diagnostics import fully_pruned_warnings, warnings_before_prune
     from .io.checkpoints import open_checkpoint
     from .io.writing import check_out, save_pruned
     from .parameters import collect, collect_with_warnings
     from .pruning_methods import iter_masks
+    from .reparametrizations import stored_masks
     from .report import format_number
     from .similarity import cosine_similarity
 
@@ -186,11 +187,12 @@ def prune(
     check_out(checkpoint, out, force)
     analysis = _analyze(source, 101, pool, include or (), exclude or (), key)
     point = point_of(analysis)
-    _print_warnings(warnings_at_any_amount(analysis.warnings))
+    _print_warnings(warnings_before_prune(analysis, point.n_pruned, method))
     counts: dict[str, int] = {}
     with _progress("pruning") as update:
         masks = iter_masks(parameters, point.amount, method, seed)
-        save_pruned(checkpoint, out, _count_pruned(masks, analysis.n_prunable, counts, update), force)
+        masks = _count_pruned(masks, analysis.n_prunable, counts, update)
+        save_pruned(checkpoint, out, stored_masks(parameters, masks), force)
     if method == "l1":
         result = f"cosine {point.cosine:.4f}, threshold {format_number(point.threshold, '.4g')}"
     else:  # the analysis knows the cosine of L1 only: measure the written file

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,8 +10,12 @@ from ._histogram.magnitudes import Magnitudes
 from ._histogram.measurement import Measurement
 from .pareto import Point
 
+if TYPE_CHECKING:
+    from .analysis import Analysis
+
 MIN_ZERO_SHARE = 0.05  # of the pool; fewer zeros (new biases, half precision) hardly change the optimal amount
 PRUNES_ALL = "amount prunes all of"  # tensors
+ZERO_ALREADY = "are zero already"
 NARROW_POOLS = ("weight_bias", "weights")  # the pool "all" may hold more than these
 MIN_OUTSIDE = 0.01  # share of the energy outside the pool
 
@@ -36,9 +40,13 @@ def warnings_for(
     ]
 
 
-def warnings_at_any_amount(warnings: Sequence[str]) -> list[str]:
-    """The warnings of an analysis that do not depend on the amount."""
-    return [warning for warning in warnings if PRUNES_ALL not in warning]
+def warnings_before_prune(analysis: "Analysis", n_pruned: int, method: str) -> list[str]:
+    """The warnings of an analysis that hold for a prune of `n_pruned` values by this method."""
+    kept = [warning for warning in analysis.warnings if PRUNES_ALL not in warning]
+    if method != "random":
+        return kept
+    kept = [warning for warning in kept if ZERO_ALREADY not in warning]
+    return [*kept, *accumulated_zeros(analysis.magnitudes.n_zeros, n_pruned, analysis.n_prunable)]
 
 
 def fully_pruned_warnings(which: str, names: Sequence[str]) -> Iterator[str]:
@@ -74,10 +82,29 @@ def _energy_outside(measurement: Measurement, optimal: Point) -> Iterator[str]:
 
 
 def _many_zeros(levels: Magnitudes) -> Iterator[str]:
-    zeros = int(levels.count[levels.largest == 0].sum())
+    zeros = levels.n_zeros
     if zeros >= MIN_ZERO_SHARE * levels.n:
-        share = f"{zeros:,} of the pool's {levels.n:,} values ({100 * zeros // levels.n}%) are zero already"
+        share = f"{zeros:,} of the pool's {levels.n:,} values ({100 * zeros // levels.n}%) {ZERO_ALREADY}"
         yield f"{share}, as after a prune: every amount counts these first, and the answers are about them too"
+
+
+def accumulated_zeros(n_zeros: int, n_pruned: int, n: int) -> Iterator[str]:
+    """Random pruning draws from all values, those that are zero too: zeros of an earlier prune add up.
+
+    Of the values that are not zero yet, a share of n_pruned / n is drawn, on average.
+
+    Example:
+        >>> from wmgp.diagnostics import accumulated_zeros
+        >>> list(accumulated_zeros(50, 60, 100))[0].partition(": ")[2]
+        'after this prune about 80% are zero, not 60%'
+    """
+    if n_zeros >= MIN_ZERO_SHARE * n > 0:
+        share = f"{n_zeros:,} of the pool's {n:,} values ({100 * n_zeros // n}%) {ZERO_ALREADY}"
+        after = 100 * (1 - (1 - n_zeros / n) * (1 - n_pruned / n))
+        yield (
+            f"{share}, and random pruning draws from all of them: "
+            f"after this prune about {after:.0f}% are zero, not {100 * n_pruned / n:.0f}%"
+        )
 
 
 def _undefined_kurtoses(measurement: Measurement, k2: float, safe: Point | None) -> Iterator[str]:

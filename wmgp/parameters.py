@@ -19,6 +19,8 @@ from .buffers import find_buffers, is_state, may_be_buffer
 from .errors import InputError
 from .io.quantized import quantized_attributes, reject_packed_params, reject_quantized
 from .io.unsupported import reject_partitioned
+from .reparametrizations import EffectiveTensor, effective_parameters
+from .reparametrized_modules import module_tensors
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
@@ -141,7 +143,8 @@ def collect_with_warnings(
         return Collection(source)
     tensors, warnings = _named_tensors(source, key)
     include, exclude = (_globs(option, globs) for option, globs in (("include", include), ("exclude", exclude)))
-    floating = list(_without_tied(_floating_parameters(tensors, source_name(source), include)))
+    found = _floating_parameters(tensors, source_name(source), include)
+    floating = list(_without_tied(found if _is_module(source) else effective_parameters(found, tensors)))
     _require_matches(include, exclude, [*tensors, *(p.name for p in floating)])
     reasons = {} if _is_module(source) else find_buffers([p for p in floating if not _matches(p.name, include)])
     buffers = [p for p in floating if p.name in reasons]
@@ -211,7 +214,7 @@ def _named_tensors(source: Any, key: str | None) -> tuple[Mapping[str, Any], Seq
         others = {name: values for name, values in tensors.items() if not _is_array(values)}
         stored = {name: values for name, values in tensors.items() if name not in others}
     elif _is_module(source):
-        parameters, buffers = dict(source.named_parameters()), dict(source.named_buffers())
+        parameters, buffers = module_tensors(source), dict(source.named_buffers())
         masks = {name.removesuffix("_orig") + "_mask" for name in parameters if name.endswith("_orig")}
         tensors = {**parameters, **{name: values for name, values in buffers.items() if name in masks}}
         others, stored = quantized_attributes(source), parameters | buffers
@@ -301,6 +304,9 @@ def _without_tied(parameters: Iterator[Parameter]) -> Iterator[Parameter]:
 
 def _memory_region(values: Any) -> tuple[Any, ...] | None:
     """Device, address and extent of the values: slices of the same array can start at the same address."""
+    if isinstance(values, EffectiveTensor):
+        regions = tuple(_memory_region(part.values) for part in values.parts)
+        return None if None in regions else regions
     if is_torch(values):
         return str(values.device), values.data_ptr(), _extent(values.shape, values.stride()) * values.element_size()
     if not isinstance(values, np.ndarray):

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ._histogram.blocks import CHUNK
-from ._histogram.measurement import measure
+from ._histogram.measurement import is_counted, measure
+from ._histogram.scores import Score, lowest_scores
 from .errors import InputError
 from .parameters import Parameter
 from .pareto import check_amount, n_to_prune
@@ -36,6 +37,9 @@ def l1_normalized(pool: Sequence[Parameter], amount: float, rng: np.random.Gener
     Molchanov et al. 2017 normalise scores per layer in the same way (arXiv:1611.06440, section 2.2).
     """
 
+    if is_counted(pool):
+        return _prune_lowest_by_counting(pool, amount, lambda value, _, norm: value / np.maximum(norm, 1.0))
+
     def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         relative = _divide_by_largest(magnitude)
         return relative / max(float(np.sqrt(relative @ relative)), 1.0)
@@ -50,6 +54,9 @@ def lamp(pool: Sequence[Parameter], amount: float, rng: np.random.Generator) -> 
     arXiv:2010.07611, equation 6). The largest magnitude of every tensor scores 1: no tensor is pruned completely until
     all tensors have one value left.
     """
+
+    if is_counted(pool):
+        return _prune_lowest_by_counting(pool, amount, lambda value, tail, _: value**2 / np.where(tail > 0, tail, 1))
 
     def score(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         order, square = np.argsort(magnitude, kind="stable"), _divide_by_largest(magnitude) ** 2
@@ -106,7 +113,7 @@ def _prune_lowest_scores(
     pool: Sequence[Parameter], amount: float, score: Callable[[np.ndarray], np.ndarray]
 ) -> FlatMasks:
     """Prune the lowest scores of the whole pool; `score` maps a tensor's magnitudes to float64 scores."""
-    scores = [(p.name, score(_magnitudes(p))) for p in pool]
+    scores = [(p.name, score(_finite_magnitudes(p))) for p in pool]
     pooled = np.concatenate([values for _, values in scores])
     n_pruned = int(n_to_prune(amount, pooled.size))
     threshold = np.partition(pooled, n_pruned - 1)[n_pruned - 1] if n_pruned else -np.inf
@@ -125,16 +132,28 @@ def _prune_below(scores: Iterator[tuple[str, np.ndarray]], threshold: float | np
 
 def _prune_below_in_blocks(pool: Sequence[Parameter], threshold: float | np.floating, ties: int) -> FlatMasks:
     """`_prune_below` for float32 magnitudes, in blocks: only a tensor's mask is in memory as a whole."""
+    for p in pool:
+        kept, ties = _mask_in_blocks(p, np.nan_to_num(threshold), ties)  # nan if nothing is pruned
+        yield p.name, kept
+
+
+def _prune_lowest_by_counting(pool: Sequence[Parameter], amount: float, score: Score) -> FlatMasks:
+    """`_prune_lowest_scores` for large pools, whose scores do not fit in memory. Scores rise with the magnitude."""
+    cuts = lowest_scores(pool, int(n_to_prune(amount, sum(p.n for p in pool))), score)
+    for p, cut in zip(pool, cuts, strict=True):
+        yield p.name, _mask_in_blocks(p, cut.threshold, cut.ties)[0]
+
+
+def _mask_in_blocks(p: Parameter, threshold: float | np.floating, ties: int) -> tuple[Bool[np.ndarray, " n"], int]:
+    """The mask that prunes magnitudes below the threshold and the first `ties` equal to it, and the ties left."""
     from ._histogram.kernels import fill_mask
 
-    bits = np.float32(np.nan_to_num(threshold)).view(np.uint32)  # nan if nothing is pruned
-    for p in pool:
-        kept = np.empty(p.n, dtype=bool)
-        for start in range(0, p.n, CHUNK):
-            part = kept[start : start + CHUNK]
-            ties = fill_mask(_to_cpu_array(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
-            p.release()
-        yield p.name, kept
+    bits, kept = np.float32(threshold).view(np.uint32), np.empty(p.n, dtype=bool)
+    for start in range(0, p.n, CHUNK):
+        part = kept[start : start + CHUNK]
+        ties = fill_mask(_to_cpu_array(p.block(start, start + part.size)).view(np.uint32), bits, ties, part)
+        p.release()
+    return kept, ties
 
 
 def _divide_by_largest(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -145,6 +164,13 @@ def _divide_by_largest(magnitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, 
 
 def _magnitudes(p: Parameter) -> Float[np.ndarray, " n"]:
     return np.abs(_to_cpu_array(p.block(0, p.n)))
+
+
+def _finite_magnitudes(p: Parameter) -> Float[np.ndarray, " n"]:
+    magnitudes = _magnitudes(p)
+    if not np.isfinite(magnitudes).all():
+        raise InputError(f"{p.name}: expected finite values, found NaN or infinity")
+    return magnitudes
 
 
 def _to_cpu_array(block: Any) -> Float[np.ndarray, " n"]:

@@ -41,6 +41,11 @@ class Magnitudes:
         """Number of values."""
         return int(self.n_below[-1])
 
+    @property
+    def n_zeros(self) -> int:
+        """Number of values that are zero."""
+        return int(self.count[self.largest == 0].sum())
+
     def kept_energy(self, n_pruned: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Energy of the kept values if the n_pruned smallest are pruned."""
         level = self.level(n_pruned)

@@ -83,7 +83,7 @@ class Measurement:
         if self.histogram is None:
             return self._sorted
         pool = [self.parameters[i] for i in self.pool]
-        return self.histogram.levels(n_pruned, lambda bins: _count_slots(pool, bins))
+        return self.histogram.levels(n_pruned, lambda bins: count_slots(pool, bins))
 
     def count_pruned(
         self, magnitudes: Magnitudes, n_pruned: Int[np.ndarray, " k"]
@@ -123,6 +123,11 @@ class Measurement:
         return by_tensor
 
 
+def is_counted(parameters: Sequence[Parameter]) -> bool:
+    """Return True for parameters whose magnitudes are counted by a histogram; others are sorted."""
+    return sum(p.n for p in parameters) >= SORTED_BELOW and all(p.dtype != "float64" for p in parameters)
+
+
 def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -> Measurement:
     """Make the first pass. Raises `InputError` that names the pool's first tensor with NaN or infinity.
 
@@ -130,7 +135,7 @@ def measure(parameters: Sequence[Parameter], progress: Progress | None = None) -
     `progress` is called with (number of values done, number of values), possibly from several threads.
     """
     n = sum(p.n for p in parameters)
-    if n < SORTED_BELOW or any(p.dtype == "float64" for p in parameters):
+    if not is_counted(parameters):
         return _measure_by_sorting(parameters)
     blocks = list(split(parameters, range(len(parameters))))
     rows, largest_bits = np.zeros((len(blocks), 6)), np.zeros(len(blocks), dtype=np.uint32)
@@ -182,7 +187,7 @@ def _measure_by_sorting(parameters: Sequence[Parameter]) -> Measurement:
     return measurement
 
 
-def _count_slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refined slots"]:
+def count_slots(pool: Sequence[Parameter], bins: np.ndarray) -> Int[np.ndarray, "refined slots"]:
     """The second pass: count the values in each of the 4,096 slots of these bins."""
     from . import kernels
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
+from ..arrays import to_bits
 from ..errors import InputError
 from .atomic import BACKUP_NAME, staging_dir
 from .checkpoints import Checkpoint
@@ -22,16 +23,18 @@ if TYPE_CHECKING:
 CHUNK = 1 << 22  # values written at a time
 FORMAT_OF_SUFFIX = {"safetensors": "safetensors", "pt": "torch", "pth": "torch", "bin": "torch", "ckpt": "torch"}
 OUT_EXISTS = "exists already; --force replaces it"
-FlatMasks = Iterable[tuple[str, Bool[np.ndarray, " n"]]]  # (name, mask of the flattened tensor), True = kept
+# (name, mask of the flattened tensor), True = kept; or (name, float64 values that replace the tensor's)
+FlatMasks = Iterable[tuple[str, Bool[np.ndarray, " n"] | Float[np.ndarray, " n"]]]
 
 
 def save_pruned(checkpoint: Checkpoint, out: str | Path, masks: FlatMasks, force: bool = False) -> None:
     """Write the checkpoint to ``out`` with zeros where a mask is False (True = kept).
 
-    ``masks`` yields (parameter name, mask of its flattened tensor); masks are consumed one at a time. Format, names,
-    order, dtypes, shapes, metadata and other objects in a torch file stay the same. A sharded checkpoint becomes a
-    folder of the same shards and index. If anything fails, ``out`` stays as it was. Raises InputError as `check_out`
-    does, for a mask that fits no tensor, for a source that changes during the copy, and if writing fails.
+    ``masks`` yields (parameter name, mask of its flattened tensor); masks are consumed one at a time. A float array
+    instead replaces the values (see `wmgp.reparametrizations.stored_masks`). Format, names, order, dtypes, shapes,
+    metadata and other objects in a torch file stay the same. A sharded checkpoint becomes a folder of its shards and
+    index. If anything fails, ``out`` stays as it was. Raises InputError as `check_out` does, for a mask that fits no
+    tensor, for a source that changes during the copy, and if writing fails.
     """
     out = Path(os.path.abspath(out))
     check_out(checkpoint, out, force)
@@ -133,6 +136,9 @@ def _write_safetensors(checkpoint: Checkpoint, new: Path, masks: FlatMasks) -> N
         _check_mask_size(name, mask, tensor.n)
         with copies[tensor.path].open("r+b") as file:
             file.seek(tensor.offset)
+            if mask.dtype != bool:
+                file.write(to_bits(mask, tensor.dtype).data)
+                continue
             for start in range(0, tensor.n, CHUNK):
                 kept = mask[start : start + CHUNK]
                 file.write((tensor.bits(start, start + len(kept)) * kept).data)
@@ -151,8 +157,9 @@ def _write_torch(checkpoint: Checkpoint, new: Path, masks: FlatMasks) -> None:
     for name, mask in masks:
         tensor = _with_own_memory(state, _name_in_file(name, state))
         _check_mask_size(name, mask, tensor.numel())
+        values = torch.from_numpy(mask).view(tensor.shape)
         with torch.no_grad():
-            tensor.masked_fill_(~torch.from_numpy(mask).view(tensor.shape), 0)
+            tensor.masked_fill_(~values, 0) if mask.dtype == bool else tensor.copy_(values)
     try:
         torch.save(saved, new, _use_new_zipfile_serialization=is_zip(checkpoint.path))
     except RuntimeError as error:  # torch's error for a full disk does not name the reason
