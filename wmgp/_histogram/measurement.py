@@ -242,14 +242,14 @@ def _finite(measurement: Measurement, largest: Float[np.ndarray, " tensors"]) ->
     is_finite = np.isfinite(largest)
     if is_finite.all():
         return measurement
-    left_out = [parameters[i] for i in np.flatnonzero(~is_finite)]
+    left_out = [parameters[i] for i in np.flatnonzero(~is_finite).tolist()]
     for p in left_out:
         if p.prunable:
             raise InputError(f"{p.name}: expected finite values, found NaN or infinity")
     kept = np.flatnonzero(is_finite)
     index = {old: new for new, old in enumerate(kept.tolist())}
     return Measurement(
-        [parameters[i] for i in kept],
+        [parameters[i] for i in kept.tolist()],
         measurement.tensor_moments.take(kept),
         measurement.histogram,
         {(index[i], start): counts for (i, start), counts in measurement.block_counts.items() if i in index},

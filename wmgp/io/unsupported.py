@@ -36,6 +36,7 @@ DISTRIBUTED = (
     "torch.distributed.checkpoint; make one file of it with "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} model.pt and name that file"
 )
+MIN_EMPTY = 3  # a single empty tensor may be meant
 ZERO_TO_FP32 = (
     "a part of a DeepSpeed checkpoint (ZeRO); run the script zero_to_fp32.py in the checkpoint's folder and name the "
     "file that it writes"
@@ -86,7 +87,7 @@ def reject_partitioned(source: Path | str, tensors: Mapping[str, Any]) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     empty = [name for name, shape in shapes.items() if shape == (0,)]
     n_matrices = sum(len(shape) >= 2 for shape in shapes.values())
-    if empty and len(empty) >= n_matrices:
+    if len(empty) >= max(n_matrices, MIN_EMPTY):
         raise InputError(f"{source}: {len(empty):,} tensors are empty, {empty[0]} the first: it is {ZERO_TO_FP32}")
 
 
