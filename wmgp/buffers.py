@@ -84,10 +84,10 @@ def may_be_buffer(name: str) -> bool:
 def _by_name(p: "Parameter") -> str | None:
     if p.name.rpartition(".")[2] in NAMES:
         return "name"
+    if max(p.shape, default=1) != p.n:  # no vector
+        return None
     schedule, statistics, loss = (re.search(pattern, p.name) for pattern in NAME_PATTERNS)
-    is_vector = max(p.shape, default=1) == p.n
-    found = is_vector and (schedule or loss or (statistics and p.n <= MAX_STATISTICS))
-    return "name" if found else None
+    return "name" if schedule or loss or (statistics and p.n <= MAX_STATISTICS) else None
 
 
 def _find_copies(parameters: "Sequence[Parameter]") -> dict[str, str]:
@@ -120,9 +120,16 @@ def _by_content(p: "Parameter") -> str | None:
     shape = tuple(n for n in p.shape if n != 1)
     if p.n < MIN_VALUES or p.mask is not None or (is_weight and len(shape) < 2):
         return None
+    if is_weight and (shape[-1] != shape[-2] or shape[-1] < MIN_STEPS or _has_three_values(p)):
+        return None  # no causal mask
     size = min(p.n, max(PREFIX, MIN_STEPS * shape[-1]))
     kind = _kind(_read(p, size, shape), shape, p.dtype, is_weight)
     return _kind(_read(p, p.n, shape), shape, p.dtype, is_weight) if kind and size < p.n else kind
+
+
+def _has_three_values(p: "Parameter") -> bool:
+    """Return True if the first values already rule a mask out; this is fast for tens of thousands of tensors."""
+    return len(set(p.block(0, MIN_VALUES).tolist())) > 2
 
 
 def _read(p: "Parameter", size: int, shape: tuple[int, ...]) -> Float[np.ndarray, "rows columns"]:

@@ -4,6 +4,7 @@ A source is an `nn.Module`, a mapping from names to tensors or arrays, or the pa
 and a file is read, only when needed.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from .io.unsupported import reject_partitioned
 from .reparametrizations import EffectiveTensor, effective_parameters
 from .reparametrized_modules import module_tensors
 
+SMALL = 1 << 10  # values: smaller tensors of a file are kept in memory once read, as every pass reads them again
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 POOLS = ("weight_bias", "weights", "all")
 Pool = str | Callable[[str, Any], bool]
@@ -36,18 +38,16 @@ class Parameter:
     prunable: bool = True
     mask: Any = None  # torch.nn.utils.prune's mask, of the same shape: 0 = pruned
 
-    @cached_property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape)
+    shape: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    dtype: str = field(init=False, repr=False, compare=False)
+    n: int = field(init=False, repr=False, compare=False)  # number of values
+    _whole: Any = field(default=None, init=False, repr=False, compare=False)  # a small tensor's values, once read
 
-    @cached_property
-    def dtype(self) -> str:
-        return dtype_name(self.values)
-
-    @cached_property
-    def n(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
+    def __post_init__(self) -> None:
+        # Stored here, since a cached property takes a lock: a network of many experts has tens of thousands of tensors.
+        shape = tuple(self.values.shape)
+        for name, value in (("shape", shape), ("dtype", dtype_name(self.values)), ("n", math.prod(shape))):
+            object.__setattr__(self, name, value)
 
     @property
     def on_cuda(self) -> bool:
@@ -89,6 +89,13 @@ class Parameter:
 
         Contiguous: an array (it may be a read-only view), or for CUDA values a torch tensor on their device.
         """
+        if self.n > SMALL or is_torch(self.values):
+            return self._converted(start, stop)
+        whole = self._whole if self._whole is not None else self._converted(0, self.n)
+        object.__setattr__(self, "_whole", whole)
+        return whole[start:stop]
+
+    def _converted(self, start: int, stop: int) -> Any:
         block = self.raw_block(start, stop)
         if self.on_cuda:
             return (block.double() if self.dtype == "float64" else block.float()).contiguous()
@@ -148,7 +155,7 @@ def collect_with_warnings(
     _require_matches(include, exclude, [*tensors, *(p.name for p in floating)])
     reasons = {} if _is_module(source) else find_buffers([p for p in floating if not _matches(p.name, include)])
     buffers = [p for p in floating if p.name in reasons]
-    parameters = [replace(p, prunable=_in_pool(p, pool, include, exclude)) for p in floating if p.name not in reasons]
+    parameters = [_with_prunable(p, _in_pool(p, pool, include, exclude)) for p in floating if p.name not in reasons]
     doubtful = [] if _is_module(source) or pool != "all" else [p.name for p in parameters if _is_doubtful(p, include)]
     return Collection(parameters, buffers, [*warnings, *_buffer_warnings(reasons), *_doubtful_warnings(doubtful)])
 
@@ -157,12 +164,16 @@ def _in_pool(p: Parameter, pool: Pool, include: Sequence[str], exclude: Sequence
     return not _matches(p.name, exclude) and (_matches(p.name, include) or _is_prunable(p, pool))
 
 
+def _with_prunable(p: Parameter, prunable: bool) -> Parameter:
+    return p if p.prunable == prunable else replace(p, prunable=prunable)
+
+
 def _is_doubtful(p: Parameter, include: Sequence[str]) -> bool:
     return p.prunable and may_be_buffer(p.name) and not _matches(p.name, include)
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs)
+    return bool(globs) and any(fnmatchcase(name, glob) for glob in globs)
 
 
 def _globs(option: str, globs: Sequence[str]) -> Sequence[str]:

@@ -36,6 +36,7 @@ PLAIN_REASONS = {
     "header too small": "the file ends before its header",
     "invalid offset": "the tensors' offsets overlap or leave gaps",
 }
+RELEASED_BYTES = 1 << 20  # freed at a time: a system call for each of many small tensors takes longer than reading it
 CHANGED_WHILE_READ = "the file was changed while it was read"
 interrupted = threading.Event()  # set by the command line, to stop the threads that read
 
@@ -58,6 +59,8 @@ class MappedFile:
         weakref.finalize(self, os.close, self.descriptor)
         self.identity = file_identity(self.descriptor)
         self.bytes = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
+        # Bytes to release. Threads may overwrite each other's: their memory is freed later, and no value is lost.
+        self.pending, self.n_pending = (0, 0), 0
 
     def check_unchanged(self) -> None:
         """Raise InputError if the file has changed since it was opened."""
@@ -72,11 +75,17 @@ class MappedFile:
         return np.frombuffer(self.bytes, dtype, n, offset)
 
     def release(self, offset: int, nbytes: int) -> None:
-        """Free the memory of these bytes; they can be read again."""
-        self.check_unchanged()
-        if hasattr(mmap, "MADV_DONTNEED") and nbytes:
-            page_start = offset - offset % mmap.PAGESIZE
-            self.bytes.madvise(mmap.MADV_DONTNEED, page_start, offset + nbytes - page_start)
+        """Free the memory of these bytes, together with others if they are few; they can be read again."""
+        start, stop = self.pending
+        start, stop = (min(start, offset), max(stop, offset + nbytes)) if stop else (offset, offset + nbytes)
+        self.n_pending += nbytes
+        if self.n_pending < RELEASED_BYTES:
+            self.pending = start, stop
+            return
+        self.pending, self.n_pending = (0, 0), 0
+        if hasattr(mmap, "MADV_DONTNEED"):
+            page_start = start - start % mmap.PAGESIZE
+            self.bytes.madvise(mmap.MADV_DONTNEED, page_start, stop - page_start)
 
 
 @dataclass(frozen=True)
