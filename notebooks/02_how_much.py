@@ -28,6 +28,7 @@ always: float = 0.8  # the constant amount that the rule is compared with
 
 # %% tags=["hide-input"]
 import json
+from types import SimpleNamespace
 
 import numpy as np
 from IPython.display import Markdown
@@ -115,7 +116,7 @@ networks["MobileNetV2, ImageNet"] = imagenet["analysis"]
 if preset == "default":
     networks["ResNet18, untrained"] = wmgp.analyze(models.build("resnet18", seed).to(where)).to_dict()
 fronts = {name: (a["front"]["amount"], a["front"]["cosine"]) for name, a in networks.items()}
-optima = {name: wmgp.Point(**a["optimal"]) for name, a in networks.items()}
+optima = {name: SimpleNamespace(**a["optimal"]) for name, a in networks.items()}
 normal = closed_forms.normal()
 
 # %% tags=["hide-input"]
