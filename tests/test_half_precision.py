@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import wmgp
@@ -52,6 +52,7 @@ def test_magnitudes_equal_those_of_torch(dtype):
 def test_any_values_give_the_same_result_as_float32(dtype, bits, repeats):
     values = from_bits(bits * repeats, dtype)
     values = values[values.isfinite() & (values.abs() < 1e9)]
+    assume(len(values))  # three empty tensors would be a part of a DeepSpeed checkpoint
     state = {"a.weight": values, "b.weight": values[:17], "c.weight": torch.ones(3), "d.other": values[3:]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wmgp._histogram.measurement.SORTED_BELOW", 0)

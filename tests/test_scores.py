@@ -63,7 +63,7 @@ def test_equal_tensors_and_ties_are_pruned_in_the_same_order(rng, monkeypatch, m
 @settings(max_examples=100)
 @given(
     st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0, 1e-3]), max_size=8), min_size=1, max_size=4).filter(
-        lambda tensors: any(any(values) for values in tensors)
+        lambda tensors: any(any(values) for values in tensors) and sum(not values for values in tensors) < 3
     ),
     st.floats(0, 1),
     st.sampled_from(METHODS),

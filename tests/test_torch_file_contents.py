@@ -274,8 +274,7 @@ ZERO_3 = {
         **{f"layers.{i}.bias": torch.rand(64) for i in range(9)},
     },
     "a small matrix whole": {
-        "a.weight": EMPTY,
-        "b.weight": EMPTY,
+        **{f"layers.{i}.weight": EMPTY for i in range(3)},
         "c.weight": torch.rand(2, 9),
         "c.bias": torch.rand(9),
     },
